@@ -7,8 +7,6 @@ UV := $(BIN)/uv
 
 # The user's AWS settings have no business here: the local cloud hands out its own.
 unexport $(filter AWS_% CDK_%,$(.VARIABLES))
-export UV_NO_CONFIG := 1
-export UV_LINK_MODE ?= copy
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test soak bench lint format synth deploy destroy docs lock clean
