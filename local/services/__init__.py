@@ -1,0 +1,6 @@
+"""Services that the emulator lacks. Importing this loads no model: each operation loads its own on first use."""
+
+from local.services.rekognition import Rekognition
+from local.services.wire import JsonService
+
+SERVICES: tuple[JsonService, ...] = (Rekognition(),)
