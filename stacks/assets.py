@@ -1,1 +1,214 @@
-"""Stages the handlers for a target."""
+"""Stages the functions: a folder each with the handler's own code and all that it imports beyond boto3.
+
+    python -m stacks.assets local lambda     stages every function for these targets (`make setup` does it)
+
+Two targets, because Pillow is compiled:
+
+- `lambda`: the runtime python3.13 on arm64. It runs on Amazon Linux 2023, whose glibc is 2.34 (AWS Lambda Developer
+  Guide, "Lambda runtimes"; Amazon Linux 2023 User Guide, "Core glibc", read 2026-11-23), so wheels up to
+  manylinux_2_34 load.
+- `local`: this interpreter on this machine, which is what the local cloud runs handlers with.
+
+Dependencies are installed once per lock file into `.build/parts/`; a function's folder is copied together from them and
+its sources. So a changed handler needs no installer and no network: only a changed lock file does.
+Functions are found by walking `lambdas/<architecture>/<function>/handler.py`; nothing is listed here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, get_args
+
+Target = Literal["lambda", "local"]
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "lambdas"
+BUILD = ROOT / ".build"
+
+LAMBDA_PYTHON = "3.13"
+LAMBDA_PLATFORM = "aarch64-manylinux_2_34"
+
+# Raise it when the way of staging changes: the digest then changes with it.
+LAYOUT = "1"
+
+# 2020-01-01 UTC. A fixed time keeps the archive and its hash the same on every machine; zip knows no year before 1980.
+FIXED_TIME = 1_577_836_800
+
+# Left behind by the installer, or of use to type checkers only. Package metadata stays: libraries read their version
+# there.
+NOT_SHIPPED = ("bin", "__pycache__", ".lock", "*.pyc", "*.pyi", "py.typed", "RECORD", "INSTALLER", "REQUESTED")
+
+
+class AssetError(Exception):
+    """A function cannot be staged. `str()` is one clear line with the mend."""
+
+
+def functions() -> list[tuple[str, str]]:
+    """Every function there is, as (architecture id, function folder): `("image-labeling", "label_image")`."""
+    found = SOURCES.glob("*/*/handler.py")
+    return sorted((handler.parent.parent.name.replace("_", "-"), handler.parent.name) for handler in found)
+
+
+def function_asset(architecture: str, function: str, target: Target) -> pathlib.Path:
+    """The staged folder of a function: the dependencies and the `lambdas/...` subtree, ready to be zipped.
+
+    `architecture` is the catalogue's id (`image-labeling`), `function` the folder (`label_image`). Downloads nothing.
+    Raises AssetError when there is no such function, or when its dependencies are not installed yet.
+    """
+    source = _source(architecture, function)
+    folder = BUILD / "lambdas" / architecture / function / f"{target}-{_digest(source, target)}"
+    if folder.is_dir():
+        return folder
+    parts = _parts(source, target)
+    if not parts.is_dir():
+        wanted = "make setup-dev" if target == "lambda" else "make setup"
+        raise AssetError(f"The dependencies of {architecture}/{function} are not staged for {target}: run `{wanted}`.")
+    _publish(folder, lambda place: _assemble(place, parts, source))
+    return folder
+
+
+def install_parts(architecture: str, function: str, target: Target) -> pathlib.Path:
+    """Installs the locked dependencies of a function, if they are not there, and returns their folder.
+
+    Only wheels, only with the hashes of the lock file. Raises AssetError with the installer's last line when it fails.
+    """
+    source = _source(architecture, function)
+    parts = _parts(source, target)
+    if not parts.is_dir():
+        _publish(parts, lambda place: _install(place, source / "requirements.txt", target))
+    return parts
+
+
+def stage_all(targets: Sequence[Target]) -> list[pathlib.Path]:
+    """Stages every function for these targets and removes what earlier sources or lock files left behind."""
+    staged, parts = [], []
+    for architecture, function in functions():
+        for target in targets:
+            parts.append(install_parts(architecture, function, target))
+            staged.append(function_asset(architecture, function, target))
+    for target in targets:
+        _prune(BUILD.glob(f"lambdas/*/*/{target}-*"), keep=staged)
+        _prune(BUILD.glob(f"parts/{target}-*"), keep=parts)
+    return staged
+
+
+def _source(architecture: str, function: str) -> pathlib.Path:
+    source = SOURCES / architecture.replace("-", "_") / function
+    if not (source / "handler.py").is_file():
+        known = ", ".join("/".join(pair) for pair in functions())
+        raise AssetError(f"There is no function {architecture}/{function}. There are: {known}.")
+    return source
+
+
+def _sources(source: pathlib.Path) -> list[pathlib.Path]:
+    """The files that a function ships: its own modules and the packages above them."""
+    packages = [SOURCES / "__init__.py", source.parent / "__init__.py"]
+    return [*packages, *sorted(source.rglob("*.py"))]
+
+
+def _digest(source: pathlib.Path, target: Target) -> str:
+    digest = hashlib.sha256(_parts(source, target).name.encode())
+    for path in _sources(source):
+        digest.update(f"\0{path.relative_to(ROOT).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _parts(source: pathlib.Path, target: Target) -> pathlib.Path:
+    lock = (source / "requirements.txt").read_bytes()
+    digest = hashlib.sha256("\0".join((LAYOUT, *_interpreter(target))).encode() + lock)
+    return BUILD / "parts" / f"{target}-{digest.hexdigest()[:16]}"
+
+
+def _interpreter(target: Target) -> tuple[str, ...]:
+    if target == "lambda":
+        return LAMBDA_PLATFORM, LAMBDA_PYTHON
+    return sys.platform, platform.machine(), sys.implementation.cache_tag
+
+
+def _install(place: pathlib.Path, lock: pathlib.Path, target: Target) -> None:
+    wanted = ["--python", sys.executable]
+    if target == "lambda":
+        wanted = ["--python-platform", LAMBDA_PLATFORM, "--python-version", LAMBDA_PYTHON]
+    # Copies, not links into the installer's cache: their times are set below.
+    command = [_uv(), "pip", "install", "--quiet", "--link-mode", "copy", "--target", str(place), *wanted]
+    command += ["--require-hashes", "--only-binary", ":all:", "--requirements", str(lock)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        raise AssetError(f"Installing {lock.relative_to(ROOT)} for {target} failed: {' '.join(said)}")
+    for pattern in NOT_SHIPPED:
+        for path in sorted(place.rglob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _assemble(place: pathlib.Path, parts: pathlib.Path, source: pathlib.Path) -> None:
+    shutil.copytree(parts, place, dirs_exist_ok=True, symlinks=True)
+    for path in _sources(source):
+        destination = place / path.relative_to(ROOT)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, destination)
+
+
+def _publish(folder: pathlib.Path, build: Callable[[pathlib.Path], None]) -> None:
+    """Builds a folder beside its place and renames it there, so that two stagings at once never see a half one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as scratch:
+        place = pathlib.Path(scratch) / folder.name
+        place.mkdir()
+        build(place)
+        for path in [*place.rglob("*"), place]:
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() else 0o644)
+                os.utime(path, (FIXED_TIME, FIXED_TIME))
+        try:
+            place.rename(folder)
+        except OSError:
+            # Another staging of the same digest came first: its folder holds the same.
+            if not folder.is_dir():
+                raise
+
+
+def _prune(found: Iterable[pathlib.Path], keep: Sequence[pathlib.Path]) -> None:
+    for folder in set(found) - set(keep):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _uv() -> str:
+    beside = pathlib.Path(sys.executable).parent / "uv"
+    found = str(beside) if beside.is_file() else shutil.which("uv")
+    if not found:
+        raise AssetError("The installer `uv` is missing beside this Python: run `make setup`.")
+    return found
+
+
+def _targets(arguments: Sequence[str]) -> Iterator[Target]:
+    known: tuple[Target, ...] = get_args(Target)
+    for argument in arguments or known:
+        if argument not in known:
+            raise AssetError(f"There is no target {argument!r}. There are: {', '.join(known)}.")
+        yield argument
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Stages every function for the targets that are named, or for both. Exit code 0, or 1 with one line."""
+    try:
+        for folder in stage_all(list(_targets(arguments))):
+            print(f"staged {folder.relative_to(ROOT)}")
+    except AssetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
