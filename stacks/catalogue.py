@@ -883,7 +883,6 @@ _SECURE = (
         story="One policy opts every account out of the use of its content, and a check proves that it holds.",
         flow="Organizations AI opt-out policy; check that asynchronous AI jobs carry a key",
         services=("organizations", "config", "lambda"),
-        availability=(Restriction("codeguru-profiler", "the policy names the services that remain"),),
     ),
     Architecture(
         id="secure-studio",
@@ -912,11 +911,9 @@ _SECURE = (
         theme="secure",
         story="Code is checked before it is merged and measured once it runs.",
         flow="linters in CodeBuild at each change; profiling of functions",
-        services=("codebuild", "lambda", "cloudwatch"),
-        availability=(
-            Restriction("codeguru-reviewer", "linters in CodeBuild"),
-            Restriction("codeguru-profiler", "a profiler that the function carries"),
-        ),
+        services=("codebuild", "codeguru-profiler", "lambda", "cloudwatch"),
+        facts=("The profiler knows Python and Java.",),
+        availability=(Restriction("codeguru-reviewer", "linters in CodeBuild"),),
     ),
 )
 
