@@ -277,21 +277,20 @@ def write_zip(folder: Path, out: Any) -> None:
 
 def _apply(cloud: Cloud, stack: str, template: Path, bucket: str, *, creating: bool, progress: Progress) -> None:
     formation = cloud.client("cloudformation")
-    name = f"local-{uuid.uuid4().hex}"
     with _uploaded_template(cloud, template, bucket) as url:
         change_set = formation.create_change_set(
             StackName=stack,
-            ChangeSetName=name,
+            ChangeSetName=f"local-{uuid.uuid4().hex}",
             ChangeSetType="CREATE" if creating else "UPDATE",
             TemplateURL=url,
             Capabilities=CAPABILITIES,
             **({"OnStackFailure": "DELETE"} if creating else {}),
         )
-        identifier = change_set["StackId"]
-        ready = _await_change_set(formation, identifier, name)
+        identifier, change = change_set["StackId"], change_set["Id"]
+        ready = _await_change_set(formation, stack, change)
     if ready["Status"] == "FAILED":
         reason = ready.get("StatusReason", "no reason was given")
-        formation.delete_change_set(StackName=identifier, ChangeSetName=name)
+        formation.delete_change_set(ChangeSetName=change)
         if not creating and any(text in reason for text in NO_CHANGE):
             progress("nothing has changed")
             return
@@ -299,11 +298,12 @@ def _apply(cloud: Cloud, stack: str, template: Path, bucket: str, *, creating: b
             formation.delete_stack(StackName=identifier)
         raise DeployError(f"Stack {stack} was refused: {_one_line(reason)}")
     before = _events(formation, identifier)
-    formation.execute_change_set(StackName=identifier, ChangeSetName=name)
+    formation.execute_change_set(ChangeSetName=change)
     total = len(ready.get("Changes", []))
     status, failure = _follow(cloud, identifier, total, progress, since=before)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-        after = "Nothing of it was left." if creating else "It stands as it was before."
+        left = {"DELETE_COMPLETE": "Nothing of it is left.", "UPDATE_ROLLBACK_COMPLETE": "It stands as it did before."}
+        after = left.get(status, f"It is in state {status}.")
         raise DeployError(
             f"Stack {stack} could not be {'created' if creating else 'updated'}: {failure or status}. {after}"
         )
@@ -324,14 +324,14 @@ def _uploaded_template(cloud: Cloud, template: Path, bucket: str) -> Iterator[st
         s3.delete_object(Bucket=bucket, Key=key)
 
 
-def _await_change_set(formation: Any, stack: str, name: str) -> dict[str, Any]:
+def _await_change_set(formation: Any, stack: str, change: str) -> dict[str, Any]:
     for _ in _until(f"The change set of {stack} is not ready"):
-        described: dict[str, Any] = formation.describe_change_set(StackName=stack, ChangeSetName=name)
+        described: dict[str, Any] = formation.describe_change_set(ChangeSetName=change)
         if described["Status"] in ("CREATE_COMPLETE", "FAILED"):
             break
     changes = list(described.get("Changes", []))
     while token := described.get("NextToken"):
-        described = formation.describe_change_set(StackName=stack, ChangeSetName=name, NextToken=token)
+        described = formation.describe_change_set(ChangeSetName=change, NextToken=token)
         changes += described.get("Changes", [])
     return {**described, "Changes": changes}
 
