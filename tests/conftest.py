@@ -1,0 +1,96 @@
+"""Shared by all tests: a clean environment, the guard that keeps them on this machine, and one deployed stack.
+
+The cloud is started and the stack deployed once a run, and only if a test asks for it. Tests share them: they use keys
+of their own, and wait for rows of their own.
+"""
+
+# ruff: noqa: E402 (the environment is cleaned before anything imports boto3)
+
+from __future__ import annotations
+
+import os
+
+from local import environment, guard
+
+environment.clean_environment()
+guard.install()
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from local.assembly import synthesize
+from local.cloud import LocalCloud
+from local.deploy import deploy, destroy
+
+ARCHITECTURE = "image-labeling"
+
+# Two attempts and short timeouts: a failure is seen through in seconds.
+SMALL: Mapping[str, Any] = {"function_timeout_seconds": 10, "maximum_receives": 2}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A stack that a test deployed for itself: its CloudFormation name and its outputs."""
+
+    name: str
+    outputs: Mapping[str, str]
+
+
+class FreshStack(Protocol):
+    """Deploys another copy of the architecture beside the shared one; destroyed when the test ends."""
+
+    def __call__(self, settings: Mapping[str, Any] | None = None, *, assembly: Path | None = None) -> Deployed:
+        """`settings` are put over the shared stack's; a new combination costs a synthesis of some ten seconds.
+
+        `assembly` is used as it is instead, for instance one whose template a test has changed.
+        """
+        ...
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[LocalCloud]:
+    """The one local cloud of this run, on a free port."""
+    with LocalCloud.start(f"test-{os.getpid()}") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def assembly() -> Path:
+    """The synthesized image-labeling stack, for this machine, with settings that make tests quick. Do not change it."""
+    return synthesize(ARCHITECTURE, settings={ARCHITECTURE: SMALL})
+
+
+@pytest.fixture(scope="session")
+def outputs(cloud: LocalCloud, assembly: Path) -> dict[str, str]:
+    """The outputs of the shared image-labeling stack."""
+    return deploy(cloud, assembly, ARCHITECTURE)
+
+
+@pytest.fixture
+def fresh_stack(cloud: LocalCloud, request: pytest.FixtureRequest) -> Iterator[FreshStack]:
+    """A factory of copies of the architecture, for tests that change a stack or need other settings."""
+    with ExitStack() as cleanup:
+        count = 0
+
+        def make(settings: Mapping[str, Any] | None = None, *, assembly: Path | None = None) -> Deployed:
+            nonlocal count
+            count += 1
+            name = f"copy-{os.getpid()}-{abs(hash(request.node.nodeid)) % 10**6}-{count}"
+            source = assembly or synthesize(ARCHITECTURE, settings={ARCHITECTURE: {**SMALL, **(settings or {})}})
+            cleanup.callback(destroy, cloud, name)
+            return Deployed(name, deploy(cloud, source, name, artifact=ARCHITECTURE))
+
+        yield make
+
+
+@pytest.fixture(autouse=True)
+def _no_fault_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "cloud" in request.fixturenames:
+        shared: LocalCloud = request.getfixturevalue("cloud")
+        shared.control.faults_clear()
