@@ -1,0 +1,322 @@
+"""The local cloud, seen from the process that starts or uses it.
+
+An emulator runs in a child process, in a session of its own, so that its whole process group, Lambda workers included,
+ends together. Its state (port, process, certificate, log, temporary files) lives in `.local/<name>/` and goes with it.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from local.control import Control, ControlError
+from local.emulator import certificate
+from local.environment import ROOT_KEYS, child_environment
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local"
+HOST = "127.0.0.1"
+START_SECONDS = 30.0
+STOP_SECONDS = 3.0
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+
+
+class CloudError(Exception):
+    """Something about the local cloud is wrong. The message is one line and says the mend."""
+
+
+class LocalCloud:
+    """A running emulator. Made by `start` or `attach`; satisfies `scenarios.cloud.Cloud`. Usable with `with`."""
+
+    region = "us-east-1"
+    account = "000000000000"
+
+    def __init__(self, name: str, state: dict[str, Any], process: "subprocess.Popen[bytes] | None" = None) -> None:
+        self.name = name
+        self.folder = STATE / name
+        self.port: int = state["port"]
+        self.pid: int = state["pid"]
+        self.endpoint_url = f"https://{HOST}:{self.port}"
+        self.ca_bundle = self.folder / "ca.pem"
+        self.control = Control(self.port, state["token"], self.ca_bundle)
+        self._started: float = state["started"]
+        self._process = process
+        self._clients: dict[str, Any] = {}
+        self._client_lock = threading.Lock()
+
+    @classmethod
+    def start(cls, name: str = "default", port: int | None = None, *, detached: bool = False) -> "LocalCloud":
+        """Start a cloud on `port` (default: a free one) and wait until it answers.
+
+        Unless `detached`, it dies with this process, however this process ends. Raises CloudError when the name is in
+        use, the port is taken or the emulator does not come up.
+        """
+        if not NAME.fullmatch(name):
+            raise CloudError(f"A cloud's name is made of small letters, digits and dashes; {name!r} is not.")
+        if running := cls.attach(name):
+            raise CloudError(f"The local cloud {name!r} is already running at {running.endpoint_url}; stop it first.")
+        folder = STATE / name
+        listener = _bind(port)
+        with listener:
+            port = listener.getsockname()[1]
+            _make_state_folder(folder)
+            state = {"name": name, "port": port, "token": secrets.token_urlsafe(32), "detached": detached}
+            process = _spawn(folder, state, listener)
+        state |= {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+        _write_private(folder / "cloud.json", json.dumps(state))
+        cloud = cls(name, state, process)
+        try:
+            cloud._wait_until_ready()
+        except BaseException:
+            cloud._end()
+            raise
+        return cloud
+
+    @classmethod
+    def attach(cls, name: str = "default") -> "LocalCloud | None":
+        """The running cloud of that name, else None. What a dead one left behind is ended and removed."""
+        folder = STATE / name
+        try:
+            state = json.loads((folder / "cloud.json").read_text())
+            cloud = cls(name, state)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+        if cloud.alive():
+            return cloud
+        cloud._end()
+        return None
+
+    def alive(self) -> bool:
+        """Whether the emulator's process is there. A process that only inherited its number does not count."""
+        if self._process is not None:
+            return self._process.poll() is None
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() == self._started and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    def stop(self) -> None:
+        """End the emulator and everything that it started, and remove its state. Stopping twice is fine."""
+        self._end()
+
+    def environment(self) -> dict[str, str]:
+        """A complete environment for a subprocess that works on this cloud: endpoint, keys, region, trust, guard."""
+        return {
+            **child_environment(),
+            **ROOT_KEYS,
+            **trust(self.ca_bundle),
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            # The CDK CLI looks for this one by name.
+            "AWS_ENDPOINT_URL_S3": self.endpoint_url,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
+    def client(self, service: str, **config: Any) -> Any:
+        """A boto3 client of this cloud over verified TLS, as its root user. `config` goes to botocore's Config.
+
+        The user's AWS settings play no part. Clients without `config` are shared; they are safe to use in threads.
+        When the emulator is gone, a call raises CloudError.
+        """
+        if config:
+            return self._make_client(service, config)
+        with self._client_lock:
+            if service not in self._clients:
+                self._clients[service] = self._make_client(service, {})
+            return self._clients[service]
+
+    def __enter__(self) -> "LocalCloud":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _make_client(self, service: str, config: dict[str, Any]) -> Any:
+        from botocore.config import Config
+
+        settings = {
+            "retries": {"mode": "standard", "total_max_attempts": 3},
+            "s3": {"addressing_style": "path"},
+            # An empty mapping, unlike None, keeps botocore from asking the environment for a proxy.
+            "proxies": {},
+            "use_fips_endpoint": False,
+            "use_dualstack_endpoint": False,
+            "max_pool_connections": 32,
+        }
+        client = _session().client(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            aws_access_key_id=ROOT_KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ROOT_KEYS["AWS_SECRET_ACCESS_KEY"],
+            verify=str(self.ca_bundle),
+            config=Config(**{**settings, **config}),
+        )
+        client.meta.events.register("after-call-error", self._explain_death)
+        return client
+
+    def _explain_death(self, **_: Any) -> None:
+        if not self.alive():
+            raise CloudError(self._death())
+
+    def _death(self) -> str:
+        log = self.folder / "emulator.log"
+        why = f"; its log is {log}" if log.exists() else ""
+        return f"The local cloud {self.name!r} has stopped{why}. Start it again."
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if not self.alive():
+                raise CloudError(f"The local cloud {self.name!r} did not start: {_last_line(self.folder)}")
+            with contextlib.suppress(OSError, ControlError):
+                self.control.health()
+                return
+            time.sleep(0.05)
+        raise CloudError(
+            f"The local cloud {self.name!r} did not answer within {START_SECONDS:.0f} s: {_last_line(self.folder)}"
+        )
+
+    def _end(self) -> None:
+        """Nothing is worth saving and a hanging handler must not be waited for, so there is no gentler signal first."""
+        if self._process is not None or self.alive():
+            # Not reaped yet, or known by its start time: the number is still this cloud's.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        _end_leftovers(self.pid, self.folder)
+        _keep_log(self.folder)
+
+
+def trust(ca_bundle: Path) -> dict[str, str]:
+    """The variables by which boto3, urllib, requests and Node come to trust the cloud's authority, and it alone."""
+    path = str(ca_bundle)
+    return {"AWS_CA_BUNDLE": path, "REQUESTS_CA_BUNDLE": path, "SSL_CERT_FILE": path, "NODE_EXTRA_CA_CERTS": path}
+
+
+@functools.cache
+def _session() -> Any:
+    """One boto3 session that reads neither the environment's profile nor any settings file."""
+    import boto3
+    import botocore.session
+
+    nowhere = (None, None, os.devnull, None)
+    return boto3.session.Session(
+        botocore_session=botocore.session.Session(
+            {"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
+        )
+    )
+
+
+def _bind(port: int | None) -> socket.socket:
+    """Take the port here and hand it down: nobody can take it in between. Raises CloudError when it is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind((HOST, port or 0))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise CloudError(f"Port {port} cannot be used ({error}). Name another, or none to get a free one.") from error
+    return listener
+
+
+def _make_state_folder(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "tmp").mkdir(parents=True)
+    folder.chmod(0o700)
+    certificate.issue(folder)
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def _spawn(folder: Path, state: dict[str, Any], listener: socket.socket) -> "subprocess.Popen[bytes]":
+    settings = {**state, "folder": str(folder), "listener": listener.fileno()}
+    _write_private(folder / "settings.json", json.dumps(settings))
+    environment = {
+        **child_environment(),
+        **trust(folder / "ca.pem"),
+        "AUTH": "true",
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(state["port"]),
+        "IOT_MTLS_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "LOG_LEVEL": "WARNING",
+        "MINISTACK_ACCOUNT_ID": LocalCloud.account,
+        "MINISTACK_REGION": LocalCloud.region,
+        "MINISTACK_SSL_CERT": str(folder / "server.pem"),
+        "MINISTACK_SSL_KEY": str(folder / "server.key"),
+        "S3_DATA_DIR": str(folder / "tmp" / "s3"),
+        "STATE_DIR": str(folder / "tmp" / "state"),
+        "SFTP_ENABLED": "0",
+        "TMPDIR": str(folder / "tmp"),
+        # Lambda runs on UTC.
+        "TZ": "UTC",
+        "USE_SSL": "1",
+    }
+    with (folder / "emulator.log").open("wb") as log:
+        return subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+            [sys.executable, "-m", "local.emulator", str(folder)],
+            cwd=ROOT,
+            env=environment,
+            # An open pipe to this process is the child's lifeline: it ends when this process does.
+            stdin=subprocess.DEVNULL if state["detached"] else subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+        )
+
+
+def _end_leftovers(group: int, folder: Path) -> None:
+    """End what is left of a group whose leader is gone, and wait until it is.
+
+    Only processes whose command line names the cloud's folder (the emulator, its Lambda workers) are touched: the
+    number may have been given to somebody else's group since.
+    """
+    members = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getpgid(process.pid) == group and any(str(folder) in part for part in process.cmdline()):
+                process.kill()
+                members.append(process)
+    psutil.wait_procs(members, timeout=STOP_SECONDS)
+
+
+def _keep_log(folder: Path) -> None:
+    """Remove a cloud's state but for its log, which may be the only witness."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.name == "emulator.log":
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _last_line(folder: Path) -> str:
+    lines = (folder / "emulator.log").read_text(errors="replace").strip().splitlines()
+    return f"{lines[-1]} (whole log: {folder / 'emulator.log'})" if lines else f"see {folder / 'emulator.log'}"

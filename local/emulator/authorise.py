@@ -1,0 +1,92 @@
+"""Authorises and records what services do on somebody's behalf.
+
+The emulator's gateway authorises HTTP requests only. What a service then does by itself, on behalf of a role or in its
+own name, goes through `act_as` here. `PATHS` lists those paths: each has a test in which the permission is taken away
+and the flow stops. A path that is not listed is not authorised, and must not be reported as if it were.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Path:
+    """A service-side path: who acts, which actions it needs, and what happens when one is denied."""
+
+    name: str
+    actor: str
+    actions: tuple[str, ...]
+    when_denied: str
+
+
+PATHS: Mapping[str, Path] = {
+    path.name: path
+    for path in (
+        Path(
+            "rule-to-queue",
+            "events.amazonaws.com, by the queue's policy",
+            ("sqs:SendMessage",),
+            "the event goes to the target's own dead-letter queue, if that one's policy lets it in",
+        ),
+        Path(
+            "queue-poller",
+            "the function's role",
+            ("sqs:ReceiveMessage", "sqs:GetQueueAttributes", "sqs:DeleteMessage"),
+            "no message is received, or a processed one is not deleted and comes back",
+        ),
+        Path(
+            "log-delivery",
+            "the function's role",
+            ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"),
+            "the function runs, its output is lost",
+        ),
+        Path(
+            "tracing",
+            "the function's role",
+            ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+            "the function runs, its segments are lost",
+        ),
+        Path(
+            "alarm-to-topic",
+            "cloudwatch.amazonaws.com, by the topic's policy",
+            ("sns:Publish",),
+            "the alarm changes state, nobody is told",
+        ),
+        Path(
+            "topic-to-queue",
+            "sns.amazonaws.com, by the queue's policy",
+            ("sqs:SendMessage",),
+            "the subscription gets nothing",
+        ),
+        Path(
+            "customer-key",
+            "the caller, or the service that delivers, by the key's policy",
+            ("kms:Decrypt", "kms:GenerateDataKey"),
+            "the request on the encrypted resource fails with KMS AccessDenied, or the delivery is refused",
+        ),
+    )
+}
+
+Evaluator = Callable[[str, str, str, Mapping[str, str], str], bool]
+_evaluator: Evaluator | None = None
+
+
+def use(evaluator: Evaluator) -> None:
+    """Set what decides; the seams do so once."""
+    global _evaluator  # noqa: PLW0603 (one evaluator a process)
+    _evaluator = evaluator
+
+
+def act_as(principal: str, action: str, resource: str, context: Mapping[str, str] | None = None, *, path: str) -> bool:
+    """Whether `principal` may do `action` on `resource`; the decision is recorded.
+
+    `principal` is a role's ARN (its identity policies decide, with the resource's own policy where the service keeps
+    one) or a service principal such as `events.amazonaws.com` (the resource's policy alone decides). `context` holds
+    condition keys, for example `aws:SourceArn`. `path` names an entry of `PATHS`. Raises KeyError for a path that is
+    not listed, ValueError for an action that the path does not list.
+    """
+    if action not in PATHS[path].actions:
+        raise ValueError(f"The path {path} does not list {action}")
+    if _evaluator is None:
+        raise RuntimeError("The seams are not installed")
+    return _evaluator(principal, action, resource, context or {}, path)

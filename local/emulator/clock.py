@@ -1,0 +1,29 @@
+"""The emulator's clock: the machine's, plus an offset that tests move forward.
+
+Queues (visibility, delay, retention), metrics and alarms read it. Signatures and certificates do not: they are checked
+against the real time.
+"""
+
+import threading
+import time
+
+_lock = threading.Lock()
+_offset = 0.0
+
+
+def now() -> float:
+    """Seconds since the epoch, as the emulated services see them."""
+    return time.time() + _offset
+
+
+def offset() -> float:
+    """Seconds by which the emulated services are ahead."""
+    return _offset
+
+
+def advance(seconds: float) -> float:
+    """Move forward; returns the new offset in seconds. Services that wait for a moment look again at once."""
+    global _offset  # noqa: PLW0603 (one clock a process)
+    with _lock:
+        _offset += seconds
+    return _offset

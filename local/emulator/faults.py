@@ -1,0 +1,172 @@
+"""Misbehaviour on demand, and a count of every HTTP attempt.
+
+A rule applies to HTTP attempts, so a client's own retries meet it again. Errors have the service's own codes and the
+shape of its protocol, so that SDKs treat them as the real ones.
+"""
+
+import json
+import random
+import threading
+import uuid
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+from xml.sax.saxutils import escape
+
+Kind = Literal["throttle", "timeout", "internal", "slow", "kill-worker"]
+When = Literal["before", "after"]
+Protocol = Literal["json", "query", "rest-json", "rest-xml"]
+Response = tuple[int, dict[str, str], bytes]
+
+# How long an attempt that times out is held. Longer than any client waits (botocore: 60 s); then it fails.
+HOLD_SECONDS = 300.0
+
+
+@dataclass
+class Rule:
+    """What goes wrong, where, how often.
+
+    service        as the emulator names it (`rekognition`, `dynamodb`, `s3`, `sqs`, ...), or "*"
+    operation      API name (`DetectLabels`), or "*"
+    kind           throttle | internal: answers with the service's error. timeout: does not answer for `seconds`
+                   (default 300). slow: answers `seconds` late. kill-worker: SIGKILL to the Lambda worker that calls;
+                   a call from elsewhere is left alone and not counted
+    times          attempts that it applies to; None for all
+    probability    of each attempt that matches, 0 to 1
+    when           before: the operation is not carried out. after: it takes effect, its answer is lost or late
+    code           another error code than the service's usual one (throttle and internal)
+    """
+
+    service: str
+    operation: str = "*"
+    kind: Kind = "internal"
+    times: int | None = None
+    probability: float = 1.0
+    seconds: float = 0.0
+    when: When = "before"
+    code: str | None = None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    applied: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"No such kind of fault: {self.kind!r}; there are {', '.join(get_args(Kind))}")
+        if self.when not in get_args(When):
+            raise ValueError(f"A fault comes before or after, not {self.when!r}")
+        if not 0 <= self.probability <= 1:
+            raise ValueError("A probability lies between 0 and 1")
+        if self.seconds < 0:
+            raise ValueError("Seconds are not negative")
+        if self.kind == "timeout" and not self.seconds:
+            self.seconds = HOLD_SECONDS
+
+
+_lock = threading.Lock()
+_rules: dict[str, Rule] = {}
+_calls: Counter[str] = Counter()
+_random = random.Random(20261123)  # noqa: S311 (repeatable, not secret)
+
+
+def add(**fields: Any) -> str:
+    """Add a rule; returns its id. Raises ValueError or TypeError for fields that make no sense."""
+    rule = Rule(**fields)
+    with _lock:
+        _rules[rule.id] = rule
+    return rule.id
+
+
+def clear(rule_id: str | None = None) -> None:
+    """Remove one rule, or all. Raises KeyError for a rule that is not there."""
+    with _lock:
+        if rule_id is None:
+            _rules.clear()
+        else:
+            del _rules[rule_id]
+
+
+def rules() -> list[dict[str, Any]]:
+    """All rules, with how often each was applied."""
+    with _lock:
+        return [asdict(rule) for rule in _rules.values()]
+
+
+def count(service: str, operation: str) -> None:
+    """Count one HTTP attempt."""
+    with _lock:
+        _calls[f"{service}.{operation}"] += 1
+
+
+def calls() -> dict[str, int]:
+    """HTTP attempts by `service.Operation`."""
+    with _lock:
+        return dict(_calls)
+
+
+def clear_calls() -> None:
+    """Start counting anew."""
+    with _lock:
+        _calls.clear()
+
+
+def pick(service: str, operation: str, *, from_worker: bool) -> Rule | None:
+    """The first rule that applies to this attempt, used up by one; None in nearly every case."""
+    if not _rules:
+        return None
+    with _lock:
+        for rule in _rules.values():
+            if (
+                rule.service in (service, "*")
+                and rule.operation in (operation, "*")
+                and (rule.times is None or rule.applied < rule.times)
+                and (from_worker or rule.kind != "kill-worker")
+                and _random.random() < rule.probability
+            ):
+                rule.applied += 1
+                return rule
+    return None
+
+
+# Code and HTTP status of a throttled request. Sources: "Common Error Types" and the services' own error lists in the
+# AWS API references of Rekognition, DynamoDB, Lambda, S3 ("Error responses": SlowDown) and SQS, read 2026-11-23.
+THROTTLES: dict[str, tuple[str, int]] = {
+    "rekognition": ("ThrottlingException", 400),
+    "dynamodb": ("ThrottlingException", 400),
+    "lambda": ("TooManyRequestsException", 429),
+    "s3": ("SlowDown", 503),
+    "sqs": ("RequestThrottled", 403),
+}
+INTERNALS: dict[str, tuple[str, int]] = {
+    "rekognition": ("InternalServerError", 500),
+    "dynamodb": ("InternalServerError", 500),
+    "lambda": ("ServiceException", 500),
+    "s3": ("InternalError", 500),
+}
+
+
+def error(rule: Rule, service: str, protocol: Protocol) -> Response:
+    """What a failed attempt is answered: status, headers, and a body in the protocol's shape."""
+    if rule.kind == "throttle":
+        fallback = ("ThrottlingException", 400) if protocol in ("json", "rest-json") else ("Throttling", 400)
+        code, status = THROTTLES.get(service, fallback)
+        message = "Rate exceeded (a fault that was asked for)"
+    else:
+        code, status = INTERNALS.get(service, ("InternalFailure", 500))
+        message = "Internal error (a fault that was asked for)"
+    return _shape(rule.code or code, status, message, protocol)
+
+
+def _shape(code: str, status: int, message: str, protocol: Protocol) -> Response:
+    request_id = str(uuid.uuid4())
+    headers = {"x-amzn-RequestId": request_id}
+    if protocol in ("json", "rest-json"):
+        version = "1.1" if protocol == "json" else "1.0"
+        headers |= {"Content-Type": f"application/x-amz-json-{version}", "x-amzn-ErrorType": code}
+        return status, headers, json.dumps({"__type": code, "message": message}).encode()
+    headers["Content-Type"] = "application/xml"
+    inner = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+    if protocol == "rest-xml":
+        body = f"<Error>{inner}<RequestId>{request_id}</RequestId></Error>"
+    else:
+        problem = f"<Error><Type>Receiver</Type>{inner}</Error>"
+        body = f"<ErrorResponse>{problem}<RequestId>{request_id}</RequestId></ErrorResponse>"
+    return status, headers, b'<?xml version="1.0" encoding="UTF-8"?>' + body.encode()

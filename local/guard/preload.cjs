@@ -1,0 +1,45 @@
+// Node loads this first (NODE_OPTIONS=--require): the same guard as in __init__.py, for Node's own network calls.
+"use strict";
+const dgram = require("node:dgram");
+const dns = require("node:dns");
+const net = require("node:net");
+
+function isLoopback(host) {
+  if (host === undefined || host === null || host === "") return true; // Node's default is localhost
+  const name = String(host).toLowerCase().replace(/\.$/, "").split("%")[0].replace(/^::ffff:/, "");
+  return name === "localhost" || name === "::1" || /^127(\.\d+){3}$/.test(name);
+}
+
+function refuse(verb, host) {
+  const error = new Error(`Refused to ${verb} ${host}: only this machine may be used here.`);
+  error.name = "LeftLoopback";
+  throw error;
+}
+
+const connect = net.Socket.prototype.connect;
+net.Socket.prototype.connect = function (...args) {
+  // Node normalises its own calls to one array argument: [options, callback].
+  const first = Array.isArray(args[0]) ? args[0][0] : args[0];
+  const host = typeof first === "object" && first !== null ? first.host : typeof args[1] === "string" ? args[1] : undefined;
+  const local = typeof first === "object" && first !== null ? first.path !== undefined : typeof first === "string" && isNaN(first);
+  if (!local && !isLoopback(host)) refuse("reach", host);
+  return connect.apply(this, args);
+};
+
+for (const target of [dns, dns.promises]) {
+  for (const name of Object.keys(target).filter((key) => /^(lookup|resolve|reverse)/.test(key))) {
+    const original = target[name];
+    if (typeof original !== "function") continue;
+    target[name] = function (host, ...rest) {
+      if (!isLoopback(host)) refuse("look up", host);
+      return original.call(this, host, ...rest);
+    };
+  }
+}
+
+const send = dgram.Socket.prototype.send;
+dgram.Socket.prototype.send = function (...args) {
+  const address = args.find((arg, index) => index > 0 && typeof arg === "string");
+  if (!isLoopback(address)) refuse("reach", address);
+  return send.apply(this, args);
+};
