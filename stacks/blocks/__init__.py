@@ -1,0 +1,1 @@
+"""Constructs that several stacks share: few, each with one purpose."""

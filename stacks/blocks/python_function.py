@@ -1,0 +1,80 @@
+"""A Python function that may do nothing but what its stack grants it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from stacks.assets import function_asset
+
+Target = Literal["lambda", "local"]
+
+
+class PythonFunction(Construct):
+    """`lambdas/<architecture>/<function>` with its own role, log group and tracing.
+
+    The role starts with two grants: writing into this function's log group, and sending traces. It has no right to
+    create a log group, so that none reappears after the stack has gone: with `AWSLambdaBasicExecutionRole` a last
+    invocation would recreate it. The log group belongs to the stack, ends with it, and expires its entries.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        architecture: str,
+        function: str,
+        target: Target,
+        timeout: cdk.Duration,
+        memory_mib: int,
+        log_retention: logs.RetentionDays,
+        environment: Mapping[str, str] | None = None,
+        encryption_key: kms.IKey | None = None,
+        description: str = "",
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=log_retention,
+            encryption_key=encryption_key,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.allow(["logs:CreateLogStream", "logs:PutLogEvents"], f"{self.log_group.log_group_arn}")
+        asset = function_asset(architecture, function, target)
+        package = f"lambdas.{architecture.replace('-', '_')}.{function}"
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description=description,
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            # The staged folder's name ends with the digest of all that is in it: no need to read it once more.
+            code=lambda_.Code.from_asset(
+                str(asset),
+                asset_hash=f"{architecture}-{function}-{asset.name}",
+                asset_hash_type=cdk.AssetHashType.CUSTOM,
+            ),
+            handler=f"{package}.handler.handler",
+            timeout=timeout,
+            memory_size=memory_mib,
+            environment=dict(environment or {}),
+            role=self.role,
+            log_group=self.log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            # Adds the two X-Ray actions to the role.
+            tracing=lambda_.Tracing.ACTIVE,
+        )
+
+    def allow(self, actions: Sequence[str], *resources: str) -> None:
+        """Grants the function these actions on these resources (ARNs, or `*` where an action supports none)."""
+        self.role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=list(resources)))

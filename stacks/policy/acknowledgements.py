@@ -1,0 +1,94 @@
+"""Best-practice findings that are right as they are: one reason a rule and situation, applied where it names.
+
+An entry holds at the constructs that it names and nowhere else. One that finds nothing to acknowledge (the construct
+is gone, or the finding is) stops the synthesis, so that the table cannot rot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+# (rule, construct path)
+Finding = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """`rule` is cdk-nag's id with its finding; `{name}` in it stands for that setting of the architecture."""
+
+    architecture: str
+    rule: str
+    reason: str
+    constructs: tuple[str, ...]
+
+
+ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
+    Acknowledgement(
+        architecture="image-labeling",
+        rule="AwsSolutions-S1",
+        reason=(
+            "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail"
+            " data events, which an account switches on once. Server access logs would want a second bucket a stack."
+        ),
+        constructs=("Images/Resource",),
+    ),
+    Acknowledgement(
+        architecture="image-labeling",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "rekognition:DetectLabels, xray:PutTraceSegments and xray:PutTelemetryRecords support no resource. The"
+            " check for wildcards lets `*` pass for these actions alone."
+        ),
+        constructs=("LabelImage/Role/DefaultPolicy/Resource", "EmptiedImages/Worker/Role/DefaultPolicy/Resource"),
+    ),
+    Acknowledgement(
+        architecture="image-labeling",
+        rule="AwsSolutions-IAM5[Resource::<Images2D38C313.Arn>/{upload_prefix}*]",
+        reason="The function reads every uploaded image: all keys under the upload prefix, none outside.",
+        constructs=("LabelImage/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="image-labeling",
+        rule="AwsSolutions-IAM5[Resource::<Images2D38C313.Arn>/*]",
+        reason="When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone.",
+        constructs=("EmptiedImages/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="image-labeling",
+        rule="AwsSolutions-L1",
+        reason=(
+            'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
+            " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the date."
+        ),
+        constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
+    ),
+)
+
+
+def sort_out(
+    findings: Iterable[Finding],
+    settings: Mapping[str, Mapping[str, object]],
+    table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS,
+) -> tuple[dict[Finding, str], list[str]]:
+    """Which findings are acknowledged, with the reason, and what is wrong with the table.
+
+    `findings` are all that there are before any is acknowledged, `settings` the values by architecture that is built
+    (entries of others are left alone). The faults are lines of text: an entry that found nothing, or has no reason.
+    """
+    found = set(findings)
+    acknowledged: dict[Finding, str] = {}
+    faults = []
+    for entry in table:
+        if entry.architecture not in settings:
+            continue
+        rule = entry.rule.format(**settings[entry.architecture])
+        if not entry.reason.strip():
+            faults.append(f"{rule} is acknowledged without a reason")
+        for construct in entry.constructs:
+            finding = (rule, f"{entry.architecture}/{construct}")
+            if finding in found:
+                acknowledged[finding] = entry.reason
+            else:
+                faults.append(f"The acknowledgement of {rule} at {finding[1]} is stale: there is no such finding")
+    return acknowledged, faults

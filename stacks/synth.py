@@ -1,0 +1,134 @@
+"""Builds the stacks of the catalogue; `app.py` is its command.
+
+Context, all optional: `architecture` (an id; otherwise all that are built), `target` (`lambda` for AWS, which is the
+default, or `local` for the local cloud: whose compiled dependencies the functions bring), `settings` (JSON, by
+architecture: `{"image-labeling": {"minimum_confidence": 80}}`), `stack_name` (the CloudFormation name of the one
+architecture that is built, so that a second copy can live beside the first).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import aws_cdk as cdk
+from pydantic import BaseModel, ValidationError
+
+from stacks import catalogue
+from stacks.policy import nag
+
+Target = Literal["lambda", "local"]
+
+# CDK's opt-in behaviours that change a template, set here and not in cdk.json so that `python app.py` gives the same
+# template as the CDK CLI.
+FEATURES = {"@aws-cdk/aws-iam:minimizePolicies": True}
+
+
+class ContextError(Exception):
+    """A context value is wrong. `str()` is one clear line."""
+
+
+def synthesize() -> None:
+    """Writes the cloud assembly to where the CDK CLI or `CDK_OUTDIR` wants it (else to a temporary folder).
+
+    Raises ContextError for a wrong context value, AssetError for a function that is not staged, PolicyError when a
+    finding is neither mended nor acknowledged, or when an acknowledgement is stale.
+    """
+    app = cdk.App(context=FEATURES, analytics_reporting=False)
+    built = build(app)
+    packs = nag.packs(
+        app,
+        stacks=[item.stack for item in built],
+        sensitive=[item.stack for item in built if item.architecture.sensitive],
+    )
+    nag.register(app, packs, {item.architecture.id: item.settings.model_dump() for item in built})
+    try:
+        app.synth()
+    except RuntimeError as error:
+        # CDK has printed the findings already; what it raises is a JavaScript stack.
+        if "ValidationFailed" not in str(error):
+            raise
+        raise nag.PolicyError("Synthesis failed on the findings above: mend or acknowledge each.") from None
+
+
+@dataclass(frozen=True)
+class Built:
+    """One stack of the app, with what it was built from."""
+
+    architecture: catalogue.Architecture
+    settings: BaseModel
+    stack: cdk.Stack
+
+
+def build(app: cdk.App) -> list[Built]:
+    """Adds the stacks that the context asks for."""
+    context = {key: app.node.try_get_context(key) for key in ("architecture", "target", "settings", "stack_name")}
+    architectures = _architectures(context["architecture"])
+    target = context["target"] or "lambda"
+    if target not in get_args(Target):
+        raise ContextError(f"Context target is {target!r}: it may be {' or '.join(get_args(Target))}.")
+    values = _settings(context["settings"])
+    if unknown := values.keys() - {architecture.id for architecture in architectures}:
+        raise ContextError(f"Context settings names {', '.join(sorted(unknown))}, which is not built here.")
+    if context["stack_name"] and len(architectures) != 1:
+        raise ContextError("Context stack_name needs context architecture: one name cannot serve several stacks.")
+    return [
+        _stack(app, architecture, target, values.get(architecture.id, {}), context["stack_name"] or architecture.id)
+        for architecture in architectures
+    ]
+
+
+def _stack(
+    app: cdk.App, architecture: catalogue.Architecture, target: str, values: Mapping[str, Any], stack_name: str
+) -> Built:
+    assert architecture.stack
+    module, _, name = architecture.stack.partition(":")
+    stack_class = getattr(importlib.import_module(module), name)
+    settings = _validated(architecture.id, stack_class.Settings, values)
+    stack = stack_class(
+        app,
+        architecture.id,
+        settings=settings,
+        target=target,
+        stack_name=stack_name,
+        description=architecture.title,
+    )
+    cdk.Tags.of(stack).add("architecture", architecture.id)
+    return Built(architecture, settings, stack)
+
+
+def _architectures(wanted: Any) -> list[catalogue.Architecture]:
+    if not wanted:
+        return list(catalogue.available())
+    try:
+        architecture = catalogue.get(str(wanted))
+    except LookupError as error:
+        raise ContextError(str(error)) from None
+    if architecture.stack is None:
+        raise ContextError(f"{architecture.id} is planned, not built yet. `python -m local list` shows what works.")
+    return [architecture]
+
+
+def _settings(value: Any) -> dict[str, dict[str, Any]]:
+    """The CDK CLI hands every context value over as text, `CDK_CONTEXT_JSON` as what it is."""
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value or {}
+    except ValueError as error:
+        raise ContextError(f"Context settings is not JSON: {error}.") from None
+    if not isinstance(parsed, dict) or not all(isinstance(values, dict) for values in parsed.values()):
+        raise ContextError('Context settings must look like {"image-labeling": {"minimum_confidence": 80}}.')
+    return parsed
+
+
+def _validated(architecture: str, settings: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
+    try:
+        return settings.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(
+            ": ".join(part for part in (".".join(map(str, fault["loc"])), fault["msg"]) if part)
+            for fault in error.errors()
+        )
+        raise ContextError(f"Settings of {architecture}: {faults}.") from None
