@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -24,7 +25,12 @@ Target = Literal["lambda", "local"]
 
 # CDK's opt-in behaviours that change a template, set here and not in cdk.json so that `python app.py` gives the same
 # template as the CDK CLI.
-FEATURES = {"@aws-cdk/aws-iam:minimizePolicies": True}
+FEATURES = {
+    "@aws-cdk/aws-iam:minimizePolicies": True,
+    # CDK holds templates against CloudFormation's schemas: findings are errors, not remarks.
+    "@aws-cdk/core:validateAgainstDefaultRules": True,
+    "@aws-cdk/core:strictCfnValidateErrors": True,
+}
 
 
 class ContextError(Exception):
@@ -39,19 +45,22 @@ def synthesize() -> None:
     """
     app = cdk.App(context=FEATURES, analytics_reporting=False)
     built = build(app)
-    packs = nag.packs(
+    settings = {item.architecture.id: item.settings.model_dump() for item in built}
+    nag.register(
         app,
         stacks=[item.stack for item in built],
         sensitive=[item.stack for item in built if item.architecture.sensitive],
     )
-    nag.register(app, packs, {item.architecture.id: item.settings.model_dump() for item in built})
+    nag.acknowledge(app, settings)
     try:
-        app.synth()
+        assembly = app.synth()
     except RuntimeError as error:
         # CDK has printed the findings already; what it raises is a JavaScript stack.
         if "ValidationFailed" not in str(error):
             raise
         raise nag.PolicyError("Synthesis failed on the findings above: mend or acknowledge each.") from None
+    if stale := nag.stale(pathlib.Path(assembly.directory), settings):
+        raise nag.PolicyError("\n".join(stale))
 
 
 @dataclass(frozen=True)

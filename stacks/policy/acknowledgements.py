@@ -6,7 +6,7 @@ is gone, or the finding is) stops the synthesis, so that the table cannot rot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 # (rule, construct path)
@@ -66,29 +66,16 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
 )
 
 
-def sort_out(
-    findings: Iterable[Finding],
-    settings: Mapping[str, Mapping[str, object]],
-    table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS,
-) -> tuple[dict[Finding, str], list[str]]:
-    """Which findings are acknowledged, with the reason, and what is wrong with the table.
+def expected(
+    settings: Mapping[str, Mapping[str, object]], table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS
+) -> dict[Finding, str]:
+    """The findings that the table acknowledges, with the reason of each.
 
-    `findings` are all that there are before any is acknowledged, `settings` the values by architecture that is built
-    (entries of others are left alone). The faults are lines of text: an entry that found nothing, or has no reason.
+    `settings` are the values by architecture; entries of architectures that are not among them are left out.
     """
-    found = set(findings)
-    acknowledged: dict[Finding, str] = {}
-    faults = []
-    for entry in table:
-        if entry.architecture not in settings:
-            continue
-        rule = entry.rule.format(**settings[entry.architecture])
-        if not entry.reason.strip():
-            faults.append(f"{rule} is acknowledged without a reason")
-        for construct in entry.constructs:
-            finding = (rule, f"{entry.architecture}/{construct}")
-            if finding in found:
-                acknowledged[finding] = entry.reason
-            else:
-                faults.append(f"The acknowledgement of {rule} at {finding[1]} is stale: there is no such finding")
-    return acknowledged, faults
+    return {
+        (entry.rule.format(**settings[entry.architecture]), f"{entry.architecture}/{construct}"): entry.reason
+        for entry in table
+        if entry.architecture in settings
+        for construct in entry.constructs
+    }

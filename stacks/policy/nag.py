@@ -1,8 +1,14 @@
-"""cdk-nag: AwsSolutions for every stack, HIPAA too for those that the catalogue marks sensitive."""
+"""cdk-nag: AwsSolutions for every stack, HIPAA too for those that the catalogue marks sensitive.
+
+The packs run as validation plugins of CDK while it synthesizes. What they find is in `validation-report.json` of the
+assembly: `violations`, of which any fails the synthesis, and `suppressedViolations`, each with its acknowledgement.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aws_cdk as cdk
@@ -10,11 +16,9 @@ import cdk_nag
 import jsii
 from constructs import IConstruct
 
-from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, Acknowledgement, Finding, sort_out
+from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, Acknowledgement, Finding, expected
 
-# Names of the packs in the validation report.
-EVERY_STACK = "AwsSolutions"
-SENSITIVE_STACKS = "HIPAA.Security"
+REPORT = "validation-report.json"
 
 
 class PolicyError(Exception):
@@ -22,7 +26,7 @@ class PolicyError(Exception):
 
 
 @jsii.implements(cdk.IPolicyValidationPlugin)
-class Pack:
+class ScopedPack:
     """A pack of rules, held against some stacks of an app and not against the others."""
 
     def __init__(self, pack: cdk_nag.NagPack, stacks: Sequence[cdk.Stack]) -> None:
@@ -36,7 +40,7 @@ class Pack:
 
     @property
     def version(self) -> str | None:
-        """Left to CDK."""
+        """For AWS's usage statistics only."""
         return None
 
     @property
@@ -44,49 +48,63 @@ class Pack:
         """For AWS's usage statistics only."""
         return None
 
-    def violations(self) -> list[cdk.PolicyViolation]:
-        """What is not acknowledged at the moment."""
-        return [violation for stack in self._stacks for violation in self._pack.validate_scope(stack).violations]
-
-    def findings(self) -> list[Finding]:
-        """The same as (rule, construct path)."""
-        return [
-            (violation.rule_name, resource.construct_path or "")
-            for violation in self.violations()
-            for resource in violation.violating_resources
-        ]
-
     def validate(self, context: cdk.IPolicyValidationContext) -> cdk.PolicyValidationPluginReport:
-        """Called by CDK while it synthesizes; a violation fails the synthesis."""
-        violations = self.violations()
+        """Called by CDK while it synthesizes."""
+        violations = [violation for stack in self._stacks for violation in self._pack.validate_scope(stack).violations]
         return cdk.PolicyValidationPluginReport(success=not violations, violations=violations)
 
 
-def packs(app: cdk.App, stacks: Iterable[cdk.Stack], sensitive: Iterable[cdk.Stack]) -> list[Pack]:
-    """The packs that an app is held against."""
-    found = [Pack(cdk_nag.AwsSolutionsChecks(app), list(stacks))]
-    if under_hipaa := list(sensitive):
-        found.append(Pack(cdk_nag.HIPAASecurityChecks(app), under_hipaa))
-    return found
+def register(app: cdk.App, stacks: Sequence[cdk.Stack], sensitive: Sequence[cdk.Stack]) -> None:
+    """Has CDK hold the packs against these stacks when it synthesizes."""
+    validations = cdk.Validations.of(app)
+    validations.add_plugins(ScopedPack(cdk_nag.AwsSolutionsChecks(app), stacks))
+    if sensitive:
+        validations.add_plugins(ScopedPack(cdk_nag.HIPAASecurityChecks(app), sensitive))
 
 
-def register(
+def acknowledge(
     app: cdk.App,
-    held_against: Sequence[Pack],
     settings: Mapping[str, Mapping[str, Any]],
     table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS,
 ) -> None:
-    """Applies the acknowledgements at the constructs that they name, and has CDK validate with the packs.
+    """Applies the acknowledgements of the architectures in `settings` at the constructs that they name.
 
-    `settings` are the values of each architecture that is built, by its id. Raises PolicyError for a stale
-    acknowledgement; findings without one come out when the app is synthesized.
+    Under the qualified id (`AwsSolutions::AwsSolutions-S1`), which leaves it to CDK to suppress the finding and to
+    record it in the report. A plain id would hide it before CDK sees it, and then nobody could tell a stale one.
     """
-    acknowledged, faults = sort_out([finding for pack in held_against for finding in pack.findings()], settings, table)
-    if faults:
-        raise PolicyError("\n".join(faults))
-    for (rule, path), reason in acknowledged.items():
-        construct: IConstruct = app
-        for part in path.split("/"):
-            construct = construct.node.find_child(part)
-        cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
-    cdk.Validations.of(app).add_plugins(*held_against)
+    for (rule, path), reason in expected(settings, table).items():
+        if construct := _find(app, path):
+            pack = rule.partition("-")[0]
+            cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=f"{pack}::{rule}", reason=reason))
+
+
+def suppressed(assembly: pathlib.Path) -> set[Finding]:
+    """The findings that the report of an assembly lists as acknowledged, as (rule, construct path)."""
+    reports = json.loads((assembly / REPORT).read_text())["pluginReports"]
+    return {
+        (violation["ruleName"], construct["constructPath"])
+        for report in reports
+        for violation in report.get("suppressedViolations", [])
+        for construct in violation["violatingConstructs"]
+    }
+
+
+def stale(
+    assembly: pathlib.Path,
+    settings: Mapping[str, Mapping[str, Any]],
+    table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS,
+) -> list[str]:
+    """A line for each acknowledgement that found nothing: its construct is gone, or the finding is."""
+    found = suppressed(assembly)
+    return [
+        f"The acknowledgement of {rule} at {path} is stale: there is no such finding any more."
+        for rule, path in expected(settings, table)
+        if (rule, path) not in found
+    ]
+
+
+def _find(app: cdk.App, path: str) -> IConstruct | None:
+    found: IConstruct | None = app
+    for part in path.split("/"):
+        found = found.node.try_find_child(part) if found else None
+    return found
