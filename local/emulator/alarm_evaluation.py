@@ -7,7 +7,6 @@ The rules and where they are written (Amazon CloudWatch User Guide, read in 2026
 - "Alarm evaluation window": the window slides with each evaluation; it is not aligned to the period.
 - "Configuring how CloudWatch alarms treat missing data": the evaluation range, its two tables (they are a test), and
   "Avoiding premature transitions to alarm state".
-- "Create a composite alarm": the rule expression.
 
 How many periods more than EvaluationPeriods CloudWatch fetches is not published. Its only figure is 5 for 3, so it is
 two more here. Where the guide is silent, fewer than M breaching points are OK.
@@ -55,7 +54,7 @@ class NotEvaluated(Exception):  # noqa: N818
 
 @dataclasses.dataclass(frozen=True)
 class Datum:
-    """What was published at one moment (seconds since the epoch): `count` values from `low` to `high`, in sum `total`."""
+    """What was published at one moment (epoch seconds): `count` values from `low` to `high`, in sum `total`."""
 
     time: float
     count: float
@@ -97,10 +96,12 @@ def evaluate(alarm: Mapping[str, Any], source: Source, now: float) -> Verdict:
         raise NotEvaluated("a wall clock window is not evaluated here")
     if alarm.get("EvaluateLowSampleCountPercentile") == "ignore":
         raise NotEvaluated("EvaluateLowSampleCountPercentile=ignore is not evaluated here")
-    breaches, _ = _comparison(alarm)
-    end = evaluated_at(alarm, now)
-    span = _periods(alarm) + EXTRA_PERIODS
-    series = _series(alarm, source, end, span)
+    try:
+        breaches, _ = _comparison(alarm)
+        end = evaluated_at(alarm, now)
+        series = _Queries(_queries(alarm), source, end, _periods(alarm) + EXTRA_PERIODS).watched()
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotEvaluated(f"the alarm's definition cannot be read: {type(error).__name__} {error}") from error
     points = [_Point(age, value, breaches(value)) for age, value in enumerate(reversed(series)) if value is not None]
     return _Decision(alarm, points, end).verdict()
 
@@ -149,38 +150,19 @@ def _percentile(data: Sequence[Datum], percent: float) -> float | None:
 # --- the series that an alarm watches ---------------------------------------------------------------------------------
 
 
-def _series(alarm: Mapping[str, Any], source: Source, end: float, span: int) -> Series:
-    """One value a period, oldest first, the last period ending at `end`."""
-    queries = alarm.get("Metrics")
-    if not queries:
-        stat = alarm.get("ExtendedStatistic") or alarm.get("Statistic")
-        if not stat:
-            raise NotEvaluated("the alarm names neither a statistic nor metrics")
-        return _metric(
-            source, end, span, alarm["Namespace"], alarm["MetricName"], alarm, int(alarm["Period"]), stat,
-            alarm.get("Unit"),
-        )  # fmt: skip
-    return _Queries(queries, source, end, span).watched()
-
-
-def _metric(
-    source: Source,
-    end: float,
-    span: int,
-    namespace: str,
-    name: str,
-    metric: Mapping[str, Any],
-    period: int,
-    stat: str,
-    unit: str | None,
-) -> Series:
-    dimensions = {one["Name"]: one["Value"] for one in metric.get("Dimensions") or []}
-    start = end - span * period
-    slots: list[list[Datum]] = [[] for _ in range(span)]
-    for datum in source(namespace, name, dimensions, start, end):
-        if unit is None or datum.unit == unit:
-            slots[int((datum.time - start) // period)].append(datum)
-    return [statistic(slot, stat) for slot in slots]
+def _queries(alarm: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The alarm's Metrics; for an alarm on one metric, the Metrics that say the same."""
+    if alarm.get("Metrics"):
+        queries: Sequence[Mapping[str, Any]] = alarm["Metrics"]
+        return queries
+    metric = {name: alarm.get(name) for name in ("Namespace", "MetricName", "Dimensions")}
+    stat = alarm.get("ExtendedStatistic") or alarm["Statistic"]
+    return [
+        {
+            "Id": "metric",
+            "MetricStat": {"Metric": metric, "Period": alarm["Period"], "Stat": stat, "Unit": alarm.get("Unit")},
+        }
+    ]
 
 
 class _Queries:
@@ -211,12 +193,15 @@ class _Queries:
         self._asked.pop()
         return self._found[name]
 
-    def _metric(self, stat: Mapping[str, Any]) -> Series:
-        metric = stat["Metric"]
-        return _metric(
-            self._source, self._end, self._span, metric["Namespace"], metric["MetricName"], metric,
-            int(stat["Period"]), stat["Stat"], stat.get("Unit"),
-        )  # fmt: skip
+    def _metric(self, query: Mapping[str, Any]) -> Series:
+        metric, period, unit = query["Metric"], int(query["Period"]), query.get("Unit")
+        dimensions = {one["Name"]: one["Value"] for one in metric.get("Dimensions") or []}
+        start = self._end - self._span * period
+        slots: list[list[Datum]] = [[] for _ in range(self._span)]
+        for datum in self._source(metric["Namespace"], metric["MetricName"], dimensions, start, self._end):
+            if unit is None or datum.unit == unit:
+                slots[min(int((datum.time - start) // period), self._span - 1)].append(datum)
+        return [statistic(slot, query["Stat"]) for slot in slots]
 
     def _expression(self, query: Mapping[str, Any]) -> Series:
         metrics = {name: int(one["MetricStat"]["Period"]) for name, one in self._queries.items() if "MetricStat" in one}
@@ -279,14 +264,18 @@ class _Decision:
                 f"Threshold Crossed: no datapoints were received for {_count(self._needed, 'period')} and"
                 f" {self._filled()}."
             )
-        return f"Threshold Crossed: {self._shown(state == ALARM)}{self._minimum(state)}."
+        breaching = state == ALARM
+        if all(point.breaching != breaching for point in self._points):
+            # The missing points decided.
+            return f"Threshold Crossed: {self._shown(not breaching)}."
+        return f"Threshold Crossed: {self._shown(breaching)}{self._minimum(state)}."
 
     def _shown(self, breaching: bool) -> str:
         _, wording = _comparison(self._alarm)
         shown = [point for point in self._points if point.breaching == breaching]
         moments = ", ".join(f"{point.value} ({_short(self._start(point))})" for point in shown)
         counted = (
-            f"{len(shown)} out of the last {_count(self._needed, 'datapoint')}"
+            f"{len(shown)} out of the last {self._needed} datapoints"
             if self._alarm.get("DatapointsToAlarm")
             else _count(len(shown), "datapoint")
         )
@@ -385,116 +374,3 @@ def _short(moment: float) -> str:
 
 def _long(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-
-
-# --- composite alarms -------------------------------------------------------------------------------------------------
-
-_RULE_TOKEN = re.compile(r'\s*(?:(?P<sign>[()])|"(?P<quoted>[^"]+)"|(?P<word>[^\s()"]+))')
-_DEEPEST_RULE = 50
-
-Rule = Callable[[Callable[[str], str]], bool]
-"""Truth of a rule, given the state of each alarm that it names."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CompositeRule:
-    """A parsed AlarmRule: which alarms it names (by name or ARN, in order) and when it is true."""
-
-    names: tuple[str, ...]
-    true: Rule
-
-
-def parse_rule(text: str) -> CompositeRule:
-    """Parse an AlarmRule: ALARM(), OK(), INSUFFICIENT_DATA(), TRUE, FALSE, NOT, AND, OR and parentheses.
-
-    NOT binds tightest, then AND. Raises NotEvaluated for anything else, AT_LEAST included.
-    """
-    return _RuleParser(text).rule()
-
-
-class _RuleParser:
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = self._split(text)
-        self._at = 0
-        self._depth = 0
-        self._names: list[str] = []
-
-    def rule(self) -> CompositeRule:
-        true = self._either()
-        if self._at < len(self._tokens):
-            raise self._wrong()
-        return CompositeRule(tuple(dict.fromkeys(self._names)), true)
-
-    def _either(self) -> Rule:
-        self._depth += 1
-        if self._depth > _DEEPEST_RULE:
-            raise NotEvaluated("the alarm rule is nested too deeply")
-        parts = [self._both()]
-        while self._take("OR"):
-            parts.append(self._both())
-        self._depth -= 1
-        return lambda state: any(part(state) for part in parts)
-
-    def _both(self) -> Rule:
-        parts = [self._one()]
-        while self._take("AND"):
-            parts.append(self._one())
-        return lambda state: all(part(state) for part in parts)
-
-    def _one(self) -> Rule:
-        negated = False
-        while self._take("NOT"):
-            negated = not negated
-        rule = self._operand()
-        return (lambda state: not rule(state)) if negated else rule
-
-    def _operand(self) -> Rule:
-        if self._take("("):
-            rule = self._either()
-            self._expect(")")
-            return rule
-        if constant := self._take("TRUE", "FALSE"):
-            return lambda _: constant == "TRUE"
-        wanted = self._take(*STATES)
-        if wanted is None:
-            raise self._wrong()
-        self._expect("(")
-        name = self._name()
-        self._expect(")")
-        return lambda state: state(name) == wanted
-
-    def _name(self) -> str:
-        if self._at >= len(self._tokens) or self._tokens[self._at][0] == "sign":
-            raise self._wrong()
-        self._at += 1
-        name = self._tokens[self._at - 1][1]
-        self._names.append(name)
-        return name
-
-    def _take(self, *expected: str) -> str | None:
-        if self._at < len(self._tokens):
-            kind, token = self._tokens[self._at]
-            if kind != "quoted" and token in expected:
-                self._at += 1
-                return token
-        return None
-
-    def _expect(self, token: str) -> None:
-        if not self._take(token):
-            raise self._wrong()
-
-    def _wrong(self) -> NotEvaluated:
-        found = repr(self._tokens[self._at][1]) if self._at < len(self._tokens) else "its end"
-        return NotEvaluated(f"the alarm rule is not evaluated here at {found}: {self._text!r}")
-
-    @staticmethod
-    def _split(text: str) -> list[tuple[str, str]]:
-        tokens, at, end = [], 0, len(text.rstrip())
-        while at < end:
-            found = _RULE_TOKEN.match(text, at)
-            if found is None:
-                raise NotEvaluated(f"the alarm rule cannot be read: {text!r}")
-            tokens.append((found.lastgroup or "", found[found.lastgroup or 0]))
-            at = found.end()
-        return tokens

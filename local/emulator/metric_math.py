@@ -57,8 +57,8 @@ def evaluate(
 ) -> Series:
     """The series that an expression yields, `length` periods long, oldest first.
 
-    `lookup` gives the series of an id (of a metric or of another expression), `metrics` the ids that METRICS() stands
-    for, `periods` their lengths in seconds. Raises NotServed.
+    `lookup` gives the series of an id (of a metric or of another expression) or raises, `metrics` are the ids that
+    METRICS() stands for, `periods` their lengths in seconds. Raises NotServed.
     """
     result = _Expression(expression, lookup, metrics, periods, length).value()
     if not isinstance(result, list):
