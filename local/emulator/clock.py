@@ -6,9 +6,11 @@ against the real time.
 
 import threading
 import time
+from collections.abc import Callable
 
 _lock = threading.Lock()
 _offset = 0.0
+_listeners: list[Callable[[], None]] = []
 
 
 def now() -> float:
@@ -22,8 +24,15 @@ def offset() -> float:
 
 
 def advance(seconds: float) -> float:
-    """Move forward; returns the new offset in seconds. Services that wait for a moment look again at once."""
+    """Move forward; returns the new offset in seconds. Whoever waits for a moment is told."""
     global _offset  # noqa: PLW0603 (one clock a process)
     with _lock:
         _offset += seconds
+    for listener in _listeners:
+        listener()
     return _offset
+
+
+def on_advance(listener: Callable[[], None]) -> None:
+    """Call `listener` after each move."""
+    _listeners.append(listener)

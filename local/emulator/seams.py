@@ -7,29 +7,40 @@ one of them. Functions are wrapped, not copied, wherever that is possible.
 import asyncio
 import contextlib
 import contextvars
+import functools
 import json
 import logging
 import os
 import re
 import signal
 import threading
+import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 from ministack import app as _app
+from ministack.core import concurrency as _concurrency
 from ministack.core import iam_actions as _iam_actions
 from ministack.core import iam_evaluator as _iam
 from ministack.core import lambda_runtime as _runtime
 from ministack.core import responses as _responses
 from ministack.core import router as _router
+from ministack.services import cloudwatch_logs as _logs
+from ministack.services import dynamodb as _dynamodb
+from ministack.services import eventbridge as _events
 from ministack.services import iam as _iam_store
+from ministack.services import kms as _kms
+from ministack.services import lambda_svc as _lambda
 from ministack.services import s3 as _s3
+from ministack.services import sns as _sns
+from ministack.services import sqs as _sqs
 from ministack.services import stepfunctions as _stepfunctions
 from ministack.services import sts as _sts
 
-from local.emulator import authorise, decisions, faults
+from local.emulator import authorise, clock, decisions, faults
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable
 
@@ -46,6 +57,15 @@ def install() -> None:
     authorise.use(_evaluate_as)
     for service in SERVICES:
         register(service)
+    _move_queue_clocks()
+    _serialise_queue_changes()
+    _add_object_versions()
+    _authorise_rule_targets()
+    _authorise_topic_subscriptions()
+    _authorise_poller()
+    _authorise_log_delivery()
+    _authorise_customer_keys()
+    _watch_invocations()
     _inject_faults()
 
 
@@ -209,6 +229,9 @@ class _Caller:
         denied = _iam.enforce(self.access_key, action, "s3", self.region, resource_arn=f"arn:aws:s3:::{bucket}/{key}")
         if denied is not None:
             raise ObjectUnavailable("AccessDenied", f"{self.principal_arn} may not {action} {bucket}/{key}")
+        encryption_key = _object_key(bucket, key, version)
+        if encryption_key and not _caller_may_use_key(self.access_key, encryption_key, "kms:Decrypt", "s3"):
+            raise ObjectUnavailable("AccessDenied", f"{self.principal_arn} may not kms:Decrypt with {encryption_key}")
         content = _s3._get_object_data(bucket, key, version)
         if content is None:
             raise ObjectUnavailable("NoSuchKey", f"There is no {bucket}/{key}" + (f" {version}" if version else ""))
@@ -222,8 +245,12 @@ class _Caller:
 _matches: threading.local = threading.local()
 
 
+# MiniStack's own; what is decided by it directly is recorded by who asked.
+_iam_enforce = _iam.enforce
+
+
 def _record_gateway_decisions() -> None:
-    enforce, first_match = _iam.enforce, _iam._first_match
+    enforce, first_match = _iam_enforce, _iam._first_match
 
     def recording_first_match(context: Any, statements: list[Any], effect: str) -> Any:
         statement = first_match(context, statements, effect)
@@ -413,3 +440,484 @@ def _service_may(principal: str, action: str, resource: str, context: Mapping[st
         service_context={key.lower(): value for key, value in context.items()},
     )
     return bool(_iam.evaluate_resource_policy(found[0], request, service=principal).decision == "Allow")
+
+
+# --- Queues ----------------------------------------------------------------------------------------------------------
+
+
+class _MovableTime:
+    """Stands in for the `time` module where a service reads the clock that tests may move."""
+
+    time = staticmethod(clock.now)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+def _move_queue_clocks() -> None:
+    """Visibility, delay, retention and the age of a message follow the emulator's clock."""
+    for module in (_sqs, _events, _sns):
+        module.time = _MovableTime()
+    clock.on_advance(_concurrency.esm_wake.set)
+
+
+def _serialise_queue_changes() -> None:
+    """One lock for all that changes a queue.
+
+    MiniStack rebuilds a queue's list of messages in the poller's thread while requests and deliveries append to it in
+    others; what is appended in between is lost.
+    """
+    lock = threading.RLock()
+    _sqs._queues_lock = lock
+
+    def locked(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            with lock:
+                return function(*arguments, **keywords)
+
+        return call
+
+    # ReceiveMessage waits between looks, so not it but the steps that it is made of take the lock.
+    for name in ("_expire_retained", "_dlq_sweep", "_collect_msgs", "_refresh_counts", "_act_send_message"):
+        setattr(_sqs, name, locked(getattr(_sqs, name)))
+    for action, handler in list(_sqs._HANDLERS.items()):
+        if not asyncio.iscoroutinefunction(handler):
+            _sqs._HANDLERS[action] = locked(handler)
+    for module, name in (
+        (_events, "_dispatch_to_sqs"),
+        (_sns, "_deliver_to_sqs"),
+        (_s3, "_deliver_event_to_sqs"),
+        (_lambda, "_route_async_failure"),
+    ):
+        setattr(module, name, locked(getattr(module, name)))
+
+
+# --- Rule to queue ---------------------------------------------------------------------------------------------------
+
+# The rule and the target that are being served.
+_delivery: contextvars.ContextVar[tuple[dict[str, Any], dict[str, Any]] | None] = contextvars.ContextVar(
+    "delivery", default=None
+)
+
+
+def _authorise_rule_targets() -> None:
+    invoke_target, send = _events._invoke_target, _events._dispatch_to_sqs
+
+    def invoke(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
+        token = _delivery.set((rule, target))
+        try:
+            invoke_target(target, event, rule, view)
+        finally:
+            _delivery.reset(token)
+
+    def deliver(queue: Any, payload: str, parameters: dict[str, Any] | None = None) -> None:
+        delivery = _delivery.get()
+        if delivery is None:
+            raise RuntimeError("A delivery without a rule: MiniStack's _invoke_target has moved")
+        rule, target = delivery
+        problem = _undeliverable(str(queue), rule["Arn"])
+        if problem is None:
+            send(queue, payload, parameters)
+        else:
+            _send_to_dead_letters(problem, payload, rule["Arn"], target)
+
+    _events._invoke_target = invoke
+    _events._dispatch_to_sqs = deliver
+
+
+def _undeliverable(queue_arn: str, rule_arn: str) -> tuple[str, str] | None:
+    """Error code and message why a rule cannot send to a queue; None when it can."""
+    queue = _sqs._queue_by_arn(queue_arn)
+    if queue is None:
+        return "RESOURCE_NOT_FOUND", f"The queue {queue_arn} does not exist."
+    sender, context = "events.amazonaws.com", _source(rule_arn)
+    if not authorise.act_as(sender, "sqs:SendMessage", queue_arn, context, path="rule-to-queue"):
+        return "NO_PERMISSIONS", f"The policy of {queue_arn} does not let {rule_arn} send."
+    if not _may_use_key(sender, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), context):
+        return "NO_PERMISSIONS", f"The policy of the key of {queue_arn} does not let {rule_arn} use it."
+    return None
+
+
+def _send_to_dead_letters(problem: tuple[str, str], payload: str, rule_arn: str, target: dict[str, Any]) -> None:
+    """Send an event that could not be delivered to the target's own dead-letter queue, if it has one.
+
+    Neither error is retried on AWS either. The attributes: "Using dead-letter queues to process undelivered events in
+    EventBridge", Amazon EventBridge User Guide, read 2026-11-23.
+    """
+    dead_letters = (target.get("DeadLetterConfig") or {}).get("Arn")
+    if not dead_letters or _undeliverable(dead_letters, rule_arn) is not None:
+        _log.warning("An event of %s is lost: %s", rule_arn, problem[1])
+        return
+    attributes = {
+        "ERROR_CODE": problem[0],
+        "ERROR_MESSAGE": problem[1],
+        "RULE_ARN": rule_arn,
+        "TARGET_ARN": target["Arn"],
+    }
+    url = _sqs._queue_url(dead_letters.rpartition(":")[2])
+    _sqs._act_send_message(
+        {
+            "QueueUrl": url,
+            "MessageBody": payload,
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        },
+        url,
+    )
+
+
+def _source(arn: str) -> dict[str, str]:
+    return {"aws:SourceArn": arn, "aws:SourceAccount": arn.split(":")[4]}
+
+
+# --- Objects' events -------------------------------------------------------------------------------------------------
+
+_event_version: contextvars.ContextVar[str | None] = contextvars.ContextVar("event_version", default=None)
+
+
+def _add_object_versions() -> None:
+    """Give S3's events their `version-id`, which MiniStack leaves out.
+
+    "EventBridge event message structure", Amazon S3 User Guide, read 2026-11-23: present for versioned buckets.
+    """
+    fire, dispatch = _s3._fire_s3_event, _events._dispatch_event
+
+    @functools.wraps(fire)
+    def firing(*arguments: Any, **keywords: Any) -> None:
+        token = _event_version.set(keywords.get("version_id"))
+        try:
+            fire(*arguments, **keywords)
+        finally:
+            _event_version.reset(token)
+
+    def dispatching(event: dict[str, Any], view: Any = None) -> None:
+        version = _event_version.get()
+        if version and event.get("Source") == "aws.s3":
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = version
+            event = {**event, "Detail": json.dumps(detail)}
+        dispatch(event, view)
+
+    _s3._fire_s3_event = firing
+    _events._dispatch_event = dispatching
+
+
+# --- Topic to queue, alarm to topic ----------------------------------------------------------------------------------
+
+
+def _authorise_topic_subscriptions() -> None:
+    def allowed(queue_arn: str, service: str, source_arn: str, source_account: str) -> bool:
+        if service != "sns.amazonaws.com":
+            return bool(original(queue_arn, service, source_arn, source_account))
+        context = {"aws:SourceArn": source_arn, "aws:SourceAccount": source_account}
+        queue = _sqs._queue_by_arn(queue_arn)
+        return (
+            queue is not None
+            and authorise.act_as(service, "sqs:SendMessage", queue_arn, context, path="topic-to-queue")
+            and _may_use_key(service, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), context)
+        )
+
+    original = _sqs.queue_policy_allows
+    _sqs.queue_policy_allows = allowed
+
+
+def notify(topic_arn: str, alarm_arn: str, subject: str, message: str) -> bool:
+    """Publish an alarm's change of state as CloudWatch: by the topic's policy and its key's. False if refused."""
+    topic = _sns._topic_by_arn_any_scope(topic_arn)
+    sender, context = "cloudwatch.amazonaws.com", _source(alarm_arn)
+    if topic is None or not authorise.act_as(sender, "sns:Publish", topic_arn, context, path="alarm-to-topic"):
+        return False
+    key = _customer_key((topic.get("attributes") or {}).get("KmsMasterKeyId"))
+    if not _may_use_key(sender, key, ("kms:GenerateDataKey", "kms:Decrypt"), context):
+        return False
+    _sns._fanout(topic_arn, str(uuid.uuid4()), message, subject)
+    return True
+
+
+# --- Customer keys ---------------------------------------------------------------------------------------------------
+# A request on an encrypted resource also uses the key, on behalf of the caller. Services' own keys need no permission.
+
+
+def _authorise_customer_keys() -> None:
+    for service, needs in (("s3", _object_key_use), ("sqs", _queue_key_use), ("dynamodb", _table_key_use)):
+        _app.SERVICE_HANDLERS[service] = _key_checking(service, needs, _app.SERVICE_HANDLERS[service])
+
+
+KeyUse = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, list[str]]], tuple[str | None, tuple[str, ...]]]
+
+
+def _key_checking(service: str, needs: KeyUse, handler: Handler) -> Handler:
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Response:
+        access_key = _router.extract_access_key_id(headers, query)
+        if not _iam.is_root_access_key(access_key):
+            key, actions = needs(method, path, headers, body, query)
+            for action in actions if key else ():
+                if not _caller_may_use_key(access_key, str(key), action, service):
+                    denied: Response = _iam_actions.access_denied_response(
+                        service, action, _iam.caller_arn(), str(uuid.uuid4()), headers=headers, resource_arn=str(key)
+                    )
+                    return denied
+        return await handler(method, path, headers, body, query)
+
+    return handle
+
+
+def _caller_may_use_key(access_key: str, key: str, action: str, service: str) -> bool:
+    region = _responses.get_region()
+    context = {"kms:ViaService": f"{service}.{region}.amazonaws.com", "kms:CallerAccount": _responses.get_account_id()}
+    with _watched() as seen:
+        denied = _iam_enforce(access_key, action, "kms", region, key, context)
+    principal = _principal_arn(access_key)
+    decisions.record(
+        decisions.Decision(
+            principal=principal,
+            role=_role_name(principal),
+            action=action,
+            resource=key,
+            allowed=denied is None,
+            statement=_deciding(seen, "kms", action, key, allowed=denied is None),
+            via="service",
+            path="customer-key",
+        )
+    )
+    return denied is None
+
+
+def _may_use_key(principal: str, key: str | None, actions: tuple[str, ...], context: Mapping[str, str]) -> bool:
+    return key is None or all(
+        authorise.act_as(principal, action, key, context, path="customer-key") for action in actions
+    )
+
+
+def _customer_key(reference: str | None) -> str | None:
+    """The ARN of a customer's key by id, ARN or alias; None for no key or one that a service manages."""
+    record = _kms._resolve_key(reference or "")
+    return None if record is None or record.get("KeyManager") == "AWS" else str(record["Arn"])
+
+
+def _queue_key(queue: Mapping[str, Any]) -> str | None:
+    return _customer_key(queue["attributes"].get("KmsMasterKeyId"))
+
+
+def _object_key_use(
+    method: str, path: str, headers: Mapping[str, str], _body: bytes, query: Mapping[str, list[str]]
+) -> tuple[str | None, tuple[str, ...]]:
+    bucket, _, key = path.strip("/").partition("/")
+    if not key:
+        return None, ()
+    if method in ("GET", "HEAD"):
+        return _object_key(bucket, key, next(iter(query.get("versionId") or ()), None)), ("kms:Decrypt",)
+    if method == "PUT":
+        chosen = headers.get("x-amz-server-side-encryption-aws-kms-key-id")
+        default = _s3._bucket_default_sse_headers(bucket).get("x-amz-server-side-encryption-aws-kms-key-id")
+        return _customer_key(chosen or default), ("kms:GenerateDataKey",)
+    return None, ()
+
+
+def _object_key(bucket: str, key: str, version: str | None) -> str | None:
+    record = (_s3._buckets.get(bucket) or {}).get("objects", {}).get(key)
+    if version and (record is None or record.get("version_id") != version):
+        versions = _s3._object_versions.get((bucket, key), [])
+        found = next((item for item in versions if item["version_id"] == version), None)
+        record = None if found is None or found.get("is_delete_marker") else _s3._object_record_from_version(found)
+    headers = _s3._stored_sse_headers(record or {})
+    return _customer_key(headers.get("x-amz-server-side-encryption-aws-kms-key-id"))
+
+
+def _queue_key_use(
+    _method: str, _path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, list[str]]
+) -> tuple[str | None, tuple[str, ...]]:
+    # "Configuring KMS permissions for Amazon SQS", Amazon SQS Developer Guide, read 2026-11-23.
+    action = headers.get("x-amz-target", "").rpartition(".")[2]
+    needed = {
+        "SendMessage": ("kms:GenerateDataKey", "kms:Decrypt"),
+        "SendMessageBatch": ("kms:GenerateDataKey", "kms:Decrypt"),
+        "ReceiveMessage": ("kms:Decrypt",),
+    }.get(action)
+    if needed is None:
+        return None, ()
+    try:
+        return _queue_key(_sqs._get_q(json.loads(body)["QueueUrl"])), needed
+    except (ValueError, KeyError, _sqs._Err):
+        return None, ()
+
+
+def _table_key_use(
+    _method: str, _path: str, _headers: Mapping[str, str], body: bytes, _query: Mapping[str, list[str]]
+) -> tuple[str | None, tuple[str, ...]]:
+    # DynamoDB decrypts the table's key on behalf of the caller, for reads and writes alike: "DynamoDB encryption at
+    # rest usage notes", Amazon DynamoDB Developer Guide, read 2026-11-23.
+    for arn in _iam_actions.dynamodb_resource_arns(body, _responses.get_region(), _responses.get_account_id()):
+        table = _dynamodb._tables.get(arn.partition(":table/")[2].partition("/")[0])
+        if table is not None:
+            key = _customer_key((table.get("SSEDescription") or {}).get("KMSMasterKeyArn"))
+            if key:
+                return key, ("kms:Decrypt",)
+    return None, ()
+
+
+# --- Lambda: poller, logs, invocations -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One invocation of a function, as seen when it is over.
+
+    `config` is the function's configuration (FunctionName, FunctionArn, Role, TracingConfig, ...); `source` is where
+    the event came from (`aws:sqs`, ... or `invoke`); `started` is in seconds since the epoch, `duration` in seconds;
+    `error` is the message of a failure; a throttled invocation did not run; `trace_header` is the value of
+    `_X_AMZN_TRACE_ID`, None without active tracing.
+    """
+
+    config: Mapping[str, Any]
+    source: str
+    request_id: str
+    started: float
+    duration: float
+    error: str | None
+    throttled: bool
+    trace_header: str | None
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return str(self.config.get("FunctionName", ""))
+
+    @property
+    def role(self) -> str:
+        """The ARN of the function's role."""
+        return str(self.config.get("Role", ""))
+
+
+# Called after each invocation, in the thread that ran it.
+after_invocation: list[Callable[[Invocation], None]] = []
+
+# What is being run in this thread: depth, request id, trace header; and for which mapping a batch is being run.
+_running: threading.local = threading.local()
+
+
+def _watch_invocations() -> None:
+    execute, dispatch, trace = (
+        _lambda._execute_function,
+        _lambda._execute_function_dispatch,
+        _lambda._xray_trace_id_for_invocation,
+    )
+
+    def executing(function: dict[str, Any], event: Any) -> dict[str, Any]:
+        if getattr(_running, "depth", 0):
+            # MiniStack enters again in the same thread to change the account's scope: one invocation.
+            result: dict[str, Any] = execute(function, event)
+            return result
+        _running.depth, _running.request_id, _running.trace = 1, "", None
+        started = time.time()
+        try:
+            result = execute(function, event)
+        finally:
+            _running.depth = 0
+        _tell_watchers(function, event, started, result)
+        return result
+
+    def dispatching(function: Any, config: Any, event: Any, request_id: str, started: float) -> dict[str, Any]:
+        _running.request_id = request_id
+        result: dict[str, Any] = dispatch(function, config, event, request_id, started)
+        return result
+
+    def tracing(config: dict[str, Any], inbound: str | None = None) -> str | None:
+        header: str | None = trace(config, inbound)
+        _running.trace = header
+        return header
+
+    _lambda._execute_function = executing
+    _lambda._execute_function_dispatch = dispatching
+    _lambda._xray_trace_id_for_invocation = tracing
+
+
+def _tell_watchers(function: dict[str, Any], event: Any, started: float, result: dict[str, Any]) -> None:
+    records = event.get("Records") if isinstance(event, dict) else None
+    first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
+    throttled = bool(result.get("throttle"))
+    invocation = Invocation(
+        config=function.get("config") or function,
+        source=str(first.get("eventSource") or first.get("EventSource") or "invoke"),
+        request_id=_running.request_id,
+        started=started,
+        duration=time.time() - started,
+        error=None if throttled or not result.get("error") else _error_message(result),
+        throttled=throttled,
+        trace_header=_running.trace,
+    )
+    for watcher in after_invocation:
+        try:
+            watcher(invocation)
+        except Exception:  # noqa: BLE001, PERF203 (a watcher that fails must not fail the invocation; it is logged)
+            _log.exception("A watcher of invocations failed")
+
+
+def _error_message(result: Mapping[str, Any]) -> str:
+    body = result.get("body")
+    return str(body.get("errorMessage", "") if isinstance(body, dict) else body or "") or "unknown error"
+
+
+def _authorise_poller() -> None:
+    concurrency, run, delete = _lambda._sqs_esm_concurrency, _lambda._run_sqs_batch, _sqs._delete_messages_for_esm
+
+    def concurrency_if_allowed(
+        mapping: dict[str, Any], function: dict[str, Any], config: Any, queue: dict[str, Any] | None = None
+    ) -> int:
+        # Asked right before each receive: no batch may be in flight for a role that may not receive.
+        role, arn = (function.get("config") or function)["Role"], mapping["EventSourceArn"]
+        allowed = (
+            queue is not None
+            and all(
+                authorise.act_as(role, action, arn, path="queue-poller")
+                for action in ("sqs:ReceiveMessage", "sqs:GetQueueAttributes")
+            )
+            and _may_use_key(role, _queue_key(queue), ("kms:Decrypt",), {"kms:ViaService": _via("sqs")})
+        )
+        return int(concurrency(mapping, function, config, queue)) if allowed else 0
+
+    def running(mapping: dict[str, Any], function: dict[str, Any], *rest: Any) -> None:
+        _running.batch = (function.get("config") or function)["Role"], mapping["EventSourceArn"]
+        try:
+            run(mapping, function, *rest)
+        finally:
+            _running.batch = None
+
+    def deleting(queue_url: str, receipts: set[str]) -> None:
+        role, arn = _running.batch
+        if authorise.act_as(role, "sqs:DeleteMessage", arn, path="queue-poller"):
+            delete(queue_url, receipts)
+
+    _lambda._sqs_esm_concurrency = concurrency_if_allowed
+    _lambda._run_sqs_batch = running
+    _sqs._delete_messages_for_esm = deleting
+
+
+def _via(service: str) -> str:
+    return f"{service}.{_responses.get_region()}.amazonaws.com"
+
+
+def _authorise_log_delivery() -> None:
+    emit = _lambda._emit_lambda_logs
+
+    @functools.wraps(emit)
+    def emitting(function: dict[str, Any], *arguments: Any, **keywords: Any) -> None:
+        if _may_deliver_logs(function.get("config") or function):
+            emit(function, *arguments, **keywords)
+
+    _lambda._emit_lambda_logs = emitting
+
+
+def _may_deliver_logs(config: Mapping[str, Any]) -> bool:
+    name = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
+    group = f"arn:aws:logs:{_responses.get_region()}:{_responses.get_account_id()}:log-group:{name}"
+    # One stream an environment on AWS; MiniStack makes one an invocation, so the day and version stand for it here.
+    stream = f"{group}:log-stream:{time.strftime('%Y/%m/%d', time.gmtime())}/[{config.get('Version', '$LATEST')}]"
+    needed = [("logs:CreateLogStream", stream), ("logs:PutLogEvents", stream)]
+    if name not in _logs._log_groups:
+        needed.insert(0, ("logs:CreateLogGroup", group))
+    return all(authorise.act_as(config["Role"], action, arn, path="log-delivery") for action, arn in needed)
