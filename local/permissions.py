@@ -52,7 +52,7 @@ class Status(str, enum.Enum):
 
 @dataclass(frozen=True)
 class NotCheckable:
-    """Decisions that cannot be seen: principal (name or logical id) and action are patterns, the reason is for people."""
+    """Decisions that cannot be seen. Principal (name or logical id) and action are patterns."""
 
     principal: str
     action: str
