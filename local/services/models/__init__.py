@@ -1,0 +1,1 @@
+"""The models behind the stand-in services. Each loads on first use, and once a process."""
