@@ -331,8 +331,8 @@ def test_what_is_not_evaluated_is_refused_with_its_reason(definition: dict[str, 
         (
             {"EvaluationPeriods": 1, "DatapointsToAlarm": 1},
             "X",
-            "Threshold Crossed: 1 out of the last 1 datapoints [11.0 (23/11/26 11:55:00)] was greater than the threshold"
-            " (10.0) (minimum 1 datapoint for OK -> ALARM transition).",
+            "Threshold Crossed: 1 out of the last 1 datapoints [11.0 (23/11/26 11:55:00)] was greater than the"
+            " threshold (10.0) (minimum 1 datapoint for OK -> ALARM transition).",
         ),
         (
             {"DatapointsToAlarm": 2},
