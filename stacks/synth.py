@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from stacks import catalogue
 from stacks.policy import nag
+from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, Acknowledgement
 
 Target = Literal["lambda", "local"]
 
@@ -44,23 +45,7 @@ def synthesize() -> None:
     finding is neither mended nor acknowledged, or when an acknowledgement is stale.
     """
     app = cdk.App(context=FEATURES, analytics_reporting=False)
-    built = build(app)
-    settings = {item.architecture.id: item.settings.model_dump() for item in built}
-    nag.register(
-        app,
-        stacks=[item.stack for item in built],
-        sensitive=[item.stack for item in built if item.architecture.sensitive],
-    )
-    nag.acknowledge(app, settings)
-    try:
-        assembly = app.synth()
-    except RuntimeError as error:
-        # CDK has printed the findings already; what it raises is a JavaScript stack.
-        if "ValidationFailed" not in str(error):
-            raise
-        raise nag.PolicyError("Synthesis failed on the findings above: mend or acknowledge each.") from None
-    if stale := nag.stale(pathlib.Path(assembly.directory), settings):
-        raise nag.PolicyError("\n".join(stale))
+    validated(app, build(app))
 
 
 @dataclass(frozen=True)
@@ -70,6 +55,29 @@ class Built:
     architecture: catalogue.Architecture
     settings: BaseModel
     stack: cdk.Stack
+
+
+def validated(
+    app: cdk.App, built: Sequence[Built], table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS
+) -> pathlib.Path:
+    """Writes the assembly of an app whose stacks keep to the policies, and returns its folder. Raises PolicyError."""
+    settings = {item.architecture.id: item.settings.model_dump() for item in built}
+    nag.register(
+        app,
+        stacks=[item.stack for item in built],
+        sensitive=[item.stack for item in built if item.architecture.sensitive],
+    )
+    nag.acknowledge(app, settings, table)
+    try:
+        assembly = pathlib.Path(app.synth().directory)
+    except RuntimeError as error:
+        # CDK has printed the findings already; what it raises is a JavaScript stack.
+        if "ValidationFailed" not in str(error):
+            raise
+        raise nag.PolicyError("Synthesis failed on the findings above: mend or acknowledge each.") from None
+    if stale := nag.stale(assembly, settings, table):
+        raise nag.PolicyError("\n".join(stale))
+    return assembly
 
 
 def build(app: cdk.App) -> list[Built]:
@@ -96,7 +104,7 @@ def _stack(
     assert architecture.stack
     module, _, name = architecture.stack.partition(":")
     stack_class = getattr(importlib.import_module(module), name)
-    settings = _validated(architecture.id, stack_class.Settings, values)
+    settings = _checked(architecture.id, stack_class.Settings, values)
     stack = stack_class(
         app,
         architecture.id,
@@ -132,7 +140,7 @@ def _settings(value: Any) -> dict[str, dict[str, Any]]:
     return parsed
 
 
-def _validated(architecture: str, settings: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
+def _checked(architecture: str, settings: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
     try:
         return settings.model_validate(values)
     except ValidationError as error:

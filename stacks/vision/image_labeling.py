@@ -264,7 +264,7 @@ class ImageLabeling(cdk.Stack):
         worker.allow(["s3:GetObjectVersion"], self.bucket.arn_for_objects(f"{self.settings.upload_prefix}*"))
         worker.allow(["dynamodb:PutItem", "dynamodb:UpdateItem"], self.results.table_arn)
         worker.allow(
-            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+            ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
             self.idempotency.table_arn,
         )
         worker.allow(

@@ -1,0 +1,51 @@
+"""What a stack costs while nobody uses it, and whether the catalogue says so."""
+
+from __future__ import annotations
+
+from stacks.policy.template import Problem, Template
+
+CHECK = "idle cost"
+
+# US dollars a month in us-east-1 for a resource that exists and is not used, without free tier. A type that is not
+# here is refused until somebody has looked it up. Sources, read 2026-11-23: the services' pricing pages.
+MONTHLY = {
+    "AWS::CDK::Metadata": 0.0,
+    "AWS::CloudWatch::Alarm": 0.10,  # Amazon CloudWatch pricing: a standard alarm, one metric
+    "AWS::CloudWatch::Dashboard": 3.00,  # Amazon CloudWatch pricing: a custom dashboard; an account's first 3 are free
+    "AWS::DynamoDB::Table": 0.0,  # on demand
+    "AWS::Events::Rule": 0.0,
+    "AWS::IAM::Policy": 0.0,
+    "AWS::IAM::Role": 0.0,
+    "AWS::KMS::Key": 1.00,  # AWS KMS pricing: a customer managed key
+    # Five long polls of 20 seconds at a time (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS") are 648,000
+    # requests in 30 days, at 0.40 a million (Amazon SQS pricing); an account's first million is free.
+    "AWS::Lambda::EventSourceMapping": 0.26,
+    "AWS::Lambda::Function": 0.0,
+    "AWS::Logs::LogGroup": 0.0,
+    "AWS::S3::Bucket": 0.0,
+    "AWS::S3::BucketPolicy": 0.0,
+    "AWS::SNS::Subscription": 0.0,
+    "AWS::SNS::Topic": 0.0,
+    "AWS::SNS::TopicPolicy": 0.0,
+    "AWS::SQS::Queue": 0.0,
+    "AWS::SQS::QueuePolicy": 0.0,
+    "Custom::EmptiedBucket": 0.0,
+}
+
+
+def monthly(template: Template) -> float:
+    """US dollars a month for the resources of a template while they are idle; unknown types count nothing."""
+    return round(sum(MONTHLY.get(resource["Type"], 0.0) for _, resource in template.resources()), 2)
+
+
+def check(template: Template, declared: float | None = None) -> list[Problem]:
+    """Every resource type of which nobody has said what it costs, and a sum that differs from the `declared` one."""
+    problems = [
+        Problem(CHECK, f"{template.architecture} {logical_id}", f"{resource['Type']}: say what it costs while idle")
+        for logical_id, resource in template.resources()
+        if resource["Type"] not in MONTHLY
+    ]
+    if declared is not None and abs(monthly(template) - declared) >= 0.01:
+        message = f"costs {monthly(template):.2f} dollars a month while idle, the catalogue says {declared:.2f}"
+        problems.append(Problem(CHECK, template.architecture, message))
+    return problems

@@ -1,0 +1,87 @@
+"""No grant is wider than what it is for: no wildcard in an action, none in place of a resource, no open principal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from stacks.policy.template import Problem, Statement, Template, statements
+
+CHECK = "wildcards"
+
+# Actions that take no resource, so that a grant has to name `*`. Only what stacks use; source: Service Authorization
+# Reference, "Actions, resources, and condition keys for ...", column "Resource types", read 2026-11-23.
+WITHOUT_RESOURCE = {
+    "rekognition:DetectLabels": "Amazon Rekognition",
+    "xray:PutTelemetryRecords": "AWS X-Ray",
+    "xray:PutTraceSegments": "AWS X-Ray",
+}
+
+# The statement that makes IAM policies count for a key; without it a key can become unmanageable (AWS KMS Developer
+# Guide, "Default key policy", read 2026-11-23).
+KEY_ADMINISTRATION = ("AWS", "arn:${AWS::Partition}:iam::${AWS::AccountId}:root", "kms:*")
+
+
+def check(template: Template) -> list[Problem]:
+    """Every grant that is too wide. Denials may be as wide as they like."""
+    problems = []
+    for statement in statements(template):
+        if statement.allows:
+            where = f"{template.architecture} {statement.logical_id}"
+            problems += [Problem(CHECK, where, message) for message in _faults(statement)]
+    for logical_id, permission in template.resources("AWS::Lambda::Permission"):
+        properties = permission["Properties"]
+        if not {"SourceArn", "SourceAccount", "PrincipalOrgID"} & set(properties):
+            message = f"{properties.get('Principal')} may invoke the function on behalf of anyone: name a source"
+            problems.append(Problem(CHECK, f"{template.architecture} {logical_id}", message))
+    return problems
+
+
+def _faults(statement: Statement) -> Iterator[str]:
+    for inverted in ("NotAction", "NotResource", "NotPrincipal"):
+        if inverted in statement.body:
+            yield f"allows by {inverted}: name what is allowed"
+    yield from _wide_actions(statement)
+    yield from _wide_targets(statement)
+    yield from _open_principals(statement)
+
+
+def _wide_actions(statement: Statement) -> Iterator[str]:
+    for action in statement.actions:
+        administers = statement.resource_type == "AWS::KMS::Key" and [
+            (*principal, action) for principal in statement.principals
+        ] == [KEY_ADMINISTRATION]
+        if ("*" in action or "?" in action) and not administers:
+            yield f"allows {action}: name each action"
+
+
+def _wide_targets(statement: Statement) -> Iterator[str]:
+    if statement.resource_type == "AWS::KMS::Key":
+        # In a key policy `*` is this key (AWS KMS Developer Guide, "Key policies in AWS KMS").
+        return
+    for target in statement.targets:
+        if target == "*":
+            scoped = [action for action in statement.actions if action not in WITHOUT_RESOURCE]
+            if scoped:
+                yield f"allows {', '.join(scoped)} on every resource"
+        elif target.startswith("arn:") and _is_wide(target):
+            yield f"allows {', '.join(statement.actions)} on {target}: name the resource"
+
+
+def _is_wide(arn: str) -> bool:
+    """Whether an ARN leaves open the service, or which resource of a type: `arn:...:table/*` and `arn:...:*` do."""
+    fields = arn.split(":", 5)
+    if len(fields) < 6 or "*" in fields[2]:  # arn:partition:service:region:account:resource
+        return True
+    typed = re.split("[:/]", fields[5], maxsplit=1)
+    # A bucket has no type before its name.
+    name = typed[1] if len(typed) > 1 and fields[2] != "s3" else fields[5]
+    return name.startswith("*")
+
+
+def _open_principals(statement: Statement) -> Iterator[str]:
+    for kind, name in statement.principals:
+        if name == "*":
+            yield "allows everyone"
+        elif kind == "Service" and statement.kind == "resource" and not statement.body.get("Condition"):
+            yield f"allows {name} on behalf of anyone: name a source in a condition"
