@@ -1,0 +1,137 @@
+"""Small things that tests create on a local cloud through AWS APIs."""
+
+import io
+import json
+import time
+import uuid
+import zipfile
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+
+from local.cloud import LocalCloud
+
+T = TypeVar("T")
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com", "AWS": f"arn:aws:iam::{LocalCloud.account}:root"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+
+
+def unique(word: str) -> str:
+    """A name that no other test uses."""
+    return f"{word}-{uuid.uuid4().hex[:10]}"
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    """A policy document of statements that allow unless they say otherwise."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **item} for item in statements]})
+
+
+def make_role(cloud: LocalCloud, *statements: dict[str, Any]) -> str:
+    """A role with one inline policy named `permissions`; returns its ARN."""
+    name = unique("role")
+    arn: str = cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    if statements:
+        set_permissions(cloud, arn, *statements)
+    return arn
+
+
+def set_permissions(cloud: LocalCloud, role_arn: str, *statements: dict[str, Any]) -> None:
+    """Replace what a role of `make_role` may do."""
+    name = role_arn.rpartition("/")[2]
+    iam = cloud.client("iam")
+    if statements:
+        iam.put_role_policy(RoleName=name, PolicyName="permissions", PolicyDocument=policy(*statements))
+    else:
+        iam.delete_role_policy(RoleName=name, PolicyName="permissions")
+
+
+def client_as(cloud: LocalCloud, role_arn: str, service: str) -> Any:
+    """A client that calls as the role, once an attempt."""
+    session = cloud.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="test")["Credentials"]
+    # boto3's stubs know one signature a service; the service is a variable here.
+    make: Any = boto3.client
+    return make(
+        service,
+        endpoint_url=cloud.endpoint_url,
+        region_name=cloud.region,
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+        verify=str(cloud.ca_bundle),
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    )
+
+
+def make_function(cloud: LocalCloud, source: str, role_arn: str, **settings: Any) -> str:
+    """A Python function whose module `index` is `source`; returns its name."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("index.py", source)
+    name = unique("function")
+    cloud.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Handler="index.handler",
+        Role=role_arn,
+        Code={"ZipFile": package.getvalue()},
+        **{"Timeout": 10, **settings},
+    )
+    lambdas = cloud.client("lambda")
+    eventually(lambda: lambdas.get_function_configuration(FunctionName=name)["State"] == "Active")
+    return name
+
+
+def make_queue(cloud: LocalCloud, **attributes: str) -> tuple[str, str]:
+    """A queue; returns its URL and its ARN."""
+    sqs = cloud.client("sqs")
+    url: str = sqs.create_queue(QueueName=unique("queue"), Attributes=attributes)["QueueUrl"]
+    arn: str = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    return url, arn
+
+
+def messages(cloud: LocalCloud, url: str) -> list[dict[str, Any]]:
+    """What can be received from a queue now, attributes included."""
+    received: list[dict[str, Any]] = (
+        cloud.client("sqs")
+        .receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
+        )
+        .get("Messages", [])
+    )
+    return received
+
+
+def eventually(look: Callable[[], T], seconds: float = 10.0) -> T:
+    """What `look` finds, as soon as that is truthy. Raises AssertionError when it never is."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"nothing found within {seconds} s"
+        time.sleep(0.05)
+
+
+def decided(cloud: LocalCloud, action: str, resource: str, since: int = 0) -> list[dict[str, Any]]:
+    """The decisions on an action and a resource that came after `since`."""
+    return [
+        item
+        for item in cloud.control.decisions(since)
+        if item["action"] == action and item["resource"].startswith(resource)
+    ]
+
+
+def last_sequence(cloud: LocalCloud) -> int:
+    """The number of the latest decision."""
+    return max((item["seq"] for item in cloud.control.decisions()), default=0)
