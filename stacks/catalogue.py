@@ -100,6 +100,8 @@ _VISION = (
         status="available",
         stack="stacks.vision.image_labeling:ImageLabeling",
         scenario="scenarios.image_labeling",
+        cost_idle=3.66,
+        cost_per_thousand=1.03,
     ),
     Architecture(
         id="image-analysis",

@@ -1,0 +1,272 @@
+"""Writes the generated parts of the pages: `make docs`, or `python -m docs.generate`.
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; all around it is written by hand. The
+parts come from the catalogue, `services.toml`, `docs/prices.toml` and the synthesized templates. A test makes them
+anew and compares, so that none can go stale.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from docs import drawing, graph
+from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
+
+ROOT = Path(__file__).resolve().parents[1]
+
+THEME_TITLES = {
+    "vision": "Vision",
+    "documents": "Documents",
+    "language": "Speech and language",
+    "recommend": "Recommendation, forecasting, anomalies",
+    "ingest": "Collecting and preparing data",
+    "train": "Training and evaluation",
+    "serve": "Serving",
+    "operate": "Operating",
+    "secure": "Security",
+}
+
+
+@dataclass(frozen=True)
+class CostLine:
+    """One line of a bill. `price` is US dollars for one of `quantity`."""
+
+    what: str
+    quantity: float
+    price: float
+    unit: str
+
+    @property
+    def usd(self) -> float:
+        return self.quantity * self.price
+
+
+def write_all(template_of: Mapping[str, graph.Template]) -> list[Path]:
+    """Writes every generated file and part, and returns the files that changed.
+
+    `template_of` holds the synthesized template of each available architecture, by id.
+    """
+    changed = []
+    for path, text in generated(template_of).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
+    """What every file with a generated part should hold, by path. Raises LookupError for a part nobody generates."""
+    parts = {"catalogue": catalogue_tables(), "services": services_table(), "pages": pages_list()}
+    files = {}
+    for architecture in available():
+        template = template_of[architecture.id]
+        drawn = graph.read(template)
+        parts |= {
+            f"{architecture.id} diagram": f"```mermaid\n{drawing.mermaid(drawn)}\n```",
+            f"{architecture.id} settings": settings_table(architecture),
+            f"{architecture.id} permissions": permissions_table(template),
+            f"{architecture.id} idle cost": idle_table(template),
+            f"{architecture.id} cost": thousand_table(architecture.id),
+        }
+        files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        files[page] = filled(page.read_text(encoding="utf-8"), parts)
+    return files
+
+
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """A page with its generated parts made anew. Raises LookupError for a part that nobody generates."""
+
+    def fill(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in parts:
+            raise LookupError(f"Nothing generates {name!r}. There are: {', '.join(sorted(parts))}.")
+        return f"<!-- generated: {name} -->\n\n{parts[name]}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- generated: (?P<name>[^>]+?) -->.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
+def catalogue_tables() -> str:
+    """What is built in one table, what is planned in one table a theme, folded away."""
+    built = [(a.id, _linked(a), a.story, _dollars(a.cost_idle), _dollars(a.cost_per_thousand)) for a in available()]
+    lines = [
+        f"**{len(built)} of {len(ARCHITECTURES)} {'is' if len(built) == 1 else 'are'} built.** Costs are US dollars in"
+        " us-east-1 without free tier; the page of each shows the sum.",
+        "",
+        *_table(("Architecture", "What for", "idle, a month", "per 1,000 inputs"), (row[1:] for row in built)),
+        "",
+    ]
+    for theme in THEMES:
+        planned = [a for a in ARCHITECTURES if a.theme == theme and a.status == "planned"]
+        if planned:
+            rows = [(f"`{a.id}`", a.title, _today(a)) for a in planned]
+            lines += [
+                "<details>",
+                f"<summary>{THEME_TITLES[theme]}: {len(planned)} planned</summary>",
+                "",
+                *_table(("Architecture", "What it does", "What a new account does without"), rows),
+                "",
+                "</details>",
+            ]
+    return "\n".join(lines)
+
+
+def services_table() -> str:
+    """Every service that a new account cannot use, and what serves in its place."""
+    entries = load_toml("services.toml")["service"]
+    rows = [
+        (
+            f"[{entry['title']}]({entry['source']['url']})",
+            entry["status"],
+            str(entry.get("since", "not found")),
+            entry["alternative"],
+            entry["verified"],
+        )
+        for entry in sorted(entries.values(), key=lambda entry: entry["title"])
+        if entry["status"] != "available"
+    ]
+    return "\n".join(_table(("Service", "Status", "Since", "What serves today", "What the source confirms"), rows))
+
+
+def pages_list() -> str:
+    return ", ".join(page.name for page in PAGES) + "."
+
+
+def permissions_table(template: graph.Template) -> str:
+    """Every grant of every role, as the template has it."""
+    granted: dict[tuple[str, str], list[str]] = {}
+    for function, action, resource in graph.permissions(template):
+        granted.setdefault((function, resource), []).append(action)
+    rows = [
+        (function, ", ".join(f"`{action}`" for action in actions), f"`{resource}`")
+        for (function, resource), actions in granted.items()
+    ]
+    return "\n".join(_table(("Function", "may", "on"), rows))
+
+
+def settings_table(architecture: Architecture) -> str:
+    """Name, default, bounds and meaning of each setting, as the stack declares them."""
+    schema = _settings_schema(architecture)
+    rows = []
+    for name, field in schema["properties"].items():
+        options = [field, *field.get("anyOf", [])]
+        bounds = [f"{option['minimum']:g} to {option['maximum']:g}" for option in options if "minimum" in option]
+        bounds += [" or ".join(f"`{value}`" for value in option["enum"]) for option in options if "enum" in option]
+        default = "none" if field.get("default") is None else f"`{field['default']}`"
+        rows.append((f"`{name}`", default, "; ".join(bounds), field.get("description", "")))
+    return "\n".join(_table(("Setting", "Default", "Allowed", "Meaning"), rows))
+
+
+def _settings_schema(architecture: Architecture) -> dict[str, Any]:
+    assert architecture.stack
+    module, _, name = architecture.stack.partition(":")
+    schema: dict[str, Any] = getattr(import_module(module), name).Settings.model_json_schema()
+    return schema
+
+
+def idle_table(template: graph.Template) -> str:
+    return _sum_table(idle_lines(template), "US dollars a month")
+
+
+def thousand_table(architecture_id: str) -> str:
+    return _sum_table(thousand_lines(architecture_id), "US dollars")
+
+
+def idle_lines(template: graph.Template) -> list[CostLine]:
+    """What a stack costs a month while nothing happens: its resources of the types that cost something then."""
+    prices = load_toml("docs/prices.toml")
+    counts = Counter(resource["Type"] for resource in template["Resources"].values())
+    return [
+        CostLine(line["what"], counts[line["type"]] * line["quantity"], **_price(prices, line["price"]))
+        for line in prices["idle"]
+        if counts[line["type"]]
+    ]
+
+
+def thousand_lines(architecture_id: str) -> list[CostLine]:
+    """What a thousand inputs of an architecture cost."""
+    prices = load_toml("docs/prices.toml")
+    return [
+        CostLine(line["what"], line["quantity"], **_price(prices, line["price"]))
+        for line in prices["thousand"][architecture_id]
+    ]
+
+
+def total(lines: Iterable[CostLine]) -> float:
+    """US dollars, to the cent."""
+    return round(sum(line.usd for line in lines), 2)
+
+
+def _price(prices: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {"price": prices["price"][name]["usd"], "unit": prices["price"][name]["unit"]}
+
+
+def _sum_table(lines: list[CostLine], head: str) -> str:
+    rows = [
+        (line.what, f"{line.quantity:,g}", f"{_dollars(line.price)} {line.unit}", _dollars(line.usd)) for line in lines
+    ]
+    rows.append(("**together**", "", "", f"**{total(lines):.2f}**"))
+    return "\n".join(_table(("What", "How many", "Price", head), rows))
+
+
+def load_toml(name: str) -> dict[str, Any]:
+    """A TOML file of the project, by its path from the root."""
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    parsed: dict[str, Any] = toml.loads((ROOT / name).read_text(encoding="utf-8"))
+    return parsed
+
+
+def _today(architecture: Architecture) -> str:
+    """What the default does where the material used a service that is closed now."""
+    services = load_toml("services.toml")["service"]
+    return "; ".join(
+        f"{services[r.service]['title']} is {services[r.service]['status']}: {r.default}"
+        for r in architecture.availability
+    )
+
+
+def _linked(architecture: Architecture) -> str:
+    return f"[`{architecture.id}`]({architecture.page})"
+
+
+def _dollars(usd: float | None) -> str:
+    """`3.40`, `0.005`, `0.0000002`: at least cents, and no rounding of what is smaller."""
+    if usd is None:
+        return ""
+    exact = f"{usd:.10f}".rstrip("0")
+    return exact if len(exact) > len(f"{usd:.2f}") and usd < 0.1 else f"{usd:.2f}"
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    body = [f"| {' | '.join(row)} |" for row in rows]
+    return [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *body]
+
+
+def templates() -> dict[str, graph.Template]:
+    """The template of each available architecture with its default settings. Synthesizes what is not there yet."""
+    from local.assembly import synthesize
+
+    found = {}
+    for architecture in available():
+        file = synthesize(architecture.id) / f"{architecture.id}.template.json"
+        found[architecture.id] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def main() -> int:
+    for path in write_all(templates()):
+        print(f"written: {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
