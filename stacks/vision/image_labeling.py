@@ -50,7 +50,8 @@ class ImageLabelingSettings(BaseModel):
     maximum_concurrency: int = Field(default=2, ge=2, le=1000, description="workers that call Rekognition at once")
     batch_size: int = Field(default=10, ge=1, le=10, description="images a worker takes at once")
     function_timeout_seconds: int = Field(default=60, ge=10, le=900)
-    maximum_receives: int = Field(default=5, ge=1, le=100, description="attempts before the dead-letter queue")
+    # Two at least: the second delivery is the one that can tell that the first one's worker was stopped.
+    maximum_receives: int = Field(default=5, ge=2, le=100, description="attempts before the dead-letter queue")
     queue_age_alarm_seconds: int = Field(default=900, ge=60, le=86_400)
     kms_key: Literal["aws-managed", "own"] = Field(default="aws-managed")
     alarm_email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
@@ -262,11 +263,8 @@ class ImageLabeling(cdk.Stack):
         # Rekognition").
         worker.allow(["rekognition:DetectLabels"], "*")
         worker.allow(["s3:GetObjectVersion"], self.bucket.arn_for_objects(f"{self.settings.upload_prefix}*"))
-        worker.allow(["dynamodb:PutItem", "dynamodb:UpdateItem"], self.results.table_arn)
-        worker.allow(
-            ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
-            self.idempotency.table_arn,
-        )
+        worker.allow(["dynamodb:PutItem"], self.results.table_arn)
+        worker.allow(["dynamodb:PutItem", "dynamodb:DeleteItem"], self.idempotency.table_arn)
         worker.allow(
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
             self.queue.queue_arn,
