@@ -15,6 +15,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ def destroy(cloud: Cloud, stack: str, progress: Progress = quietly) -> bool:
     with _plain_errors(cloud, f"Destroying {stack}"):
         if _state(cloud, stack) is None:
             return False
+        _settle(cloud, stack)
         assets = _assets_of(cloud, stack)
         _delete(cloud, stack, progress)
         for name in stacks(cloud):
@@ -143,6 +145,26 @@ def resources(cloud: Cloud, stack: str) -> list[tuple[str, str, str]]:
             for page in pages
             for resource in page["StackResourceSummaries"]
         ]
+
+
+def log_events(cloud: Cloud, stack: str, lines: int) -> list[tuple[datetime, str, str]]:
+    """The newest `lines` events of the stack's log groups, oldest first, as (time in UTC, logical id, message).
+
+    Raises DeployError if there is no such stack.
+    """
+    groups = [(logical, name) for logical, kind, name in resources(cloud, stack) if kind == "AWS::Logs::LogGroup"]
+    client = cloud.client("logs")
+    events: list[tuple[int, str, str]] = []
+    with _plain_errors(cloud, f"Reading the logs of {stack}"):
+        for logical, group in groups:
+            described = client.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True)
+            for stream in described["logStreams"]:
+                read = client.get_log_events(
+                    logGroupName=group, logStreamName=stream["logStreamName"], limit=lines, startFromHead=False
+                )
+                events += [(event["timestamp"], logical, event["message"].rstrip()) for event in read["events"]]
+    newest = sorted(events, key=lambda event: event[0])[-lines:]
+    return [(datetime.fromtimestamp(stamp / 1000, timezone.utc), logical, text) for stamp, logical, text in newest]
 
 
 @contextlib.contextmanager
@@ -402,6 +424,14 @@ def _delete(cloud: Cloud, stack: str, progress: Progress) -> None:
     status, failure = _follow(cloud, identifier, total, progress, since=before)
     if status != "DELETE_COMPLETE":
         raise DeployError(f"Stack {stack} could not be deleted: {failure or status}.")
+
+
+def _settle(cloud: Cloud, stack: str) -> None:
+    """Waits until nobody is changing the stack: a deployment may have been interrupted a moment ago."""
+    for _ in _until(f"Stack {stack} is still being changed"):
+        state = _state(cloud, stack)
+        if state is None or state == NEW or not state.endswith("_IN_PROGRESS"):
+            return
 
 
 def _describe(cloud: Cloud, stack: str) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Label:
-    """A label, its confidence in percent, its parents (nearest last, as the service lists them) and its boxes."""
+    """A label, its confidence in percent, its ancestors as the service lists them, and its boxes."""
 
     name: str
     confidence: float

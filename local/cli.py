@@ -1,0 +1,477 @@
+"""The command line: `python -m local`. Thin: each command asks a module for an answer and prints it.
+
+Exit status: 0 done, 1 something failed, 2 the user's mistake (an unknown name, a wrong option, a file that is no
+photograph), 130 interrupted. Every error is a line on standard error that says the mend; `--json` answers alone stand
+on standard output. What only some commands need is imported by them: the list must come at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from local.screen import Screen
+from stacks import catalogue
+from stacks.catalogue import Architecture
+
+if TYPE_CHECKING:
+    from local.cloud import LocalCloud
+
+DEFAULT_CLOUD = "default"
+DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Where(str, enum.Enum):
+    """The clouds that a stack can be deployed to."""
+
+    LOCAL = "local"
+    LOCALSTACK = "localstack"
+    AWS = "aws"
+
+
+class MistakeError(Exception):
+    """What the user asked for cannot be meant. `str()` is one line a mistake."""
+
+
+class FailedError(Exception):
+    """It was meant well and cannot be done now. `str()` is one line."""
+
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The architecture, as `list` names it.")]
+Name = Annotated[str, typer.Option("--name", help="The local cloud, where several are up.")]
+Cloud = Annotated[Where, typer.Option("--cloud", help="Where: local, localstack (planned) or aws.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+app = typer.Typer(
+    help="Architectures of machine learning on AWS, at work on this machine.",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+screen = Screen()
+_ignored_variables: list[str] = []
+
+
+def main(arguments: Sequence[str] | None = None, ignored_variables: Sequence[str] = ()) -> int:
+    """Runs one command and returns its exit status. `ignored_variables` were removed from the user's environment."""
+    _ignored_variables[:] = ignored_variables
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks must not end the command.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    _end_on_signals()
+    try:
+        status = app(
+            args=list(arguments) if arguments is not None else None, prog_name=_command(), standalone_mode=False
+        )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. The interpreter flushes once more at its end: into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except BaseException as error:  # noqa: BLE001 (the one place where an error becomes a line)
+        return _explain(error)
+    return status if isinstance(status, int) else DONE
+
+
+@app.callback()
+def _help(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        screen.say(context.get_help())
+
+
+@app.command("list")
+def list_(
+    theme: Annotated[str | None, typer.Option(help=f"Only one theme: {', '.join(catalogue.THEMES)}.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only those that are available, or planned.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show every architecture and its status."""
+    if theme is not None and theme not in catalogue.THEMES:
+        raise MistakeError(f"There is no theme {theme!r}. There are {', '.join(catalogue.THEMES)}.")
+    if status not in (None, "available", "planned"):
+        raise MistakeError(f"There is no status {status!r}. There are available and planned.")
+    chosen = [one for one in catalogue.ARCHITECTURES if theme in (None, one.theme) and status in (None, one.status)]
+    if as_json:
+        _print_json([{**dataclasses.asdict(one), "page": one.page} for one in chosen])
+        return
+    _show_list(chosen)
+
+
+@app.command()
+def up(
+    name: Name = DEFAULT_CLOUD,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: a free one.")] = None,
+) -> None:
+    """Start a local cloud and keep it running."""
+    from local.cloud import LocalCloud
+
+    cloud = LocalCloud.attach(name)
+    if cloud is not None and port not in (None, cloud.port):
+        raise FailedError(f"The local cloud {name!r} is up on port {cloud.port}. Stop it first: {_command()} down")
+    if cloud is not None:
+        screen.say(f"The local cloud {name!r} is up already: {cloud.endpoint_url}")
+    else:
+        with screen.step("Starting a local cloud") as step:
+            cloud = LocalCloud.start(name, port, detached=True)
+            step.done(f"Started the local cloud {name!r}")
+        screen.say(f"The local cloud {name!r} is up: {cloud.endpoint_url}")
+    named = "" if name == DEFAULT_CLOUD else f" --name {name}"
+    screen.say(f"  {_command()} deploy image-labeling{named}    deploy to it")
+    screen.say(f"  {_command()} down{named}                     stop it; what it holds is gone then")
+    screen.say("Any AWS tool can use it with these variables:")
+    for variable in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        screen.say(f"  export {variable}={cloud.environment()[variable]}")
+
+
+@app.command()
+def down(name: Name = DEFAULT_CLOUD) -> None:
+    """Stop the local cloud, and with it all that it holds."""
+    from local.cloud import LocalCloud
+
+    cloud = LocalCloud.attach(name)
+    if cloud is None:
+        screen.say(f"No local cloud {name!r} is up.")
+        return
+    cloud.stop()
+    screen.say(f"Stopped the local cloud {name!r}.")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show the local clouds that are up, and what is deployed on them."""
+    from local.deploy import stacks
+
+    found = [
+        {
+            "name": cloud.name,
+            "endpoint": cloud.endpoint_url,
+            "pid": cloud.pid,
+            "memory_bytes": cloud.control.health()["rss"],
+            "stacks": [{"name": stack, "status": state} for stack, state in stacks(cloud).items()],
+        }
+        for cloud in _running_clouds()
+    ]
+    if as_json:
+        _print_json({"clouds": found})
+        return
+    if not found:
+        screen.say(f"No local cloud is up. Start one: {_command()} up")
+    for entry in found:
+        memory = f"{entry['memory_bytes'] / 1e6:.0f} MB"
+        screen.say(f"{entry['name']}  {entry['endpoint']}  process {entry['pid']}, {memory}")
+        for stack in entry["stacks"]:
+            screen.say(f"  {stack['name']}  {stack['status']}")
+        if not entry["stacks"]:
+            screen.say("  nothing deployed")
+
+
+@app.command()
+def doctor(
+    port: Annotated[int | None, typer.Option(help="A port that a cloud is to be started on.")] = None,
+) -> None:
+    """Look for what keeps the project from running here."""
+    from rich.text import Text
+
+    from local.doctor import examine
+
+    marks = {"ok": (screen.symbol("✓", "ok"), "green"), "note": (screen.symbol("•", "--"), "cyan")}
+    problem = (screen.symbol("✗", "!!"), "bold red")
+    problems = 0
+    for finding in examine(_ignored_variables, port):
+        problems += finding.state == "problem"
+        screen.out.print(
+            Text.assemble(marks.get(finding.state, problem), f" {finding.subject}: ", finding.text), soft_wrap=True
+        )
+        if finding.mend:
+            screen.say(f"    {finding.mend}")
+    if problems:
+        screen.say(f"{problems} problem{'' if problems == 1 else 's'} found.")
+        raise typer.Exit(FAILED)
+    screen.say("Nothing stands in the way.")
+
+
+@app.command()
+def deploy(
+    architecture: Id,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the stack; may be given several times."),
+    ] = None,
+    name: Name = DEFAULT_CLOUD,
+    cloud: Cloud = Where.LOCAL,
+) -> None:
+    """Deploy an architecture to the local cloud that is up."""
+    chosen = _available(architecture)
+    _only_local(cloud, chosen, "deploy")
+    values = _parse_settings(settings or [])
+    running = _running(name)
+    from local.assembly import synthesize
+    from local.deploy import deploy as deploy_stack
+    from local.deploy import resources
+
+    with screen.step("Synthesizing the stack") as step:
+        assembly = synthesize(chosen.id, settings={chosen.id: values} if values else None)
+        step.done("Synthesized the stack with the CDK")
+    with screen.step("Deploying the stack") as step:
+        outputs = deploy_stack(running, assembly, chosen.id, step.detail)
+        step.done(f"Deployed {len(resources(running, chosen.id))} resources")
+    width = max(map(len, outputs), default=0)
+    for key, value in outputs.items():
+        screen.say(f"{key:<{width}}  {value}")
+
+
+@app.command()
+def demo(  # noqa: PLR0917 (typer's way of naming options)
+    architecture: Id,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[MORE...]", help="More files for --image.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option("--image", metavar="PATH", help="A photograph of yours, or several.")
+    ] = None,
+    name: Name = DEFAULT_CLOUD,
+    cloud: Cloud = Where.LOCAL,
+    as_json: Json = False,
+) -> None:
+    """See an architecture at work. Without a running cloud it brings its own, and leaves nothing behind.
+
+    The status is 0 when every photograph came to a result. A file that is no readable image is rejected by the
+    architecture with a reason, and that is a result. It is 1 when one failed or was lost.
+    """
+    chosen = _available(architecture)
+    _only_local(cloud, chosen, "demo")
+    if more and not image:
+        raise MistakeError(f"What is {str(more[0])!r}? Photographs are named with --image.")
+    from local import demo as demonstration
+
+    outcome = demonstration.run(chosen, [*(image or []), *(more or [])], screen, name)
+    if as_json:
+        _print_json(outcome.to_json())
+    else:
+        demonstration.show(outcome, screen, _command())
+    if not outcome.report.complete:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def destroy(architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.LOCAL) -> None:
+    """Remove an architecture from the local cloud, with all that it stored."""
+    chosen = _available(architecture)
+    _only_local(cloud, chosen, "destroy")
+    running = _running(name)
+    from local.deploy import destroy as destroy_stack
+    from local.deploy import stacks
+
+    if chosen.id not in stacks(running):
+        screen.say(f"{chosen.id} is not deployed on the local cloud {name!r}: there is nothing to destroy.")
+        return
+    with screen.step("Destroying the stack") as step:
+        destroy_stack(running, chosen.id, step.detail)
+        step.done(f"Destroyed {chosen.id}")
+
+
+@app.command()
+def logs(
+    architecture: Id,
+    lines: Annotated[int, typer.Option(min=1, max=10_000, help="The newest so many.")] = 100,
+    name: Name = DEFAULT_CLOUD,
+    cloud: Cloud = Where.LOCAL,
+) -> None:
+    """Show what the functions of a deployed architecture wrote to CloudWatch Logs."""
+    chosen = _available(architecture)
+    _only_local(cloud, chosen, "logs")
+    running = _running(name)
+    from local.deploy import log_events
+
+    events = log_events(running, chosen.id, lines)
+    for moment, group, message in events:
+        screen.say(f"{moment:%H:%M:%S} {group}  {message}")
+    if not events:
+        screen.say(f"The functions of {chosen.id} have written nothing yet.")
+
+
+@app.command()
+def permissions(
+    architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.LOCAL, as_json: Json = False
+) -> None:
+    """Compare what each role may do with what it did.
+
+    Where the architecture is deployed, with what it did since the cloud started; else its demo is run first, on a cloud
+    of its own. The status is 1 when something is missing, or granted for nothing and not acknowledged.
+    """
+    chosen = _available(architecture)
+    _only_local(cloud, chosen, "permissions")
+    import importlib
+
+    from local import demo as demonstration
+    from local import permissions as proof
+
+    with demonstration.standing(chosen, screen, name) as stands:
+        if not stands.stack_was_there:
+            with screen.step("Running its scenario"):
+                scenario = importlib.import_module(str(chosen.scenario))
+                scenario.run(stands.cloud, stands.outputs, demonstration.sample_photos())
+        report = proof.report(stands.cloud, stands.stack, stands.cloud.control.decisions(), architecture=chosen.id)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        proof.render(report, screen.out)
+    if not report.ok:
+        raise typer.Exit(FAILED)
+
+
+def _available(architecture_id: str) -> Architecture:
+    architecture = catalogue.get(architecture_id)
+    if architecture.status != "available":
+        raise MistakeError(
+            f"{architecture.id} is planned, not built yet. Built: {', '.join(one.id for one in catalogue.available())}"
+        )
+    return architecture
+
+
+def _only_local(where: Where, architecture: Architecture, verb: str) -> None:
+    if where is Where.LOCALSTACK:
+        raise MistakeError("LocalStack is planned as a second cloud and does not work yet. Use --cloud local.")
+    if where is Where.AWS:
+        mend = {
+            "deploy": "Deploy to an account with the CDK CLI: make deploy",
+            "destroy": "Destroy what is in an account with the CDK CLI: make destroy",
+        }.get(verb, f"`{verb}` works on the local cloud only; {architecture.page} says how to see it in an account.")
+        raise MistakeError(f"This command never touches an AWS account. {mend}")
+
+
+def _running(name: str) -> LocalCloud:
+    from local.cloud import LocalCloud
+
+    cloud = LocalCloud.attach(name)
+    if cloud is None:
+        named = "" if name == DEFAULT_CLOUD else f" --name {name}"
+        raise FailedError(f"No local cloud {name!r} is up. Start one: {_command()} up{named}")
+    return cloud
+
+
+def _running_clouds() -> list[LocalCloud]:
+    from local.cloud import STATE, LocalCloud
+
+    names = sorted(folder.name for folder in STATE.iterdir()) if STATE.is_dir() else []
+    return [cloud for name in names if (cloud := LocalCloud.attach(name))]
+
+
+def _parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise MistakeError(f"--set {text}: write it as KEY=VALUE, for example --set minimum_confidence=80")
+        try:
+            values[key] = json.loads(value)
+        except ValueError:
+            values[key] = value
+    return values
+
+
+def _show_list(chosen: Sequence[Architecture]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD if screen.symbol("─", "") else box.ASCII, pad_edge=False, header_style="bold")
+    for heading in ("Architecture", "Theme", "Status"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("What it does", overflow="fold")
+    for one in chosen:
+        style = "green" if one.status == "available" else "dim"
+        title = Text(one.title)
+        if one.availability:
+            title.append("  *", style="yellow")
+        table.add_row(
+            Text(one.id, "bold" if one.status == "available" else ""), one.theme, Text(one.status, style), title
+        )
+    screen.out.print(table)
+    available = sum(one.status == "available" for one in chosen)
+    screen.say(f"{len(chosen)} architectures, {available} available: {_command()} demo ID shows one at work.")
+    if any(one.availability for one in chosen):
+        screen.say("* has a variant that a new AWS account cannot use; the default stack does without.")
+
+
+def _print_json(answer: object) -> None:
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def _command() -> str:
+    """How this command line is called from here. `local/__main__.py` finds the project's Python by itself."""
+    return "python -m local" if shutil.which("python") else "python3 -m local"
+
+
+def _end_on_signals() -> None:
+    """Lets a terminal that closes, or `kill`, end a command as Ctrl-C does: tidily, and nothing cuts that short."""
+
+    def end(*_: object) -> NoReturn:
+        for one in wanted:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for one in wanted:
+        # A signal that the caller has switched off (nohup) stays off.
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, end)
+
+
+def _explain(error: BaseException) -> int:
+    """Says in a line what went wrong and returns the exit status; raises what only a bug can be."""
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        screen.note("Interrupted. What this command had started is ended.")
+        return INTERRUPTED
+    status, message = _line(error)
+    if message is None:
+        raise error
+    for line in message.splitlines():
+        screen.complain(line)
+    return status
+
+
+def _line(error: BaseException) -> tuple[int, str | None]:
+    from local.assembly import SettingsRefusedError, SynthesisError
+    from local.cloud import CloudError
+    from local.control import ControlError
+    from local.demo import PhotoRefusedError
+    from local.deploy import DeployError
+
+    if isinstance(error, (MistakeError, PhotoRefusedError, SettingsRefusedError, catalogue.UnknownArchitectureError)):
+        return MISTAKE, str(error)
+    if isinstance(error, typer.TyperException):
+        return error.exit_code, f"{error.format_message()} `{_command()} --help` shows how it is used."
+    if isinstance(error, (FailedError, CloudError, ControlError, DeployError, SynthesisError)):
+        return FAILED, str(error)
+    if isinstance(error, OSError):
+        return FAILED, _os_error(error)
+    if type(error).__module__.startswith("botocore."):
+        return FAILED, f"The cloud refused a call or did not answer: {' '.join(str(error).split())}"
+    return FAILED, None
+
+
+def _os_error(error: OSError) -> str:
+    place = f" ({error.filename})" if error.filename else ""
+    mends = {
+        errno.ENOSPC: "The disk is full: free some space and try again.",
+        errno.EDQUOT: "Your disk quota is used up: free some space and try again.",
+        errno.EROFS: "The folder is read-only: work in a copy that you may write to.",
+        errno.EACCES: "Not permitted: make it writable for you.",
+        errno.EMFILE: "Too many open files: raise the limit with `ulimit -n 4096`.",
+    }
+    return f"{mends.get(error.errno or 0, error.strerror or str(error))}{place}"

@@ -1,0 +1,361 @@
+"""Shows an architecture at work: deploys it where it is not deployed yet, drives its scenario, and tidies up.
+
+A demo leaves the machine as it found it. Where no local cloud is up it starts one of its own, under a name of its own,
+which ends with it; so any number of demos run at once. A cloud that is up is used and left up. A stack that is deployed
+there is used and left; else the demo deploys a copy under another name and destroys it again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local.assembly import synthesize
+from local.cloud import LocalCloud
+from local.deploy import UPDATABLE, deploy, destroy, outputs, resources, stacks
+from local.screen import Screen
+from stacks.catalogue import Architecture
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from scenarios.image_labeling import Photo, Report
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "samples" / "photos"
+
+# A photograph of a hundred megabytes is far beyond what any camera writes, and would be read into memory.
+LARGEST_PHOTO_BYTES = 100_000_000
+LABELS_SHOWN = 3
+
+
+class PhotoRefusedError(Exception):
+    """Some of the files named are no photographs to be uploaded. `str()` is a line for each."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A deployed stack, and how it came to stand there."""
+
+    cloud: LocalCloud
+    stack: str
+    outputs: Mapping[str, str]
+    resources: Sequence[tuple[str, str, str]]
+    cloud_was_up: bool
+    stack_was_there: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a demo did, for people (`local.cli` shows it) and for machines."""
+
+    architecture: Architecture
+    standing: Standing
+    report: Report
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Confidence in percent, times in seconds."""
+        return {
+            "architecture": self.architecture.id,
+            "stack": self.standing.stack,
+            "cloud": {"name": self.standing.cloud.name, "was_up": self.standing.cloud_was_up},
+            "stack_was_there": self.standing.stack_was_there,
+            "complete": self.report.complete,
+            "seconds": round(self.seconds, 3),
+            "photos": [_photo_to_json(photo) for photo in self.report.photos],
+        }
+
+
+def run(architecture: Architecture, images: Sequence[Path], screen: Screen, cloud_name: str) -> Outcome:
+    """Runs the demo of an architecture on these files, or on the samples if there are none.
+
+    Raises PhotoRefusedError for files that cannot be uploaded, and what synthesis, the cloud and deployment raise.
+    """
+    begin = time.monotonic()
+    photos = check_photos(images) if images else sample_photos()
+    scenario = importlib.import_module(str(architecture.scenario))
+    with standing(architecture, screen, cloud_name) as stands:
+        with screen.step(f"Uploading {_count(len(photos), 'photograph')}, waiting for labels") as step:
+            report: Report = scenario.run(stands.cloud, stands.outputs, photos, step.detail)
+            step.done(_summary(report))
+        # The clock stops where the user has the answer; tidying up comes on top.
+        return Outcome(architecture, stands, report, time.monotonic() - begin)
+
+
+@contextmanager
+def standing(architecture: Architecture, screen: Screen, cloud_name: str) -> Iterator[Standing]:
+    """A deployed stack of this architecture; at the end the machine is as it was."""
+    running = LocalCloud.attach(cloud_name)
+    if running is None:
+        yield from _on_own_cloud(architecture, screen)
+    elif stacks(running).get(architecture.id) in UPDATABLE:
+        screen.note(f"Using the stack {architecture.id} that is deployed on the local cloud {cloud_name!r}.")
+        yield _standing(running, architecture.id, cloud_was_up=True, stack_was_there=True)
+    else:
+        yield from _own_copy(architecture, screen, running)
+
+
+def _on_own_cloud(architecture: Architecture, screen: Screen) -> Iterator[Standing]:
+    with ExitStack() as cleanup:
+        begin = time.monotonic()
+        pool = cleanup.enter_context(ThreadPoolExecutor(1))
+        starting = pool.submit(_start_and_warm_up, f"demo-{os.getpid()}")
+        cleanup.callback(_stop, starting)
+        with screen.step("Synthesizing the stack") as step:
+            assembly = synthesize(architecture.id)
+            step.done("Synthesized the stack with the CDK")
+        with screen.step("Starting a local cloud") as step:
+            cloud = starting.result()
+            step.done("Started a local cloud and its models meanwhile", time.monotonic() - begin)
+        stands = _deploy(architecture, screen, cloud, architecture.id, assembly)
+        yield stands
+
+
+def _own_copy(architecture: Architecture, screen: Screen, cloud: LocalCloud) -> Iterator[Standing]:
+    name = f"{architecture.id}-demo-{os.getpid()}"
+    with screen.step("Synthesizing the stack") as step:
+        assembly = synthesize(architecture.id)
+        step.done("Synthesized the stack with the CDK")
+    try:
+        yield _deploy(architecture, screen, cloud, name, assembly)
+    finally:
+        with screen.step("Destroying the stack again") as step:
+            destroy(cloud, name, step.detail)
+            step.done("Destroyed the stack again")
+
+
+def _deploy(architecture: Architecture, screen: Screen, cloud: LocalCloud, name: str, assembly: Path) -> Standing:
+    with screen.step("Deploying the stack") as step:
+        deploy(cloud, assembly, name, step.detail, artifact=architecture.id)
+        stands = _standing(cloud, name, cloud_was_up=name != architecture.id, stack_was_there=False)
+        step.done(f"Deployed {_count(len(stands.resources), 'resource')}")
+    return stands
+
+
+def _standing(cloud: LocalCloud, name: str, *, cloud_was_up: bool, stack_was_there: bool) -> Standing:
+    return Standing(cloud, name, outputs(cloud, name), resources(cloud, name), cloud_was_up, stack_was_there)
+
+
+def _start_and_warm_up(name: str) -> LocalCloud:
+    """Starts a cloud and lets it load its labelling model while synthesis keeps the other processor busy.
+
+    The call is free here. No scenario does it: on AWS it would cost money and warm nothing.
+    """
+    cloud = LocalCloud.start(name)
+    try:
+        cloud.client("rekognition").detect_labels(Image={"Bytes": _small_picture()}, MaxLabels=1)
+    except BaseException:
+        cloud.stop()
+        raise
+    return cloud
+
+
+def _small_picture() -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (320, 240), "white").save(out, "PNG")
+    return out.getvalue()
+
+
+def _stop(starting: Future[LocalCloud]) -> None:
+    if starting.cancel() or starting.exception() is not None:
+        return
+    cloud = starting.result()
+    died = not cloud.alive()
+    cloud.stop()
+    # The log of a cloud that died is the only witness; otherwise nothing stays.
+    if not died:
+        shutil.rmtree(cloud.folder, ignore_errors=True)
+
+
+def sample_photos() -> list[Path]:
+    """The photographs that come with the project."""
+    from scenarios.image_labeling import SUFFIXES
+
+    return sorted(path for path in SAMPLES.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def check_photos(paths: Sequence[Path]) -> list[Path]:
+    """These files, each once, if all of them can be uploaded. What a file holds is for the architecture to judge.
+
+    Raises PhotoRefusedError with a line for each file that cannot.
+    """
+    from scenarios.image_labeling import SUFFIXES
+
+    unique = list({path.absolute(): path for path in paths}.values())
+    complaints = [complaint for path in unique if (complaint := _complaint(path, SUFFIXES))]
+    if complaints:
+        raise PhotoRefusedError("\n".join(complaints))
+    return unique
+
+
+def _complaint(path: Path, suffixes: Sequence[str]) -> str | None:
+    shown = str(path).encode(errors="backslashreplace").decode()
+    complaint: str | None = None
+    try:
+        if shown != str(path):
+            complaint = "the name is not valid UTF-8, which S3 needs. Rename the file."
+        elif path.is_dir():
+            complaint = f"this is a folder. Name the photographs in it, for example {shown}/*.jpg"
+        elif not path.exists():
+            complaint = "there is no such file."
+        elif not path.is_file():
+            complaint = "this is not a file."
+        elif path.suffix.lower() not in suffixes:
+            ending = f"files that end in {path.suffix}" if path.suffix else "files without an ending"
+            complaint = f"{ending} are not labelled, only {', '.join(suffixes)}"
+        elif (size := path.stat().st_size) > LARGEST_PHOTO_BYTES:
+            complaint = f"it has {size / 1e6:,.0f} MB; the limit here is {LARGEST_PHOTO_BYTES / 1e6:.0f} MB."
+        else:
+            path.open("rb").close()
+    except OSError as error:
+        complaint = f"it cannot be read: {error.strerror}."
+    return complaint and f"{shown}: {complaint}"
+
+
+def show(outcome: Outcome, screen: Screen, command: str) -> None:
+    """Prints what was found, what ran, and how to go on. `command` is how the command line is called."""
+    screen.say()
+    screen.out.print(_table(outcome.report, screen))
+    screen.say()
+    screen.out.print(_what_ran(outcome, screen))
+    screen.say()
+    screen.out.print(_next_steps(outcome, command))
+
+
+def _table(report: Report, screen: Screen) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    lines = box.SIMPLE_HEAD if screen.symbol("─", "") else box.ASCII
+    table = Table(box=lines, expand=False, pad_edge=False, header_style="bold")
+    table.add_column("Photo", overflow="fold", max_width=max(screen.out.width // 3, 12))
+    table.add_column("Labels, with their parents", overflow="fold")
+    table.add_column("Upload to row", justify="right", no_wrap=True)
+    for photo in report.photos:
+        took = "-" if photo.seconds is None else f"{photo.seconds:.2f} s"
+        table.add_row(_plain(photo.path.name), _findings(photo, screen), took)
+    return table
+
+
+def _findings(photo: Photo, screen: Screen) -> Text:
+    from rich.text import Text
+
+    if photo.status != "LABELED":
+        style = "yellow" if photo.status == "REJECTED" else "red"
+        return Text.assemble((photo.status.lower(), style), f" {photo.reason}")
+    arrow = f" {screen.symbol('›', '>')} "  # noqa: RUF001 (a path's arrow, not a comparison)
+    lines = [
+        Text.assemble(
+            (arrow.join(reversed(label.parents)) + arrow if label.parents else "", "dim"),
+            (label.name, "bold"),
+            f" {label.confidence:.0f} %",
+        )
+        for label in most_specific(photo)[:LABELS_SHOWN]
+    ]
+    return Text("\n").join(lines) if lines else Text("no label above the stack's minimum confidence", "dim")
+
+
+def most_specific(photo: Photo) -> list[Any]:
+    """The labels that are nobody's parent, most confident first: an ancestor says less than what it was found by."""
+    ancestors = {parent for label in photo.labels for parent in label.parents}
+    return sorted((label for label in photo.labels if label.name not in ancestors), key=lambda label: -label.confidence)
+
+
+def _what_ran(outcome: Outcome, screen: Screen) -> Text:
+    from rich.text import Text
+
+    standing = outcome.standing
+    kinds = Counter(kind.removeprefix("AWS::").split("::")[0] for _, kind, _ in standing.resources)
+    parts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    arrow = screen.symbol("→", "->")
+    if standing.stack_was_there:
+        after = f"The stack and the local cloud {standing.cloud.name!r} were there before, and are left as they were."
+    elif standing.cloud_was_up:
+        after = f"The stack is destroyed again; the local cloud {standing.cloud.name!r} was up, and is left up."
+    else:
+        after = "Stack and cloud are gone again: nothing is left running."
+    return Text.assemble(
+        ("What ran: ", "bold"),
+        f"{outcome.architecture.flow.replace('→', arrow)}.\n",
+        f"The CloudFormation stack {standing.stack} with {len(standing.resources)} resources ({parts}), as AWS would"
+        f" get it, in an emulator on {standing.cloud.endpoint_url.removeprefix('https://')} that enforces IAM; labels"
+        " by a small real model; no connection that leaves this machine. ",
+        after,
+        f" All of it took {outcome.seconds:.1f} s.",
+    )
+
+
+def _next_steps(outcome: Outcome, command: str) -> RenderableType:
+    from rich.table import Table
+
+    name = outcome.architecture.id
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(style="dim")
+    table.add_row(f"{command} demo {name} --image YOUR.jpg", "label photographs of yours")
+    table.add_row(f"{command} permissions {name}", "what each role may do, and what it used")
+    if not outcome.standing.cloud_was_up:
+        table.add_row(f"{command} up", "keep a cloud running, and deploy to it")
+    table.add_row(f"{command} list", "the other architectures")
+    table.add_row(outcome.architecture.page, "how this one works, part by part")
+    return table
+
+
+def _summary(report: Report) -> str:
+    counts = Counter(photo.status for photo in report.photos)
+    said = {"LABELED": "Labelled", "REJECTED": "rejected", "FAILED": "failed", "MISSING": "without a row"}
+    labelled = f"Labelled {_count(counts.pop('LABELED', 0), 'photograph')}"
+    return ", ".join([labelled, *(f"{count} {said[status]}" for status, count in sorted(counts.items()))])
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _plain(name: str) -> Text:
+    from rich.text import Text
+
+    return Text("".join(character if character.isprintable() else "?" for character in name))
+
+
+def _photo_to_json(photo: Photo) -> dict[str, Any]:
+    return {
+        "file": str(photo.path),
+        "image": photo.image,
+        "version": photo.version,
+        "status": photo.status,
+        "reason": photo.reason,
+        "seconds": None if photo.seconds is None else round(photo.seconds, 3),
+        "labels": [
+            {
+                "name": label.name,
+                "confidence": round(label.confidence, 2),
+                "parents": list(label.parents),
+                "instances": _numbers(label.instances),
+            }
+            for label in photo.labels
+        ],
+    }
+
+
+def _numbers(value: Any) -> Any:
+    """The same with DynamoDB's decimal numbers as floats, which JSON has."""
+    if isinstance(value, Mapping):
+        return {key: _numbers(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_numbers(one) for one in value]
+    return value if isinstance(value, (str, bool, type(None))) else float(value)

@@ -1,0 +1,146 @@
+"""What the command line shows: progress on standard error, results on standard output.
+
+On a terminal a running step has a spinner and a changing detail; elsewhere it is one plain line, so that a log stays
+readable. Symbols fall back to ASCII where the output's encoding has no others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+    from rich.text import Text
+
+# Where the width is not known (a pipe, a file), lines are as long as a reader of logs bears.
+PLAIN_WIDTH = 110
+# The times of the steps stand in one column, near the text even on a wide terminal.
+STEP_WIDTH = 80
+
+
+class Step:
+    """A step that is running."""
+
+    def __init__(self, screen: Screen, text: str) -> None:
+        self.text = text
+        self.seconds: float | None = None
+        self._screen = screen
+        self._status: Status | None = None
+
+    def detail(self, message: str) -> None:
+        """Shows for a moment how far the step is; on a terminal only."""
+        if self._status is not None:
+            self._status.update(self._screen._line(self.text, message))
+
+    def done(self, text: str, seconds: float | None = None) -> None:
+        """Says what was done, and how long it took where it was not done within the step."""
+        self.text = text
+        self.seconds = seconds
+
+
+class Screen:
+    """Both streams. Rich is loaded when it is first needed: `--json` does without."""
+
+    def __init__(self) -> None:
+        self._consoles: dict[str, Console] = {}
+
+    @property
+    def out(self) -> Console:
+        """For results."""
+        return self._console("out", sys.stdout)
+
+    @property
+    def err(self) -> Console:
+        """For progress and complaints."""
+        return self._console("err", sys.stderr)
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[Step]:
+        """Shows that something is going on, and afterwards how long it took. What is raised passes through."""
+        begin = time.monotonic()
+        step = Step(self, text)
+        with self._spinner(step) if self.err.is_terminal else self._begun_line(step):
+            yield step
+        seconds = time.monotonic() - begin if step.seconds is None else step.seconds
+        if self.err.is_terminal:
+            self.err.print(self._finished(step.text, seconds))
+        else:
+            self._write_error(f"{'' if step.text == text else f'{step.text}, '}{seconds:.1f} s\n")
+
+    def complain(self, message: str) -> None:
+        """One line on standard error, unwrapped: it may be searched for or copied."""
+        self.err.print(f"Error: {message}", soft_wrap=True, markup=False, emoji=False)
+
+    def note(self, message: str) -> None:
+        """A line of progress that is no step."""
+        self.err.print(message, soft_wrap=True, markup=False, emoji=False)
+
+    def say(self, message: str = "") -> None:
+        """Text on standard output, unchanged and unwrapped."""
+        self.out.print(message, soft_wrap=True, markup=False, emoji=False)
+
+    def symbol(self, fancy: str, plain: str) -> str:
+        """`fancy` if standard output can show it."""
+        return fancy if _can_show(self.out, fancy) else plain
+
+    def _console(self, name: str, stream: TextIO) -> Console:
+        if name not in self._consoles:
+            from rich.console import Console
+
+            width = None if stream.isatty() or "COLUMNS" in os.environ else PLAIN_WIDTH
+            self._consoles[name] = Console(file=stream, width=width, highlight=False)
+        return self._consoles[name]
+
+    @contextlib.contextmanager
+    def _spinner(self, step: Step) -> Iterator[None]:
+        from rich.status import Status
+
+        with Status(self._line(step.text), console=self.err) as step._status:
+            yield
+        step._status = None
+
+    @contextlib.contextmanager
+    def _begun_line(self, step: Step) -> Iterator[None]:
+        """The line is begun before the work and ended after it: a log shows where the time goes."""
+        self._write_error(f"{step.text} ... ")
+        try:
+            yield
+        except BaseException:
+            self._write_error("\n")
+            raise
+
+    def _write_error(self, text: str) -> None:
+        self.err.file.write(text)
+        self.err.file.flush()
+
+    def _line(self, text: str, detail: str = "") -> Text:
+        from rich.text import Text
+
+        line = Text.assemble(text, (f"  {detail}" if detail else "", "dim"))
+        # The spinner takes two columns; a line that wraps would leave copies of itself behind.
+        line.truncate(max(self.err.width - 3, 1), overflow="ellipsis")
+        return line
+
+    def _finished(self, text: str, seconds: float) -> Text:
+        from rich.text import Text
+
+        mark = "✓" if _can_show(self.err, "✓") else "*"
+        took = f"{seconds:6.1f} s"
+        room = min(self.err.width, STEP_WIDTH) - len(mark) - len(took) - 3
+        body = Text(text)
+        body.truncate(max(room, 1), overflow="ellipsis", pad=True)
+        return Text.assemble((mark, "green"), " ", body, " ", (took, "dim"))
+
+
+def _can_show(console: Console, text: str) -> bool:
+    try:
+        text.encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
