@@ -26,7 +26,7 @@ class Control:
         self._timeout = timeout
 
     def health(self) -> dict[str, Any]:
-        """Process id, versions, and `rss` (resident bytes of the emulator, without its Lambda workers)."""
+        """Process id, versions, `rss` (resident bytes of the emulator, workers excluded), `batches` being worked on."""
         return self._object("GET", "health")
 
     def faults(self) -> list[dict[str, Any]]:

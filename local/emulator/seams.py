@@ -175,18 +175,38 @@ def _calling_worker(headers: Mapping[str, str], query: Mapping[str, list[str]]) 
 
 
 def register(service: JsonService) -> None:
-    """Route, authorise and serve a service: without the IAM namespace it would not be authorised at all."""
+    """Route, authorise and serve a service that speaks JSON 1.1."""
+    _register(service.name, service.iam_namespace, [f"{service.target_prefix}."], _handler_of(service))
+    _stepfunctions._AWS_SDK_SERVICE_MAP[service.name] = {"target_prefix": service.target_prefix, "protocol": "json"}
+
+
+def register_rest(
+    name: str, iam_namespace: str, answer: Callable[[str, str, bytes, Mapping[str, list[str]]], Response]
+) -> None:
+    """Route, authorise and serve a service that speaks REST with JSON.
+
+    `answer` gets operation (by botocore's routes of `name`, "" for none), path, body and query; it runs in a thread.
+    """
+
+    async def handle(
+        method: str, path: str, _headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Response:
+        operation = _iam_actions._match_rest_action(name, method, path, query) or ""
+        return await asyncio.to_thread(answer, operation, path, body, query)
+
+    _iam_actions._BOTOCORE_SERVICE_MAP[name] = [name]
+    _register(name, iam_namespace, [], handle)
+
+
+def _register(name: str, iam_namespace: str, target_prefixes: list[str], handler: Handler) -> None:
     # First, so that a prefix of ours is never taken for another's.
     patterns = dict(_router.SERVICE_PATTERNS)
     _router.SERVICE_PATTERNS.clear()
-    _router.SERVICE_PATTERNS[service.name] = {
-        "target_prefixes": [f"{service.target_prefix}."],
-        "host_patterns": [rf"^{service.name}\."],
-    }
+    _router.SERVICE_PATTERNS[name] = {"target_prefixes": target_prefixes, "host_patterns": [rf"^{name}\."]}
     _router.SERVICE_PATTERNS.update(patterns)
-    _iam_actions.SERVICE_TO_IAM_NAMESPACE[service.name] = service.iam_namespace
-    _stepfunctions._AWS_SDK_SERVICE_MAP[service.name] = {"target_prefix": service.target_prefix, "protocol": "json"}
-    _app.SERVICE_HANDLERS[service.name] = _handler_of(service)
+    # Without the namespace a service would not be authorised at all.
+    _iam_actions.SERVICE_TO_IAM_NAMESPACE[name] = iam_namespace
+    _app.SERVICE_HANDLERS[name] = handler
 
 
 def _handler_of(service: JsonService) -> Handler:
@@ -895,6 +915,12 @@ def _authorise_poller() -> None:
     _lambda._sqs_esm_concurrency = concurrency_if_allowed
     _lambda._run_sqs_batch = running
     _sqs._delete_messages_for_esm = deleting
+
+
+def batches_under_way() -> int:
+    """Batches of messages that pollers have handed to functions and that have not come back yet."""
+    with _lambda._esm_inflight_lock:
+        return sum(_lambda._esm_inflight.values())
 
 
 def _via(service: str) -> str:

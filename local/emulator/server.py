@@ -102,6 +102,7 @@ def _health(_query: dict[str, str], _body: Any) -> Any:
     return {
         "pid": os.getpid(),
         "rss": psutil.Process().memory_info().rss,
+        "batches": seams.batches_under_way(),
         "versions": {"python": platform.python_version(), "ministack": metadata.version("ministack")},
     }
 
