@@ -665,7 +665,8 @@ def _authorise_customer_keys() -> None:
         _app.SERVICE_HANDLERS[service] = _key_checking(service, needs, _app.SERVICE_HANDLERS[service])
 
 
-KeyUse = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, list[str]]], tuple[str | None, tuple[str, ...]]]
+# The keys that a request uses, each with the KMS action.
+KeyUse = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, list[str]]], list[tuple[str, str]]]
 
 
 def _key_checking(service: str, needs: KeyUse, handler: Handler) -> Handler:
@@ -674,11 +675,10 @@ def _key_checking(service: str, needs: KeyUse, handler: Handler) -> Handler:
     ) -> Response:
         access_key = _router.extract_access_key_id(headers, query)
         if not _iam.is_root_access_key(access_key):
-            key, actions = needs(method, path, headers, body, query)
-            for action in actions if key else ():
-                if not _caller_may_use_key(access_key, str(key), action, service):
+            for key, action in needs(method, path, headers, body, query):
+                if not _caller_may_use_key(access_key, key, action, service):
                     denied: Response = _iam_actions.access_denied_response(
-                        service, action, _iam.caller_arn(), str(uuid.uuid4()), headers=headers, resource_arn=str(key)
+                        service, action, _iam.caller_arn(), str(uuid.uuid4()), headers=headers, resource_arn=key
                     )
                     return denied
         return await handler(method, path, headers, body, query)
@@ -725,17 +725,21 @@ def _queue_key(queue: Mapping[str, Any]) -> str | None:
 
 def _object_key_use(
     method: str, path: str, headers: Mapping[str, str], _body: bytes, query: Mapping[str, list[str]]
-) -> tuple[str | None, tuple[str, ...]]:
-    bucket, _, key = path.strip("/").partition("/")
-    if not key:
-        return None, ()
-    if method in ("GET", "HEAD"):
-        return _object_key(bucket, key, next(iter(query.get("versionId") or ()), None)), ("kms:Decrypt",)
+) -> list[tuple[str, str]]:
+    bucket, _, name = path.strip("/").partition("/")
+    if not name or method not in ("GET", "HEAD", "PUT"):
+        return []
     if method == "PUT":
-        chosen = headers.get("x-amz-server-side-encryption-aws-kms-key-id")
-        default = _s3._bucket_default_sse_headers(bucket).get("x-amz-server-side-encryption-aws-kms-key-id")
-        return _customer_key(chosen or default), ("kms:GenerateDataKey",)
-    return None, ()
+        default = _s3._bucket_default_sse_headers(bucket).get(_KEY_HEADER)
+        return _uses(_customer_key(headers.get(_KEY_HEADER) or default), "kms:GenerateDataKey")
+    return _uses(_object_key(bucket, name, next(iter(query.get("versionId") or ()), None)), "kms:Decrypt")
+
+
+def _uses(key: str | None, *actions: str) -> list[tuple[str, str]]:
+    return [(key, action) for action in actions] if key else []
+
+
+_KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
 
 
 def _object_key(bucket: str, key: str, version: str | None) -> str | None:
@@ -744,40 +748,42 @@ def _object_key(bucket: str, key: str, version: str | None) -> str | None:
         versions = _s3._object_versions.get((bucket, key), [])
         found = next((item for item in versions if item["version_id"] == version), None)
         record = None if found is None or found.get("is_delete_marker") else _s3._object_record_from_version(found)
-    headers = _s3._stored_sse_headers(record or {})
-    return _customer_key(headers.get("x-amz-server-side-encryption-aws-kms-key-id"))
+    return _customer_key(_s3._stored_sse_headers(record or {}).get(_KEY_HEADER))
 
 
 def _queue_key_use(
-    _method: str, _path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, list[str]]
-) -> tuple[str | None, tuple[str, ...]]:
+    _method: str, _path: str, headers: Mapping[str, str], body: bytes, _query: Mapping[str, list[str]]
+) -> list[tuple[str, str]]:
     # "Configuring KMS permissions for Amazon SQS", Amazon SQS Developer Guide, read 2026-11-23.
-    action = headers.get("x-amz-target", "").rpartition(".")[2]
-    needed = {
+    actions = {
         "SendMessage": ("kms:GenerateDataKey", "kms:Decrypt"),
         "SendMessageBatch": ("kms:GenerateDataKey", "kms:Decrypt"),
         "ReceiveMessage": ("kms:Decrypt",),
-    }.get(action)
-    if needed is None:
-        return None, ()
+    }.get(_target_action(headers), ())
     try:
-        return _queue_key(_sqs._get_q(json.loads(body)["QueueUrl"])), needed
+        return _uses(_queue_key(_sqs._get_q(json.loads(body)["QueueUrl"])), *actions) if actions else []
     except (ValueError, KeyError, _sqs._Err):
-        return None, ()
+        # SQS itself says what is wrong with such a request.
+        return []
+
+
+def _target_action(headers: Mapping[str, str]) -> str:
+    return headers.get("x-amz-target", "").rpartition(".")[2]
 
 
 def _table_key_use(
-    _method: str, _path: str, _headers: Mapping[str, str], body: bytes, _query: Mapping[str, list[str]]
-) -> tuple[str | None, tuple[str, ...]]:
+    _method: str, _path: str, headers: Mapping[str, str], body: bytes, _query: Mapping[str, list[str]]
+) -> list[tuple[str, str]]:
     # DynamoDB decrypts the table's key on behalf of the caller, for reads and writes alike: "DynamoDB encryption at
     # rest usage notes", Amazon DynamoDB Developer Guide, read 2026-11-23.
-    for arn in _iam_actions.dynamodb_resource_arns(body, _responses.get_region(), _responses.get_account_id()):
-        table = _dynamodb._tables.get(arn.partition(":table/")[2].partition("/")[0])
-        if table is not None:
-            key = _customer_key((table.get("SSEDescription") or {}).get("KMSMasterKeyArn"))
-            if key:
-                return key, ("kms:Decrypt",)
-    return None, ()
+    region, account = _responses.get_region(), _responses.get_account_id()
+    items = _iam_actions.dynamodb_transaction_checks(f"dynamodb:{_target_action(headers)}", body, region, account)
+    arns = [arn for _, arn in items] or _iam_actions.dynamodb_resource_arns(body, region, account)
+    keys = set()
+    for arn in arns:
+        table = _dynamodb._tables.get(arn.partition(":table/")[2].partition("/")[0]) or {}
+        keys.add(_customer_key((table.get("SSEDescription") or {}).get("KMSMasterKeyArn")))
+    return [use for key in sorted(filter(None, keys)) for use in _uses(key, "kms:Decrypt")]
 
 
 # --- Lambda: poller, logs, invocations -------------------------------------------------------------------------------
