@@ -1,0 +1,92 @@
+"""What goes wrong in the life of an architecture, and which test shows how each one stands it.
+
+Data only. One row an architecture, one cell a situation: the dotted names of the tests that answer it, run against
+the deployed stack, or the reason why the situation cannot arise. tests/scenarios/test_matrix.py fails on an empty
+cell, on a test that does not exist, and on an available architecture without a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Something that happens to every system sooner or later, and the question that it asks."""
+
+    id: str
+    question: str
+
+
+@dataclass(frozen=True)
+class AnsweredBy:
+    """Dotted names of test functions ("tests.scenarios.test_x.test_y"), without parameters."""
+
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DoesNotApply:
+    """The situation cannot arise in this architecture, and why."""
+
+    reason: str
+
+
+Cell = AnsweredBy | DoesNotApply
+
+SITUATIONS: tuple[Situation, ...] = (
+    Situation("duplicate-event", "The same event is delivered again: one result, one paid call?"),
+    Situation("odd-key", "The key is URL-encoded in the event or not ASCII: is the right object read and named?"),
+    Situation("corrupt-input", "The input is not what its name says: a recorded result rather than an endless retry?"),
+    Situation("oversized-input", "The input is larger than the service accepts: handled, or refused with a reason?"),
+    Situation("throttled-service", "The service answers with throttling for a while: is everything done in the end?"),
+    Situation("service-down-then-back", "The service fails for long, then works: is anything lost?"),
+    Situation("poison-message", "A message can never succeed: does it reach the DLQ with its reason, and redrive?"),
+    Situation("partial-batch", "One of a batch fails: are the others done once, and only the bad one again?"),
+    Situation("asynchronous-job-failed", "A job that was started fails: is the failure recorded?"),
+    Situation("notification-late-or-twice", "A notification comes late, out of order or twice: is the result right?"),
+    Situation("permission-removed", "A permission is taken away: does the flow stop and say so, then go on?"),
+)
+
+_HAPPY = "tests.scenarios.test_image_labeling"
+_FAILS = "tests.scenarios.test_image_labeling_failures"
+_RIGHTS = "tests.scenarios.test_image_labeling_permissions"
+
+MATRIX: Mapping[str, Mapping[str, Cell]] = {
+    "image-labeling": {
+        "duplicate-event": AnsweredBy((f"{_HAPPY}.test_the_same_event_twice_is_one_row_and_one_paid_call",)),
+        "odd-key": AnsweredBy((f"{_HAPPY}.test_a_key_is_read_and_stored_as_the_user_wrote_it",)),
+        "corrupt-input": AnsweredBy((f"{_FAILS}.test_a_file_that_is_no_image_is_rejected_once_with_a_reason",)),
+        "oversized-input": AnsweredBy((f"{_FAILS}.test_an_image_larger_than_the_service_accepts_is_made_to_fit",)),
+        "throttled-service": AnsweredBy((f"{_FAILS}.test_a_throttled_service_is_retried_until_it_answers",)),
+        "service-down-then-back": AnsweredBy(
+            (f"{_FAILS}.test_a_service_that_is_down_leaves_a_reason_and_a_message_that_can_be_redriven",)
+        ),
+        "poison-message": AnsweredBy(
+            (
+                f"{_FAILS}.test_a_message_that_cannot_be_read_reaches_the_dlq_with_its_reason",
+                f"{_FAILS}.test_a_poison_message_is_mended_and_redriven",
+            )
+        ),
+        "partial-batch": AnsweredBy((f"{_FAILS}.test_only_the_bad_message_of_a_batch_comes_back",)),
+        "asynchronous-job-failed": DoesNotApply(
+            "DetectLabels answers within the call: no job is started whose end could fail unseen"
+        ),
+        "notification-late-or-twice": AnsweredBy(
+            (
+                f"{_HAPPY}.test_a_late_event_of_an_old_version_does_not_move_the_latest_pointer_back",
+                f"{_HAPPY}.test_the_same_event_twice_is_one_row_and_one_paid_call",
+            )
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_RIGHTS}.test_without_a_permission_of_its_role_the_function_says_so_and_recovers",
+                f"{_RIGHTS}.test_without_the_queue_policy_no_event_reaches_the_queue",
+                f"{_RIGHTS}.test_without_its_queue_permissions_the_function_is_not_invoked",
+                f"{_RIGHTS}.test_without_its_log_permissions_no_line_is_written",
+                f"{_RIGHTS}.test_without_its_tracing_permissions_no_trace_is_kept",
+            )
+        ),
+    },
+}
