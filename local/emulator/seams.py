@@ -28,6 +28,7 @@ from ministack.core import iam_evaluator as _iam
 from ministack.core import lambda_runtime as _runtime
 from ministack.core import responses as _responses
 from ministack.core import router as _router
+from ministack.services import cloudwatch as _cloudwatch
 from ministack.services import cloudwatch_logs as _logs
 from ministack.services import dynamodb as _dynamodb
 from ministack.services import eventbridge as _events
@@ -39,8 +40,10 @@ from ministack.services import sns as _sns
 from ministack.services import sqs as _sqs
 from ministack.services import stepfunctions as _stepfunctions
 from ministack.services import sts as _sts
+from ministack.services.cloudformation import provisioners as _provisioners
 
-from local.emulator import authorise, clock, decisions, faults
+from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
+from local.emulator.alarm_evaluation import Datum, Source
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable
 
@@ -59,6 +62,7 @@ def install() -> None:
         register(service)
     _move_queue_clocks()
     _serialise_queue_changes()
+    _publish_metrics()
     _add_object_versions()
     _authorise_rule_targets()
     _authorise_topic_subscriptions()
@@ -66,6 +70,8 @@ def install() -> None:
     _authorise_log_delivery()
     _authorise_customer_keys()
     _watch_invocations()
+    _serve_traces()
+    _take_over_alarms()
     _inject_faults()
 
 
@@ -643,17 +649,28 @@ def _authorise_topic_subscriptions() -> None:
     _sqs.queue_policy_allows = allowed
 
 
-def notify(topic_arn: str, alarm_arn: str, subject: str, message: str) -> bool:
-    """Publish an alarm's change of state as CloudWatch: by the topic's policy and its key's. False if refused."""
+def notify(topic_arn: str, alarm_arn: str, subject: str, message: str) -> str | None:
+    """Publish an alarm's change of state as CloudWatch, if the policies of topic and key let it.
+
+    Returns None, or in CloudWatch's words why not. Sources: AWS re:Post Knowledge Center, "Why didn't I receive an SNS
+    notification for my CloudWatch alarm trigger?" and "How do I configure a CloudWatch alarm to use an encrypted SNS
+    topic?", read 2026-11-23.
+    """
     topic = _sns._topic_by_arn_any_scope(topic_arn)
+    if topic is None:
+        return f"Topic does not exist: {topic_arn}"
     sender, context = "cloudwatch.amazonaws.com", _source(alarm_arn)
-    if topic is None or not authorise.act_as(sender, "sns:Publish", topic_arn, context, path="alarm-to-topic"):
-        return False
-    key = _customer_key((topic.get("attributes") or {}).get("KmsMasterKeyId"))
-    if not _may_use_key(sender, key, ("kms:GenerateDataKey", "kms:Decrypt"), context):
-        return False
+    # A topic's default policy lets in whoever acts for its owner.
+    context["aws:SourceOwner"] = context["aws:SourceAccount"]
+    if not authorise.act_as(sender, "sns:Publish", topic_arn, context, path="alarm-to-topic"):
+        return f"Resource: {alarm_arn} is not authorized to perform: SNS:Publish on resource: {topic_arn}"
+    reference = (topic.get("attributes") or {}).get("KmsMasterKeyId")
+    key = _customer_key(reference)
+    # The policy of the key that AWS manages for SNS lets no alarm in, and cannot be changed.
+    if reference and not (key and _may_use_key(sender, key, ("kms:GenerateDataKey", "kms:Decrypt"), context)):
+        return "CloudWatch Alarms does not have authorization to access the SNS topic encryption key."
     _sns._fanout(topic_arn, str(uuid.uuid4()), message, subject)
-    return True
+    return None
 
 
 # --- Customer keys ---------------------------------------------------------------------------------------------------
@@ -953,3 +970,315 @@ def _may_deliver_logs(config: Mapping[str, Any]) -> bool:
     if name not in _logs._log_groups:
         needed.insert(0, ("logs:CreateLogGroup", group))
     return all(authorise.act_as(config["Role"], action, arn, path="log-delivery") for action, arn in needed)
+
+
+# --- Metrics, alarms and traces --------------------------------------------------------------------------------------
+
+
+def _publish_metrics() -> None:
+    """Metrics of queues and of every invocation, MiniStack publishes those of direct invocations only."""
+    _cloudwatch.time = _MovableTime()
+    _lambda._emit_lambda_metrics = lambda *_, **__: None
+    store = _MetricStore()
+    _cloudwatch._evict_old_metrics = store.evict
+    for name in ("_store_datum", "record_metric"):
+        setattr(_cloudwatch, name, store.locked(getattr(_cloudwatch, name)))
+    metrics.use(store)
+    after_invocation.append(_count_invocation)
+    _count_messages()
+
+
+class _MetricStore:
+    """CloudWatch's points as MiniStack keeps them, with one lock for all that writes them (`metrics.Store`)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        # The points that services' values of a minute are counted on.
+        self._counted: dict[tuple[metrics.Series, float, float], dict[str, Any]] = {}
+        self._evicted = 0.0
+
+    def locked(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            with self._lock:
+                return function(*arguments, **keywords)
+
+        return call
+
+    def add(self, series: metrics.Series, minute: float, value: float, count: float) -> None:
+        with self._lock:
+            point = self._counted.get((series, minute, value))
+            if point is not None:
+                point["Count"] += count
+                return
+            dimensions = dict([series.dimension])
+            point = {
+                "Timestamp": minute, "Value": value, "Unit": series.unit, "Dimensions": dimensions, "Count": count,
+            }  # fmt: skip
+            self._counted[(series, minute, value)] = point
+            where = (series.account, series.region)
+            key = (series.namespace, series.name, _cloudwatch._dims_key(dimensions))
+            points = _cloudwatch._metrics.get_scoped(*where, key)
+            if points is None:
+                _cloudwatch._metrics.set_scoped(*where, key, [point])
+            else:
+                points.append(point)
+
+    def drop_before(self, moment: float) -> None:
+        self._keep(lambda namespace, time: not namespace.startswith("AWS/") or time >= moment)
+        with self._lock:
+            latest = max((minute for _, minute, _ in self._counted), default=0.0)
+            # No invocation lasts longer than 15 minutes, so nothing is counted on older points.
+            self._counted = {key: point for key, point in self._counted.items() if key[1] >= latest - 1_000}
+
+    def evict(self) -> None:
+        """Replaces MiniStack's `_evict_old_metrics`, which copies every point at each request."""
+        now = clock.now()
+        if now - self._evicted >= metrics.MINUTE:
+            self._evicted = now
+            self._keep(lambda _, time: time >= now - _cloudwatch.TWO_WEEKS_SECONDS)
+
+    def _keep(self, wanted: Callable[[str, float], bool]) -> None:
+        with self._lock:
+            for where, points in list(_cloudwatch._metrics._data.items()):
+                points[:] = [point for point in points if wanted(where[2][0], point["Timestamp"])]
+                if not points:
+                    del _cloudwatch._metrics._data[where]
+
+    def queues(self) -> list[metrics.Queue]:
+        with _sqs._queues_lock:
+            return [_queue_now(account, region, queue) for (account, region, _), queue in _sqs._queues._data.items()]
+
+
+def _queue_now(account: str, region: str, queue: dict[str, Any]) -> metrics.Queue:
+    _count_sent(queue, queue["messages"])
+    return metrics.Queue(
+        account=account,
+        region=region,
+        name=queue["name"],
+        fifo=bool(queue["is_fifo"]),
+        created=float(queue["attributes"].get("CreatedTimestamp", 0)),
+        messages=[_message_now(message) for message in queue["messages"]],
+    )
+
+
+def _message_now(message: dict[str, Any]) -> metrics.Message:
+    if "DeadLetterQueueSourceArn" in message.get("sys", {}):
+        # A message that is moved becomes visible at that moment.
+        message.setdefault("moved_at", min(message["visible_at"], clock.now()))
+    return metrics.Message(
+        sent=message["sent_at"],
+        visible=message["visible_at"],
+        receives=message["receive_count"],
+        moved=message.get("moved_at"),
+    )
+
+
+def _count_messages() -> None:
+    collect, delete_batch = _sqs._collect_msgs, _sqs._delete_messages_for_esm
+
+    def collecting(queue: dict[str, Any], most: int, timeout: int) -> list[dict[str, Any]]:
+        received: list[dict[str, Any]] = collect(queue, most, timeout)
+        _count_sent(queue, received)
+        _count(queue, "NumberOfMessagesReceived", [clock.now()] * len(received))
+        return received
+
+    def counting_deleted(delete: Callable[..., Any], url_of: Callable[..., str]) -> Callable[..., Any]:
+        @functools.wraps(delete)
+        def deleting(*arguments: Any) -> Any:
+            with _sqs._queues_lock:
+                queue = _sqs._get_q(url_of(*arguments))
+                before = len(queue["messages"])
+                answer = delete(*arguments)
+                _count(queue, "NumberOfMessagesDeleted", [clock.now()] * (before - len(queue["messages"])))
+                return answer
+
+        return deleting
+
+    _sqs._collect_msgs = collecting
+    _sqs._delete_messages_for_esm = counting_deleted(delete_batch, lambda url, _: str(url))
+    for action in ("DeleteMessage", "DeleteMessageBatch"):
+        _sqs._HANDLERS[action] = counting_deleted(
+            _sqs._HANDLERS[action], lambda data, url: str(data.get("QueueUrl", url))
+        )
+
+
+def _count_sent(queue: dict[str, Any], messages: list[dict[str, Any]]) -> None:
+    """Count messages when they are first met: they come by many ways. One moved to a dead-letter queue was met."""
+    new = [message for message in messages if not message.get("counted")]
+    for message in new:
+        message["counted"] = True
+    _count(queue, "NumberOfMessagesSent", [message["sent_at"] for message in new])
+
+
+def _count(queue: dict[str, Any], name: str, moments: list[float]) -> None:
+    if moments:
+        arn = queue["attributes"]["QueueArn"].split(":")
+        metrics.messages(arn[4], arn[3], queue["name"], name, moments)
+
+
+def _count_invocation(invocation: Invocation) -> None:
+    account, region = _lambda._account_region_from_function_config(invocation.config)
+    started = invocation.started + clock.offset()
+    metrics.invoked(
+        metrics.Invocation(
+            account=account,
+            region=region,
+            function=invocation.function,
+            started=started,
+            milliseconds=invocation.duration * 1000,
+            error=invocation.error is not None,
+            throttled=invocation.throttled,
+            running=1 + _lambda.executions_in_flight()[1].get(_lambda._inflight_key(invocation.config), 0),
+        )
+    )
+    if invocation.trace_header and not invocation.throttled:
+        xray.traced(
+            xray.TracedInvocation(
+                account=account,
+                region=region,
+                role=invocation.role,
+                function=invocation.function,
+                function_arn=str(invocation.config["FunctionArn"]),
+                request_id=invocation.request_id,
+                header=invocation.trace_header,
+                started=invocation.started,
+                ended=invocation.started + invocation.duration,
+                failed=invocation.error is not None,
+            )
+        )
+
+
+def _serve_traces() -> None:
+    def answer(operation: str, _path: str, body: bytes, _query: Mapping[str, list[str]]) -> Response:
+        region, account = _responses.get_region(), _responses.get_account_id()
+        caller = _Caller(principal_arn=_iam.caller_arn(), account=account, region=region, access_key="")
+        return xray.SERVICE.handle(operation, body, caller)
+
+    register_rest(xray.SERVICE.name, xray.SERVICE.iam_namespace, answer)
+
+
+# What an alarm's definition may hold and MiniStack does not keep.
+_ALARM_PARTS = (
+    "Metrics",
+    "ThresholdMetricId",
+    "EvaluateLowSampleCountPercentile",
+    "EvaluationWindow",
+    "WarmUpConfiguration",
+    "EvaluationCriteria",
+    "EvaluationInterval",
+)
+_PARTS_OF_ONE_METRIC = ("Namespace", "MetricName", "Dimensions", "Statistic", "ExtendedStatistic", "Period", "Unit")
+_SUPPRESSION = ("ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod")
+_HISTORY_ITEMS = 2_000
+
+
+def _take_over_alarms() -> None:
+    """`alarms` evaluates and acts; MiniStack keeps the definitions and answers the API."""
+    for name in ("_evaluate_alarm", "_evaluate_all_alarms", "_evaluate_parent_alarms", "_transition_composite"):
+        if not callable(getattr(_cloudwatch, name)):
+            raise TypeError(name)
+        setattr(_cloudwatch, name, lambda *_, **__: None)
+
+    def state_was_set(alarm: dict[str, Any], old: str, _new: str, _reason: str) -> None:
+        alarms.state_was_set(_responses.get_account_id(), _responses.get_region(), alarm, old)
+
+    _cloudwatch._dispatch_alarm_actions = state_was_set
+    _keep_whole_definitions()
+    alarms.start(_AlarmBackend())
+
+
+def _keep_whole_definitions() -> None:
+    put_metric, put_composite = _cloudwatch._put_metric_alarm, _cloudwatch._put_composite_alarm
+    record_of = _provisioners._cw_metric_alarm_record
+
+    def putting_metric(parameters: Any, data: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Response:
+        if unread := _first_of(parameters, _ALARM_PARTS):
+            return _refused(f"This local cloud does not read {unread} from the Query protocol.", is_cbor, is_json)
+        answer: Response = put_metric(parameters, data, is_cbor, is_json)
+        if answer[0] == 200 and (is_cbor or is_json):
+            _complete(_cloudwatch._alarms[data["AlarmName"]], data)
+        return answer
+
+    def putting_composite(parameters: Any, data: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Response:
+        if unserved := _first_of(data, _SUPPRESSION) or _first_of(parameters, _SUPPRESSION):
+            return _refused(f"This local cloud does not serve {unserved}.", is_cbor, is_json)
+        answer: Response = put_composite(parameters, data, is_cbor, is_json)
+        return answer
+
+    def from_template(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+        # MiniStack refuses metric math in templates. What it asks for instead is taken out again.
+        given = properties
+        if properties.get("Metrics"):
+            given = {**properties, "Namespace": "-", "MetricName": "-"}
+            del given["Metrics"]
+        alarm: dict[str, Any] = record_of(name, given)
+        _complete(alarm, properties)
+        return alarm
+
+    _cloudwatch._put_metric_alarm = putting_metric
+    _cloudwatch._put_composite_alarm = putting_composite
+    _provisioners._cw_metric_alarm_record = from_template
+
+
+def _complete(alarm: dict[str, Any], given: Mapping[str, Any]) -> None:
+    alarm.update({part: given[part] for part in _ALARM_PARTS if given.get(part)})
+    if given.get("Metrics") or given.get("EvaluationCriteria"):
+        for part in _PARTS_OF_ONE_METRIC:
+            alarm.pop(part, None)
+
+
+def _first_of(given: Mapping[str, Any], parts: tuple[str, ...]) -> str | None:
+    return next((part for part in parts for name in given if name == part or name.startswith(f"{part}.")), None)
+
+
+def _refused(message: str, is_cbor: bool, is_json: bool) -> Response:
+    answer: Response = _cloudwatch._error("ValidationError", message, 400, use_json=is_json, use_cbor=is_cbor)
+    return answer
+
+
+def _datum(point: dict[str, Any]) -> Datum:
+    count, total, low, high = _cloudwatch._point_stats(point)
+    return Datum(point["Timestamp"], count, total, low, high, point["Unit"])
+
+
+class _AlarmBackend:
+    """The emulated CloudWatch, topics and event bus, for `alarms`."""
+
+    def definitions(self, kind: str) -> list[tuple[alarms.Scope, dict[str, Any]]]:
+        store = _cloudwatch._alarms if kind == alarms.METRIC else _cloudwatch._composite_alarms
+        return [(alarms.Scope(account, region), alarm) for (account, region, _), alarm in list(store._data.items())]
+
+    def source(self, scope: alarms.Scope) -> Source:
+        def read(namespace: str, name: str, dimensions: Mapping[str, str], start: float, end: float) -> list[Datum]:
+            key = (namespace, name, _cloudwatch._dims_key(dict(dimensions)))
+            points = _cloudwatch._metrics.get_scoped(scope.account, scope.region, key) or []
+            return [_datum(point) for point in list(points) if start <= point["Timestamp"] < end]
+
+        return read
+
+    def add_history(self, scope: alarms.Scope, item: dict[str, str]) -> None:
+        with _responses.request_scope(scope.account, scope.region):
+            entries = _cloudwatch._history_entries()
+            entries.append(item)
+            del entries[:-_HISTORY_ITEMS]
+
+    def notify(self, scope: alarms.Scope, topic_arn: str, alarm_arn: str, subject: str, message: str) -> str | None:
+        with _responses.request_scope(scope.account, scope.region):
+            return notify(topic_arn, alarm_arn, subject, message)
+
+    def emit(self, scope: alarms.Scope, event: dict[str, Any]) -> None:
+        with _responses.request_scope(scope.account, scope.region):
+            _events._dispatch_event(
+                {
+                    "EventId": str(uuid.uuid4()),
+                    "Source": event["source"],
+                    "DetailType": event["detail-type"],
+                    "Detail": json.dumps(event["detail"]),
+                    "EventBusName": "default",
+                    "Time": int(clock.now()),
+                    "Resources": event["resources"],
+                    "Account": scope.account,
+                    "Region": scope.region,
+                }
+            )

@@ -19,7 +19,7 @@ import psutil
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
-from local.emulator import clock, decisions, faults, seams
+from local.emulator import alarms, clock, decisions, faults, seams
 
 PREFIX = "/_local/"
 # The emulator's own back doors: reset and configure without credentials. Nothing here needs them.
@@ -149,6 +149,14 @@ def _clock_advance(_query: dict[str, str], body: Any) -> Any:
     return {"offset_seconds": clock.advance(seconds)}
 
 
+def _alarms_list(_query: dict[str, str], _body: Any) -> Any:
+    return {"alarms": alarms.states()}
+
+
+def _alarms_evaluate(_query: dict[str, str], _body: Any) -> Any:
+    return {"alarms": alarms.evaluate_now()}
+
+
 CONTROL: dict[tuple[str, str], Answer] = {
     ("GET", "health"): _health,
     ("GET", "faults"): _faults_list,
@@ -160,4 +168,6 @@ CONTROL: dict[tuple[str, str], Answer] = {
     ("DELETE", "calls"): _calls_clear,
     ("GET", "clock"): _clock_read,
     ("POST", "clock"): _clock_advance,
+    ("GET", "alarms"): _alarms_list,
+    ("POST", "alarms/evaluate"): _alarms_evaluate,
 }
