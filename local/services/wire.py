@@ -3,8 +3,8 @@
 A stand-in subclasses `JsonService` and says which operations it serves. Requests are decoded and validated before an
 operation sees them, responses before a caller sees them, so that neither side can drift from the published API.
 
-Source of the protocol: "AWS JSON 1.1 protocol", Smithy documentation, read 2026-11-23. The error body (`__type`,
-`Code`, `Logref`, `Message`): "Error handling", Amazon Rekognition Developer Guide, read 2026-11-23.
+The error body (`__type`, `Code`, `Logref`, `Message`) and `x-amzn-RequestId` are those of "Error handling", Amazon
+Rekognition Developer Guide, read 2026-11-23; botocore's JSON parser reads the same members.
 """
 
 import base64
@@ -26,8 +26,8 @@ from botocore.validate import ParamValidator
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
 
-# Codes that any operation may answer with, though its model does not list them: "Common Error Types", Amazon
-# Rekognition API Reference, read 2026-11-23; SerializationException and UnknownOperationException are the protocol's.
+# Codes that any operation may answer with, though its model does not list them. AWS's gateway in front of the service
+# gives them, except for NotImplemented, which is this local cloud's own.
 COMMON_ERRORS = frozenset(
     {
         "AccessDeniedException",
@@ -109,13 +109,13 @@ class JsonService:
         """
         request_id = str(uuid.uuid4())
         try:
-            answer = self._answer(operation, body, caller)
+            answer = json.dumps(self._answer(operation, body, caller), allow_nan=False).encode()
         except ServiceError as error:
             return _error(error, request_id)
         except Exception:  # noqa: BLE001 (a bug here must not take the emulator down; it is logged with its trace)
             _log.exception("%s.%s failed (request %s)", self.name, operation, request_id)
             return _error(ServiceError("InternalFailure", "The local cloud failed; its log says why.", 500), request_id)
-        return 200, _headers(request_id), json.dumps(answer, allow_nan=False).encode()
+        return 200, _headers(request_id), answer
 
     def _answer(self, operation: str, body: bytes, caller: Caller) -> Any:
         model = self._operation_model(operation)
@@ -178,7 +178,7 @@ def parse_request(model: OperationModel, body: bytes) -> dict[str, Any]:
     """
     try:
         raw = json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ServiceError("SerializationException", f"The request is not JSON: {error}") from error
     shape = model.input_shape
     if shape is None:
@@ -229,10 +229,13 @@ def _decode_scalar(value: Any, shape: Shape, path: str) -> Any:
             return base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError) as error:
             raise ServiceError("SerializationException", f"{path.lstrip('.')} is not Base64.") from error
-    if shape.type_name == "timestamp":
-        return datetime.datetime.fromtimestamp(value, tz=datetime.timezone.utc)
     if isinstance(value, float) and not math.isfinite(value):
         raise ServiceError("SerializationException", f"{path.lstrip('.')} is not a finite number.")
+    if shape.type_name == "timestamp":
+        try:
+            return datetime.datetime.fromtimestamp(value, tz=datetime.timezone.utc)
+        except (ValueError, OverflowError, OSError) as error:
+            raise ServiceError("SerializationException", f"{path.lstrip('.')} is not a time.") from error
     return value
 
 
@@ -318,13 +321,11 @@ def _pattern(expression: str) -> re.Pattern[str] | None:
 
 
 def _breach(value: Any, path: str, rule: str) -> str:
-    shown = (
-        f"{len(value)} bytes"
-        if isinstance(value, bytes)
-        else f"{len(value)} items"
-        if isinstance(value, list)
-        else value
-    )
+    shown = value
+    if isinstance(value, bytes):
+        shown = f"{len(value)} bytes"
+    elif isinstance(value, list):
+        shown = f"{len(value)} items"
     return f"Value '{shown}' at '{path}' failed to satisfy constraint: {rule}"
 
 

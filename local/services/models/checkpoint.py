@@ -85,7 +85,7 @@ def _read_storages(stream: IO[bytes], wanted: set[_Storage]) -> dict[str, Array]
 def _materialise(tensor: _Tensor, storage: Array) -> Array:
     # Some tensors were saved transposed: read in order of memory, their numbers would be right and their meaning wrong.
     last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
-    if min(tensor.shape, default=1) < 1 or min(tensor.strides, default=0) < 0 or not 0 <= last < storage.size:
+    if min((tensor.offset, *tensor.strides)) < 0 or min(tensor.shape, default=1) < 1 or last >= storage.size:
         raise UnreadableWeights("A tensor reaches outside its storage.")
     steps = [stride * storage.itemsize for stride in tensor.strides]
     view = np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, steps)

@@ -1,0 +1,92 @@
+"""A real boto3 client in front of a stand-in service, without a socket between them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.config import Config
+from PIL import Image
+
+from local.services.rekognition import Rekognition
+from local.services.wire import JsonService, ObjectUnavailable
+
+RetryMode = Literal["legacy", "standard", "adaptive"]
+
+PHOTOS = Path(__file__).parents[2] / "samples" / "photos"
+
+
+@dataclass
+class FakeCaller:
+    """A caller who may read the objects given here, by (bucket, key, version). What was read is kept in `reads`."""
+
+    objects: Mapping[tuple[str, str, str | None], bytes | ObjectUnavailable] = field(default_factory=dict)
+    reads: list[tuple[str, str, str | None]] = field(default_factory=list)
+    principal_arn: str = "arn:aws:sts::000000000000:assumed-role/worker/session"
+    account: str = "000000000000"
+    region: str = "us-east-1"
+
+    def read_object(self, bucket: str, key: str, version: str | None) -> bytes:
+        self.reads.append((bucket, key, version))
+        found = self.objects.get((bucket, key, version), ObjectUnavailable("NoSuchKey", "No such key."))
+        if isinstance(found, ObjectUnavailable):
+            raise found
+        return found
+
+
+class _Body(io.BytesIO):
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()
+
+
+def client_of(
+    service: JsonService, caller: FakeCaller, retry_mode: Literal["legacy", "standard", "adaptive"] = "standard"
+) -> tuple[Any, list[str]]:
+    """A boto3 client whose requests `service` answers, and the list of operations that reached it, one an attempt."""
+    attempts: list[str] = []
+
+    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        headers: Any = request.headers
+        body: Any = request.body
+        target: str = headers["X-Amz-Target"].decode()
+        operation = target.removeprefix(f"{service.target_prefix}.")
+        attempts.append(operation)
+        status, answered, content = service.handle(operation, bytes(body), caller)
+        return AWSResponse(request.url, status, HTTPHeaders.from_dict(answered), _Body(content))
+
+    make: Any = boto3.client
+    client = make(
+        service.name,
+        region_name=caller.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        endpoint_url="https://localhost:1",
+        config=Config(retries={"mode": retry_mode, "total_max_attempts": 4}),
+    )
+    client.meta.events.register(f"before-send.{service.name}", answer)
+    return client, attempts
+
+
+def rekognition(caller: FakeCaller | None = None) -> Any:
+    """A boto3 client of the Rekognition stand-in."""
+    return client_of(Rekognition(), caller or FakeCaller())[0]
+
+
+def photo(name: str) -> Image.Image:
+    """A sample photo, decoded."""
+    return Image.open(PHOTOS / name).convert("RGB")
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """The picture's file, by default a good JPEG."""
+    if kind == "JPEG":
+        options = {"quality": 92, **options}
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
