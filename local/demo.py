@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from scenarios.image_labeling import Photo, Report
+    from scenarios.image_labeling import Label, Photo, Report
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "samples" / "photos"
@@ -38,6 +38,13 @@ SAMPLES = ROOT / "samples" / "photos"
 # A photograph of a hundred megabytes is far beyond what any camera writes, and would be read into memory.
 LARGEST_PHOTO_BYTES = 100_000_000
 LABELS_SHOWN = 3
+NARROW = 80
+# A label that is at least as likely as not is a finding; what is below it is a guess, and shown after.
+LIKELY_PERCENT = 50.0
+NEARLY = 0.8
+
+# The stack's own default suits Rekognition. The small model that answers here spreads its certainty over more labels.
+SETTINGS = {"image-labeling": {"minimum_confidence": 30}}
 
 
 class PhotoRefusedError(Exception):
@@ -58,12 +65,13 @@ class Standing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a demo did, for people (`local.cli` shows it) and for machines."""
+    """What a demo did, for people and for machines. `log` is the emulator's, if a photograph came to no result."""
 
     architecture: Architecture
     standing: Standing
     report: Report
     seconds: float
+    log: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Confidence in percent, times in seconds."""
@@ -90,8 +98,9 @@ def run(architecture: Architecture, images: Sequence[Path], screen: Screen, clou
         with screen.step(f"Uploading {_count(len(photos), 'photograph')}, waiting for labels") as step:
             report: Report = scenario.run(stands.cloud, stands.outputs, photos, step.detail)
             step.done(_summary(report))
+        log = None if report.complete else _keep_log(stands.cloud)
         # The clock stops where the user has the answer; tidying up comes on top.
-        return Outcome(architecture, stands, report, time.monotonic() - begin)
+        return Outcome(architecture, stands, report, time.monotonic() - begin, log)
 
 
 @contextmanager
@@ -114,7 +123,7 @@ def _on_own_cloud(architecture: Architecture, screen: Screen) -> Iterator[Standi
         starting = pool.submit(_start_and_warm_up, f"demo-{os.getpid()}")
         cleanup.callback(_stop, starting)
         with screen.step("Synthesizing the stack") as step:
-            assembly = synthesize(architecture.id)
+            assembly = synthesize(architecture.id, settings=_settings(architecture))
             step.done("Synthesized the stack with the CDK")
         with screen.step("Starting a local cloud") as step:
             cloud = starting.result()
@@ -126,7 +135,7 @@ def _on_own_cloud(architecture: Architecture, screen: Screen) -> Iterator[Standi
 def _own_copy(architecture: Architecture, screen: Screen, cloud: LocalCloud) -> Iterator[Standing]:
     name = f"{architecture.id}-demo-{os.getpid()}"
     with screen.step("Synthesizing the stack") as step:
-        assembly = synthesize(architecture.id)
+        assembly = synthesize(architecture.id, settings=_settings(architecture))
         step.done("Synthesized the stack with the CDK")
     try:
         yield _deploy(architecture, screen, cloud, name, assembly)
@@ -148,6 +157,10 @@ def _standing(cloud: LocalCloud, name: str, *, cloud_was_up: bool, stack_was_the
     return Standing(cloud, name, outputs(cloud, name), resources(cloud, name), cloud_was_up, stack_was_there)
 
 
+def _settings(architecture: Architecture) -> dict[str, dict[str, Any]]:
+    return {name: values for name, values in SETTINGS.items() if name == architecture.id}
+
+
 def _start_and_warm_up(name: str) -> LocalCloud:
     """Starts a cloud and lets it load its labelling model while synthesis keeps the other processor busy.
 
@@ -160,6 +173,13 @@ def _start_and_warm_up(name: str) -> LocalCloud:
         cloud.stop()
         raise
     return cloud
+
+
+def _keep_log(cloud: LocalCloud) -> Path:
+    """The log of a cloud of the demo's own is gone with it; this copy outlives both."""
+    kept = ROOT / ".build" / "demo.log"
+    shutil.copyfile(cloud.folder / "emulator.log", kept)
+    return kept
 
 
 def _small_picture() -> bytes:
@@ -230,10 +250,12 @@ def show(outcome: Outcome, screen: Screen, command: str) -> None:
     """Prints what was found, what ran, and how to go on. `command` is how the command line is called."""
     screen.say()
     screen.out.print(_table(outcome.report, screen))
+    if outcome.log:
+        screen.say(f"Not every photograph came to a result. What the emulator logged: {outcome.log.relative_to(ROOT)}")
     screen.say()
     screen.out.print(_what_ran(outcome, screen))
     screen.say()
-    screen.out.print(_next_steps(outcome, command))
+    _show_next_steps(outcome, screen, command)
 
 
 def _table(report: Report, screen: Screen) -> RenderableType:
@@ -244,7 +266,7 @@ def _table(report: Report, screen: Screen) -> RenderableType:
     table = Table(box=lines, expand=False, pad_edge=False, header_style="bold")
     table.add_column("Photo", overflow="fold", max_width=max(screen.out.width // 3, 12))
     table.add_column("Labels, with their parents", overflow="fold")
-    table.add_column("Upload to row", justify="right", no_wrap=True)
+    table.add_column("Upload to row", justify="right", min_width=7)
     for photo in report.photos:
         took = "-" if photo.seconds is None else f"{photo.seconds:.2f} s"
         table.add_row(_plain(photo.path.name), _findings(photo, screen), took)
@@ -258,60 +280,85 @@ def _findings(photo: Photo, screen: Screen) -> Text:
         style = "yellow" if photo.status == "REJECTED" else "red"
         return Text.assemble((photo.status.lower(), style), f" {photo.reason}")
     arrow = f" {screen.symbol('›', '>')} "  # noqa: RUF001 (a path's arrow, not a comparison)
-    lines = [
-        Text.assemble(
-            (arrow.join(reversed(label.parents)) + arrow if label.parents else "", "dim"),
-            (label.name, "bold"),
-            f" {label.confidence:.0f} %",
-        )
-        for label in most_specific(photo)[:LABELS_SHOWN]
-    ]
+    lines: list[Text] = []
+    shown: list[str] = []
+    for label in telling(photo.labels)[:LABELS_SHOWN]:
+        # A path starts at what an earlier line has led to: there is no need to say it twice.
+        known = next((place for place, parent in enumerate(label.parents) if parent in shown), len(label.parents) - 1)
+        path = "".join(parent + arrow for parent in reversed(label.parents[: known + 1]))
+        lines.append(Text.assemble((path, "dim"), (label.name, "bold"), f" {label.confidence:.0f} %"))
+        shown.append(label.name)
     return Text("\n").join(lines) if lines else Text("no label above the stack's minimum confidence", "dim")
 
 
-def most_specific(photo: Photo) -> list[Any]:
-    """The labels that are nobody's parent, most confident first: an ancestor says less than what it was found by."""
-    ancestors = {parent for label in photo.labels for parent in label.parents}
-    return sorted((label for label in photo.labels if label.name not in ancestors), key=lambda label: -label.confidence)
+def telling(labels: Sequence[Label]) -> list[Label]:
+    """The labels that tell most, first: likely ones, then guesses, each surest first.
+
+    An ancestor says less than what it was found by, so it is left out where one of its descendants is likely too, or
+    nearly as sure as itself; the descendant names it as a parent.
+    """
+    likely = [label for label in labels if label.confidence >= LIKELY_PERCENT]
+    guesses = [label for label in labels if label.confidence < LIKELY_PERCENT]
+    said = {parent for label in likely for parent in label.parents}
+    said |= {
+        guess.name
+        for guess in guesses
+        for label in guesses
+        if guess.name in label.parents and label.confidence >= NEARLY * guess.confidence
+    }
+    chosen = [label for label in [*likely, *guesses] if label.name not in said]
+    return sorted(chosen, key=lambda label: (-label.confidence, label.name))
 
 
-def _what_ran(outcome: Outcome, screen: Screen) -> Text:
-    from rich.text import Text
-
+def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
     standing = outcome.standing
-    kinds = Counter(kind.removeprefix("AWS::").split("::")[0] for _, kind, _ in standing.resources)
-    parts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    arrow = screen.symbol("→", "->")
     if standing.stack_was_there:
-        after = f"The stack and the local cloud {standing.cloud.name!r} were there before, and are left as they were."
+        after = f"stack and local cloud {standing.cloud.name!r} were there before, and are left as they were"
     elif standing.cloud_was_up:
-        after = f"The stack is destroyed again; the local cloud {standing.cloud.name!r} was up, and is left up."
+        after = f"the stack is destroyed again; the local cloud {standing.cloud.name!r} was up, and is left up"
     else:
-        after = "Stack and cloud are gone again: nothing is left running."
-    return Text.assemble(
-        ("What ran: ", "bold"),
-        f"{outcome.architecture.flow.replace('→', arrow)}.\n",
-        f"The CloudFormation stack {standing.stack} with {len(standing.resources)} resources ({parts}), as AWS would"
-        f" get it, in an emulator on {standing.cloud.endpoint_url.removeprefix('https://')} that enforces IAM; labels"
-        " by a small real model; no connection that leaves this machine. ",
-        after,
-        f" All of it took {outcome.seconds:.1f} s.",
+        after = "stack and cloud are gone again, nothing is left running"
+    place = standing.cloud.endpoint_url.removeprefix("https://")
+    return _grid(
+        ("The flow", outcome.architecture.flow.replace("→", screen.symbol("→", "->"))),
+        (
+            "The stack",
+            f"{standing.stack}, {_count(len(standing.resources), 'resource')}, synthesized as for AWS",
+        ),
+        ("The cloud", f"an emulator on {place}, IAM enforced; the labels are those of a small real model"),
+        ("The network", "no connection left this machine"),
+        ("Afterwards", f"{after}; all of it took {outcome.seconds:.1f} s"),
     )
 
 
-def _next_steps(outcome: Outcome, command: str) -> RenderableType:
-    from rich.table import Table
-
+def _show_next_steps(outcome: Outcome, screen: Screen, command: str) -> None:
     name = outcome.architecture.id
+    steps = [
+        (f"{command} demo {name} --image YOUR.jpg", "with your photographs"),
+        (f"{command} permissions {name}", "what its roles may do"),
+        (f"{command} up", "keep a cloud running"),
+        (f"{command} list", "the other architectures"),
+        (outcome.architecture.page, "how this one works"),
+    ]
+    if outcome.standing.cloud_was_up:
+        steps = [step for step in steps if not step[0].endswith(" up")]
+    if screen.out.width >= NARROW:
+        screen.out.print(_grid(*steps))
+        return
+    for todo, what in steps:
+        # A command is to be copied, so it stays in one piece.
+        screen.say(f"{todo}\n    {what}")
+
+
+def _grid(*rows: tuple[str, str]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(style="dim")
-    table.add_row(f"{command} demo {name} --image YOUR.jpg", "label photographs of yours")
-    table.add_row(f"{command} permissions {name}", "what each role may do, and what it used")
-    if not outcome.standing.cloud_was_up:
-        table.add_row(f"{command} up", "keep a cloud running, and deploy to it")
-    table.add_row(f"{command} list", "the other architectures")
-    table.add_row(outcome.architecture.page, "how this one works, part by part")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for heading, text in rows:
+        table.add_row(Text(heading, "bold"), Text(text))
     return table
 
 

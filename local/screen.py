@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,17 +48,17 @@ class Screen:
     """Both streams. Rich is loaded when it is first needed: `--json` does without."""
 
     def __init__(self) -> None:
-        self._consoles: dict[str, Console] = {}
+        self._consoles: dict[bool, Console] = {}
 
     @property
     def out(self) -> Console:
         """For results."""
-        return self._console("out", sys.stdout)
+        return self._console(to_stderr=False)
 
     @property
     def err(self) -> Console:
         """For progress and complaints."""
-        return self._console("err", sys.stderr)
+        return self._console(to_stderr=True)
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[Step]:
@@ -89,13 +89,14 @@ class Screen:
         """`fancy` if standard output can show it."""
         return fancy if _can_show(self.out, fancy) else plain
 
-    def _console(self, name: str, stream: TextIO) -> Console:
-        if name not in self._consoles:
+    def _console(self, *, to_stderr: bool) -> Console:
+        if to_stderr not in self._consoles:
             from rich.console import Console
 
+            stream = sys.stderr if to_stderr else sys.stdout
             width = None if stream.isatty() or "COLUMNS" in os.environ else PLAIN_WIDTH
-            self._consoles[name] = Console(file=stream, width=width, highlight=False)
-        return self._consoles[name]
+            self._consoles[to_stderr] = Console(stderr=to_stderr, width=width, highlight=False)
+        return self._consoles[to_stderr]
 
     @contextlib.contextmanager
     def _spinner(self, step: Step) -> Iterator[None]:

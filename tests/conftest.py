@@ -9,6 +9,7 @@ of their own, and wait for rows of their own.
 from __future__ import annotations
 
 import os
+import shutil
 
 from local import environment, guard
 
@@ -57,6 +58,7 @@ def cloud() -> Iterator[LocalCloud]:
     """The one local cloud of this run, on a free port."""
     with LocalCloud.start(f"test-{os.getpid()}") as started:
         yield started
+    shutil.rmtree(started.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
