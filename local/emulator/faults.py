@@ -126,14 +126,15 @@ def pick(service: str, operation: str, *, from_worker: bool) -> Rule | None:
     return None
 
 
-# Code and HTTP status of a throttled request. Sources: "Common Error Types" and the services' own error lists in the
-# AWS API references of Rekognition, DynamoDB, Lambda, S3 ("Error responses": SlowDown) and SQS, read 2026-11-23.
+# Code and HTTP status of a request that is throttled, and of one that fails inside. The status of a modelled error is
+# in botocore's service models (`fault` or `httpStatusCode`; a test compares); S3's are in "Error responses", Amazon S3
+# API Reference.
 THROTTLES: dict[str, tuple[str, int]] = {
-    "rekognition": ("ThrottlingException", 400),
+    "rekognition": ("ThrottlingException", 500),
     "dynamodb": ("ThrottlingException", 400),
     "lambda": ("TooManyRequestsException", 429),
     "s3": ("SlowDown", 503),
-    "sqs": ("RequestThrottled", 403),
+    "sqs": ("RequestThrottled", 400),
 }
 INTERNALS: dict[str, tuple[str, int]] = {
     "rekognition": ("InternalServerError", 500),

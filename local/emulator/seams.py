@@ -556,7 +556,7 @@ def _undeliverable(queue_arn: str, rule_arn: str) -> tuple[str, str] | None:
     """Error code and message why a rule cannot send to a queue; None when it can."""
     queue = _sqs._queue_by_arn(queue_arn)
     if queue is None:
-        return "RESOURCE_NOT_FOUND", f"The queue {queue_arn} does not exist."
+        return "NO_RESOURCE", f"The queue {queue_arn} does not exist."
     sender, context = "events.amazonaws.com", _source(rule_arn)
     if not authorise.act_as(sender, "sqs:SendMessage", queue_arn, context, path="rule-to-queue"):
         return "NO_PERMISSIONS", f"The policy of {queue_arn} does not let {rule_arn} send."
@@ -771,7 +771,7 @@ def _object_key(bucket: str, key: str, version: str | None) -> str | None:
 def _queue_key_use(
     _method: str, _path: str, headers: Mapping[str, str], body: bytes, _query: Mapping[str, list[str]]
 ) -> list[tuple[str, str]]:
-    # "Configuring KMS permissions for Amazon SQS", Amazon SQS Developer Guide, read 2026-11-23.
+    # "Amazon SQS Key management", Amazon SQS Developer Guide, read 2026-11-23.
     actions = {
         "SendMessage": ("kms:GenerateDataKey", "kms:Decrypt"),
         "SendMessageBatch": ("kms:GenerateDataKey", "kms:Decrypt"),
@@ -791,8 +791,7 @@ def _target_action(headers: Mapping[str, str]) -> str:
 def _table_key_use(
     _method: str, _path: str, headers: Mapping[str, str], body: bytes, _query: Mapping[str, list[str]]
 ) -> list[tuple[str, str]]:
-    # DynamoDB decrypts the table's key on behalf of the caller, for reads and writes alike: "DynamoDB encryption at
-    # rest usage notes", Amazon DynamoDB Developer Guide, read 2026-11-23.
+    # DynamoDB has the table's key decrypted on behalf of the caller, for reads and writes alike.
     region, account = _responses.get_region(), _responses.get_account_id()
     items = _iam_actions.dynamodb_transaction_checks(f"dynamodb:{_target_action(headers)}", body, region, account)
     arns = [arn for _, arn in items] or _iam_actions.dynamodb_resource_arns(body, region, account)

@@ -156,7 +156,7 @@ def test_an_event_for_a_deleted_queue_goes_to_the_dead_letter_queue(cloud: Local
     # When an event comes, Then it is in the dead-letter queue with that reason
     rule.send("homeless")
     (dead,) = messages(cloud, rule.dead_url)
-    assert dead["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "RESOURCE_NOT_FOUND"
+    assert dead["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_RESOURCE"
 
 
 def test_a_dead_letter_queue_needs_a_policy_too(cloud: LocalCloud, rule: Rule) -> None:
