@@ -71,10 +71,10 @@ def validated(
     try:
         assembly = pathlib.Path(app.synth().directory)
     except RuntimeError as error:
-        # CDK has printed the findings already; what it raises is a JavaScript stack.
+        # CDK itself prints the findings; what it raises is a JavaScript stack.
         if "ValidationFailed" not in str(error):
             raise
-        raise nag.PolicyError("Synthesis failed on the findings above: mend or acknowledge each.") from None
+        raise nag.PolicyError("The stacks break a policy: mend or acknowledge each finding that CDK printed.") from None
     if stale := nag.stale(assembly, settings, table):
         raise nag.PolicyError("\n".join(stale))
     return assembly
@@ -90,7 +90,7 @@ def build(app: cdk.App) -> list[Built]:
     values = _settings(context["settings"])
     if unknown := values.keys() - {architecture.id for architecture in architectures}:
         raise ContextError(f"Context settings names {', '.join(sorted(unknown))}, which is not built here.")
-    if context["stack_name"] and len(architectures) != 1:
+    if context["stack_name"] and not context["architecture"]:
         raise ContextError("Context stack_name needs context architecture: one name cannot serve several stacks.")
     return [
         _stack(app, architecture, target, values.get(architecture.id, {}), context["stack_name"] or architecture.id)

@@ -13,7 +13,7 @@ CHECK = "availability"
 
 # A call that a state machine or a schedule makes by itself: `arn:aws:states:::aws-sdk:rekognition:detectLabels`,
 # `arn:aws:states:::sagemaker:createTrainingJob.sync` (AWS Step Functions Developer Guide, "Integrating services").
-INTEGRATION = re.compile(r"arn:[^:]*:(?:states|scheduler):::(?:aws-sdk:)?([a-z0-9-]+):([A-Za-z]\w*)")
+INTEGRATION = re.compile(r"arn:(?:\$\{[^}]*\}|[^:]*):(?:states|scheduler):::(?:aws-sdk:)?([a-z0-9-]+):([A-Za-z]\w*)")
 
 Services = Mapping[str, Mapping[str, Any]]
 

@@ -1,0 +1,97 @@
+"""The CDK app as a command: what it takes, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from stacks.synth import ContextError, build
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("context", "complaint"),
+    [
+        ({"target": "moon"}, "Context target is 'moon': it may be lambda or local."),
+        ({"architecture": "image-labelling"}, "Did you mean image-labeling"),
+        ({"architecture": "face-search"}, "face-search is planned, not built yet."),
+        ({"settings": "{"}, "Context settings is not JSON"),
+        ({"settings": "[1]"}, "Context settings must look like"),
+        ({"settings": {"image-labeling": 3}}, "Context settings must look like"),
+        ({"settings": {"face-search": {}}}, "Context settings names face-search, which is not built here."),
+        ({"stack_name": "copy"}, "Context stack_name needs context architecture"),
+        (
+            {"settings": {"image-labeling": {"maximum_labels": 0, "colour": "red"}}},
+            "Settings of image-labeling: maximum_labels: Input should be greater than or equal to 1;"
+            " colour: Extra inputs are not permitted.",
+        ),
+        (
+            {"settings": {"image-labeling": {"function_timeout_seconds": 10, "batch_size": 20}}},
+            "Settings of image-labeling: batch_size:",
+        ),
+    ],
+)
+def test_a_wrong_context_value_is_told_in_one_line(context: dict[str, Any], complaint: str) -> None:
+    # Given a context value that is wrong
+    # When the stacks are built (for this machine: its assets are there whatever else is)
+    with pytest.raises(ContextError) as refused:
+        build(cdk.App(context={"target": "local", **context}))
+    # Then one line says which, and what it may be
+    assert complaint in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_settings_come_as_text_from_the_cdk_cli_too() -> None:
+    # Given settings as `cdk synth -c settings=...` hands them over
+    settings = '{"image-labeling": {"maximum_labels": 5}}'
+    context = {"architecture": "image-labeling", "target": "local", "settings": settings, "stack_name": "copy"}
+    # When the stack is built
+    (built,) = build(cdk.App(context=context))
+    # Then they count, and the copy has its own CloudFormation name
+    assert built.settings.model_dump()["maximum_labels"] == 5
+    assert built.stack.stack_name == "copy"
+    assert built.stack.node.id == "image-labeling"
+
+
+def test_the_command_ends_with_one_line_and_the_exit_code_for_a_users_mistake(tmp_path: Path) -> None:
+    # Given a setting out of bounds
+    context = {"target": "local", "settings": {"image-labeling": {"minimum_confidence": 101}}}
+    # When the app runs as the CDK CLI runs it, with nothing in its environment
+    ran = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={"CDK_OUTDIR": str(tmp_path / "out"), "CDK_CONTEXT_JSON": json.dumps(context)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    # Then it says so in one line, and nothing else
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        "Settings of image-labeling: minimum_confidence: Input should be less than or equal to 100.\n"
+    )
+    assert ran.stdout == ""
+
+
+def test_the_cdk_cli_and_the_library_are_pinned_and_keep_quiet() -> None:
+    # Given the files that the CDK CLI reads
+    settings = json.loads((ROOT / "cdk.json").read_text())
+    package = json.loads((ROOT / "package.json").read_text())
+    lock = json.loads((ROOT / "package-lock.json").read_text())
+    # Then it runs this app, asks before it widens a permission, and phones nobody
+    assert settings["app"] == ".venv/bin/python app.py"
+    assert settings["requireApproval"] == "broadening"
+    assert (settings["notices"], settings["telemetry"], settings["versionReporting"]) == (False, False, False)
+    # And the one version that is known to read our assembly is installed, by its hash, from wherever the user installs
+    locked = lock["packages"]["node_modules/aws-cdk"]
+    assert package["dependencies"] == {"aws-cdk": locked["version"]}
+    assert locked["integrity"].startswith("sha512-")
+    assert "resolved" not in json.dumps(lock)

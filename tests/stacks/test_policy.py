@@ -1,0 +1,350 @@
+"""The checks of a template: the stacks keep to them, and each bites on what is planted."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks.policy import availability, idle_cost, leftovers, lint, runtimes, wildcards
+from stacks.policy.__main__ import main, problems
+from stacks.policy.services import table
+from stacks.policy.template import Problem, Template, read, statements
+
+SOURCE = {"ArnEquals": {"aws:SourceArn": "arn:aws:events:us-east-1:111122223333:rule/one"}}
+ACCOUNT_ROOT = {
+    "AWS": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":iam::", {"Ref": "AWS::AccountId"}, ":root"]]}
+}
+
+
+def plant(template: Template, resource_type: str, properties: Mapping[str, Any], **attributes: Any) -> Template:
+    """The template with one more resource, called Planted."""
+    resource = {"Type": resource_type, "Properties": dict(properties), **attributes}
+    resources = {**template.body["Resources"], "Planted": resource}
+    return replace(template, body={**template.body, "Resources": resources})
+
+
+def policy(statement: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties of a policy with one statement."""
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
+    return {"PolicyName": "planted", "PolicyDocument": document, "Roles": ["role"]}
+
+
+def planted(found: list[Problem]) -> list[Problem]:
+    """Those of the problems that are about the planted resource."""
+    return [problem for problem in found if problem.where.endswith(" Planted")]
+
+
+def test_every_stack_passes_every_check(assemblies: dict[str, Path]) -> None:
+    # Given every architecture that is built, for either target and with keys of either kind
+    found = {
+        variant: [str(problem) for template in read(assembly) for problem in problems(template)]
+        for variant, assembly in assemblies.items()
+    }
+    # Then no check has anything to say, but for the price of the key, which the catalogue does not count by default
+    assert found == {
+        "aws": [],
+        "local": [],
+        "own key": ["idle cost: image-labeling: costs 4.66 dollars a month while idle, the catalogue says 3.66"],
+    }
+
+
+def test_the_checks_see_the_statements_that_there_are(default: Template) -> None:
+    # Given that a check which reads nothing finds nothing
+    kinds = [statement.kind for statement in statements(default)]
+    # Then the statements of roles, of queues, bucket and topic, and who may assume a role are all read
+    assert kinds.count("trust") == 2
+    assert kinds.count("identity") >= 10
+    assert kinds.count("resource") >= 6
+
+
+@pytest.mark.parametrize(
+    ("statement", "complaint"),
+    [
+        ({"Action": "*", "Resource": "arn:aws:s3:::b/k"}, "allows *: name each action"),
+        ({"Action": "s3:*", "Resource": "arn:aws:s3:::b/k"}, "allows s3:*: name each action"),
+        ({"Action": ["s3:GetObject", "s3:Get*"], "Resource": "arn:aws:s3:::b/k"}, "allows s3:Get*: name each action"),
+        ({"Action": "s3:GetObjec?", "Resource": "arn:aws:s3:::b/k"}, "allows s3:GetObjec?: name each action"),
+        ({"Action": "sqs:SendMessage", "Resource": "*"}, "allows sqs:SendMessage on every resource"),
+        (
+            {"Action": ["rekognition:DetectLabels", "sqs:SendMessage"], "Resource": "*"},
+            "allows sqs:SendMessage on every resource",
+        ),
+        (
+            {"Action": "dynamodb:PutItem", "Resource": "arn:aws:dynamodb:us-east-1:111122223333:table/*"},
+            "allows dynamodb:PutItem on arn:aws:dynamodb:us-east-1:111122223333:table/*: name the resource",
+        ),
+        (
+            {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::*"},
+            "allows s3:GetObject on arn:aws:s3:::*: name the resource",
+        ),
+        ({"NotAction": "iam:*", "Resource": "arn:aws:s3:::b"}, "allows by NotAction: name what is allowed"),
+        ({"Action": "s3:GetObject", "NotResource": "arn:aws:s3:::b"}, "allows by NotResource: name what is allowed"),
+    ],
+)
+def test_a_wide_grant_is_refused(default: Template, statement: dict[str, Any], complaint: str) -> None:
+    # Given a stack without wide grants
+    assert wildcards.check(default) == []
+    # When one is planted
+    found = wildcards.check(plant(default, "AWS::IAM::Policy", policy(statement)))
+    # Then it is that one which is refused
+    assert [problem.message for problem in found] == [complaint]
+    assert found == planted(found)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Action": "rekognition:DetectLabels", "Resource": "*"},
+        {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/prefix/*"},
+        {"Action": "dynamodb:PutItem", "Resource": "arn:aws:dynamodb:us-east-1:111122223333:table/one"},
+        {"Effect": "Deny", "Action": "s3:*", "Resource": "*"},
+    ],
+)
+def test_a_narrow_grant_or_a_denial_passes(default: Template, statement: dict[str, Any]) -> None:
+    assert wildcards.check(plant(default, "AWS::IAM::Policy", policy(statement))) == []
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "properties"),
+    [
+        ("AWS::IAM::Role", {"Policies": [policy({"Action": "s3:*", "Resource": "arn:aws:s3:::b"})]}),
+        ("AWS::IAM::ManagedPolicy", policy({"Action": "s3:*", "Resource": "arn:aws:s3:::b"})),
+        (
+            "AWS::SQS::QueuePolicy",
+            policy({"Action": "sqs:*", "Principal": ACCOUNT_ROOT, "Resource": "arn:aws:sqs:::q"}),
+        ),
+        (
+            "AWS::Logs::ResourcePolicy",
+            {"PolicyDocument": json.dumps({"Statement": {"Effect": "Allow", "Action": "logs:*", "Resource": "x"}})},
+        ),
+        (
+            "AWS::SQS::QueuePolicy",
+            policy({"Action": "sqs:SendMessage", "Principal": "*", "Resource": "arn:aws:sqs:::q"}),
+        ),
+        (
+            "AWS::SQS::QueuePolicy",
+            policy({"Action": "sqs:SendMessage", "Principal": {"AWS": "*"}, "Resource": "arn:aws:sqs:::q"}),
+        ),
+        (
+            "AWS::SQS::QueuePolicy",
+            policy(
+                {
+                    "Action": "sqs:SendMessage",
+                    "Principal": {"Service": "events.amazonaws.com"},
+                    "Resource": "arn:aws:sqs:::q",
+                }
+            ),
+        ),
+        ("AWS::Lambda::Permission", {"Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com"}),
+        (
+            "AWS::KMS::Key",
+            {"KeyPolicy": policy({"Action": "kms:*", "Principal": {"AWS": "*"}, "Resource": "*"})["PolicyDocument"]},
+        ),
+        (
+            "AWS::KMS::Key",
+            {
+                "KeyPolicy": policy(
+                    {
+                        "Action": "kms:*",
+                        "Principal": {"Service": "s3.amazonaws.com"},
+                        "Resource": "*",
+                        "Condition": SOURCE,
+                    }
+                )["PolicyDocument"]
+            },
+        ),
+    ],
+)
+def test_a_wide_grant_is_found_wherever_it_stands(
+    default: Template, resource_type: str, properties: dict[str, Any]
+) -> None:
+    # Given a wide grant in another kind of resource
+    found = wildcards.check(plant(default, resource_type, properties))
+    # Then it is refused there too
+    assert found
+    assert found == planted(found)
+
+
+def test_the_account_may_administer_its_own_key(default: Template) -> None:
+    # Given a key with the policy that AWS gives every key
+    key = {"KeyPolicy": policy({"Action": "kms:*", "Principal": ACCOUNT_ROOT, "Resource": "*"})["PolicyDocument"]}
+    # Then it passes: without it nobody could change the key any more
+    assert wildcards.check(plant(default, "AWS::KMS::Key", key)) == []
+
+
+def test_every_action_that_may_name_no_resource_is_used(assemblies: dict[str, Path]) -> None:
+    # Given the actions for which `*` passes
+    # When the grants on `*` of all stacks are read
+    used = {
+        action
+        for template in read(assemblies["aws"])
+        for statement in statements(template)
+        if statement.kind == "identity" and "*" in statement.targets
+        for action in statement.actions
+    }
+    # Then none of them is left over from an earlier stack
+    assert used == set(wildcards.WITHOUT_RESOURCE)
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "properties", "closed"),
+    [
+        ("AWS::Rekognition::StreamProcessor", {}, "rekognition-streaming-video"),
+        ("AWS::Kendra::Index", {}, "kendra"),
+        (
+            "AWS::IAM::Policy",
+            policy({"Action": "rekognition:StartPersonTracking", "Resource": "*"}),
+            "rekognition-people-pathing",
+        ),
+        (
+            "AWS::StepFunctions::StateMachine",
+            {
+                "Definition": {
+                    "States": {"One": {"Resource": "arn:aws:states:::aws-sdk:rekognition:startMediaAnalysisJob"}}
+                }
+            },
+            "rekognition-bulk-analysis",
+        ),
+        (
+            "AWS::StepFunctions::StateMachine",
+            {
+                "DefinitionString": {
+                    "Fn::Join": [
+                        "",
+                        ['{"Resource":"arn:', {"Ref": "AWS::Partition"}, ':states:::aws-sdk:forecast:createForecast"}'],
+                    ]
+                }
+            },
+            "forecast",
+        ),
+    ],
+)
+def test_a_closed_service_is_refused(
+    default: Template, resource_type: str, properties: dict[str, Any], closed: str
+) -> None:
+    # Given a service that new accounts cannot use
+    entry = table()["service"][closed]
+    assert entry["status"] in {"closed", "ended"}
+    assert availability.check(default) == []
+    # When a stack uses it, as a resource, by a grant or from a state machine
+    found = planted(availability.check(plant(default, resource_type, properties)))
+    # Then it is refused, with what serves today
+    refused = [problem.message for problem in found if "services.toml does not know" not in problem.message]
+    assert len(refused) == 1
+    assert entry["title"] in refused[0]
+    assert entry["alternative"] in refused[0]
+
+
+def test_a_service_that_nobody_has_looked_up_is_refused(default: Template) -> None:
+    found = availability.check(plant(default, "AWS::Nowhere::Thing", {}))
+    assert [problem.message for problem in found] == [
+        "uses AWS::Nowhere::Thing, which services.toml does not know: look it up"
+    ]
+
+
+def test_an_open_service_passes_beside_its_closed_part(default: Template) -> None:
+    # Given that Rekognition is open and its stream processors are closed
+    grant = policy({"Action": "rekognition:DetectLabels", "Resource": "*"})
+    assert availability.check(plant(default, "AWS::IAM::Policy", grant)) == []
+
+
+@pytest.mark.parametrize(
+    ("runtime", "day", "complaint"),
+    [
+        ("python3.13", "2029-06-30", "python3.13 is deprecated since 2029-06-30"),
+        ("python3.13", "2029-02-01", "python3.13 will be deprecated on 2029-06-30: move to a newer one"),
+        ("nodejs20.x", "2026-11-23", "nodejs20.x is deprecated since 2026-04-30"),
+        ("python2.7", "2026-11-23", "python2.7 is not in services.toml: look its dates up"),
+    ],
+)
+def test_an_old_runtime_is_refused(default: Template, runtime: str, day: str, complaint: str) -> None:
+    # Given a function on a runtime, and a day
+    with_function = plant(default, "AWS::Lambda::Function", {"Runtime": runtime})
+    # When the dates are compared
+    found = planted(runtimes.check(with_function, today=datetime.date.fromisoformat(day)))
+    # Then it is refused
+    assert [problem.message for problem in found] == [complaint]
+
+
+def test_a_runtime_with_years_to_go_passes(default: Template) -> None:
+    assert list(default.resources("AWS::Lambda::Function"))
+    assert runtimes.check(default, today=datetime.date(2026, 11, 23)) == []
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "properties", "attributes"),
+    [
+        ("AWS::DynamoDB::Table", {}, {"DeletionPolicy": "Retain"}),
+        ("AWS::DynamoDB::Table", {}, {"DeletionPolicy": "Delete", "UpdateReplacePolicy": "Snapshot"}),
+        ("AWS::DynamoDB::Table", {"DeletionProtectionEnabled": True}, {}),
+        ("AWS::S3::Bucket", {}, {"DeletionPolicy": "Delete"}),
+        ("AWS::Logs::LogGroup", {}, {}),
+        ("AWS::Lambda::Function", {"Runtime": "python3.13"}, {}),
+        ("AWS::Lambda::Function", {"LoggingConfig": {"LogGroup": "/aws/lambda/somewhere"}}, {}),
+        ("AWS::IAM::Policy", policy({"Action": "logs:CreateLogGroup", "Resource": "x"}), {}),
+    ],
+)
+def test_what_would_outlive_its_stack_is_refused(
+    default: Template, resource_type: str, properties: dict[str, Any], attributes: dict[str, Any]
+) -> None:
+    # Given a stack that leaves nothing behind
+    assert leftovers.check(default) == []
+    # When something is planted that would
+    found = leftovers.check(plant(default, resource_type, properties, **attributes))
+    # Then it is refused
+    assert len(found) == 1
+    assert found == planted(found)
+
+
+def test_what_a_stack_costs_while_idle_is_known_and_declared(assemblies: dict[str, Path], default: Template) -> None:
+    # Given four alarms, one dashboard and one poller
+    assert idle_cost.monthly(default) == 3.66
+    # Then a key of one's own costs a dollar more
+    own_key = next(t for t in read(assemblies["own key"]) if t.architecture == "image-labeling")
+    assert idle_cost.monthly(own_key) == 4.66
+    # And a sum that differs from the declared one is refused, as is a type of which nobody said what it costs
+    assert idle_cost.check(default, declared=3.66) == []
+    (differs,) = idle_cost.check(default, declared=0.0)
+    assert "3.66" in differs.message
+    (unknown,) = idle_cost.check(plant(default, "AWS::EC2::NatGateway", {}), declared=3.66)
+    assert "say what it costs" in unknown.message
+
+
+def test_a_template_that_cloudformation_would_refuse_is_refused(default: Template, tmp_path: Path) -> None:
+    # Given a reference to nothing and a value of the wrong kind, in an otherwise clean template
+    broken = plant(default, "AWS::SQS::Queue", {"VisibilityTimeout": "soon", "KmsMasterKeyId": {"Ref": "Nothing"}})
+    path = tmp_path / "broken.template.json"
+    path.write_text(json.dumps(broken.body))
+    # When cfn-lint reads both
+    assert lint.check(default) == []
+    found = {problem.message[:5] for problem in lint.check(replace(broken, path=path))}
+    # Then it names both faults
+    assert found == {"E1012", "E1020"} or found >= {"E1020"}
+    assert len(lint.check(replace(broken, path=path))) >= 2
+
+
+def test_the_command_passes_what_is_clean_and_fails_what_is_not(
+    assemblies: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a clean assembly
+    assert main([str(assemblies["aws"])]) == 0
+    assert "no problem found" in capsys.readouterr().out
+    # And the same with a wildcard planted
+    name = "image-labeling.template.json"
+    clean = next(t for t in read(assemblies["aws"]) if t.architecture == "image-labeling")
+    wide = plant(clean, "AWS::IAM::Policy", policy({"Action": "s3:*", "Resource": "arn:aws:s3:::b"}))
+    (tmp_path / name).write_text(json.dumps(wide.body))
+    artifact = {"type": "aws:cloudformation:stack", "properties": {"templateFile": name}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": {"image-labeling": artifact}}))
+    # Then the one passes, and the other fails with the line that says so
+    assert main([str(tmp_path)]) == 1
+    assert "wildcards: image-labeling Planted: allows s3:*: name each action" in capsys.readouterr().err
+    # And a folder that is no assembly is the caller's mistake
+    assert main([str(tmp_path / "nothing")]) == 2
+    assert "Synthesize first" in capsys.readouterr().err
