@@ -2,7 +2,7 @@
 
 The demo and the tests promise to need no network. The guard turns that promise into a check: a look-up of a name, a
 connection or a datagram to anything but loopback raises `LeftLoopback` with the address, and so does a server that
-would listen on another interface.
+would listen on another interface. It guards against accidents, not against malice: native code can go around it.
 """
 
 import os

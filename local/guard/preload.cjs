@@ -20,9 +20,11 @@ const connect = net.Socket.prototype.connect;
 net.Socket.prototype.connect = function (...args) {
   // Node normalises its own calls to one array argument: [options, callback].
   const first = Array.isArray(args[0]) ? args[0][0] : args[0];
-  const host = typeof first === "object" && first !== null ? first.host : typeof args[1] === "string" ? args[1] : undefined;
-  const local = typeof first === "object" && first !== null ? first.path !== undefined : typeof first === "string" && isNaN(first);
-  if (!local && !isLoopback(host)) refuse("reach", host);
+  const options = typeof first === "object" && first !== null ? first : undefined;
+  const host = options ? options.host : typeof args[1] === "string" ? args[1] : undefined;
+  // A Unix socket has a path; HTTP leaves it null for a host.
+  const isFile = options ? Boolean(options.path) : typeof first === "string" && isNaN(first);
+  if (!isFile && !isLoopback(host)) refuse("reach", host);
   return connect.apply(this, args);
 };
 
