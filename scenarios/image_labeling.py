@@ -5,7 +5,6 @@ Only AWS APIs, so it works the same on every cloud: it uploads to the bucket, an
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections import Counter
@@ -33,10 +32,6 @@ UPLOADS_AT_ONCE = 4
 
 # Amazon DynamoDB API reference, "BatchGetItem", read 2026-11-23.
 KEYS_A_BATCH = 100
-
-
-class ScenarioTimeoutError(Exception):
-    """What was waited for did not come in time. `str()` is one line that says what and how long."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +82,6 @@ class Report:
     def complete(self) -> bool:
         """Whether every photograph came to a result; a rejection is one."""
         return all(photo.status in FINAL for photo in self.photos)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A message of the dead-letter queue with the reason that the function left in the results table."""
-
-    message_id: str
-    image: str
-    version: str
-    code: str
-    message: str
 
 
 class _Watch:
@@ -178,49 +162,6 @@ def upload(cloud: Cloud, outputs: Mapping[str, str], key: str, photo: Path | byt
     return Upload(key, answer["VersionId"], f"{bucket}/{key}", time.monotonic())
 
 
-def wait_for_row(
-    cloud: Cloud, outputs: Mapping[str, str], uploaded: Upload, patience_seconds: float = PATIENCE_SECONDS
-) -> dict[str, Any]:
-    """The finished row of an upload. Raises ScenarioTimeoutError, which names the last failure if there was one."""
-    watch = _Watch(cloud, outputs)
-    watch.add(uploaded)
-    end = time.monotonic() + patience_seconds
-    watch.poll()
-    while watch.pending and time.monotonic() < end:
-        time.sleep(POLL_SECONDS)
-        watch.poll()
-    row, _ = watch.rows.get(uploaded, ({}, 0.0))
-    if not watch.pending:
-        return dict(row)
-    last = f"; the last attempt ended with {_reason(row)}" if row else ""
-    raise ScenarioTimeoutError(f"{uploaded.image} has no result after {patience_seconds:.0f} s{last}.")
-
-
-def redrive(cloud: Cloud, outputs: Mapping[str, str]) -> None:
-    """Sends the messages of the dead-letter queue back to where they came from, to be tried again."""
-    sqs = cloud.client("sqs")
-    attributes = sqs.get_queue_attributes(QueueUrl=outputs["DeadLetterQueueUrl"], AttributeNames=["QueueArn"])
-    sqs.start_message_move_task(SourceArn=attributes["Attributes"]["QueueArn"])
-
-
-def read_failures(cloud: Cloud, outputs: Mapping[str, str]) -> list[Failure]:
-    """What lies in the dead-letter queue, each with its reason. The messages stay there.
-
-    Reads at most ten, which is what SQS hands out at once. A message for which the table holds no reason has the code
-    "unknown".
-    """
-    answer = cloud.client("sqs").receive_message(
-        QueueUrl=outputs["DeadLetterQueueUrl"], MaxNumberOfMessages=10, VisibilityTimeout=0
-    )
-    failures = []
-    for message in answer.get("Messages", []):
-        image, version = _subject(message)
-        row = _read_rows(cloud, outputs, [(image, version)]).get((image, version), {})
-        reason = row.get("reason") or {"code": "unknown", "message": "the results table holds no reason"}
-        failures.append(Failure(message["MessageId"], image, version, reason["code"], reason["message"]))
-    return failures
-
-
 def _names(photos: Sequence[Path]) -> list[str]:
     """The files' own names; a name that several have gets a number in front."""
     counts = Counter(photo.name for photo in photos)
@@ -273,12 +214,3 @@ def _label(label: Mapping[str, Any]) -> Label:
 def _reason(row: Mapping[str, Any]) -> str:
     reason = row.get("reason", {})
     return f"{reason.get('code', 'unknown')}: {reason.get('message', 'no reason was recorded')}"
-
-
-def _subject(message: Mapping[str, Any]) -> tuple[str, str]:
-    """The key of the row that tells what became of a message: its image and version, or the message itself."""
-    try:
-        detail = json.loads(message["Body"])["detail"]
-        return f"{detail['bucket']['name']}/{detail['object']['key']}", detail["object"]["version-id"]
-    except (ValueError, KeyError, TypeError):
-        return f"message/{message['MessageId']}", "unreadable"
