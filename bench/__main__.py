@@ -1,0 +1,36 @@
+"""`make bench`: what the architecture costs in time, beside what it is built from, all measured in one run.
+
+Rows: the bare labelling model in a loop; the same images through the deployed architecture; deploy and destroy; the
+handlers' import time and size beside `import boto3`; resident memory of the local cloud. Figures are of this machine.
+"""
+
+from __future__ import annotations
+
+from local import environment, guard
+
+environment.clean_environment()
+guard.install()
+
+import argparse  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+
+from rich.console import Console  # noqa: E402
+
+from bench import architecture, imports  # noqa: E402
+
+
+def main() -> int:
+    """Run the benchmark and print its tables. Exit code 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--images", type=int, default=500, help="how many images to label (default 500)")
+    arguments = parser.parse_args()
+    if arguments.images < 1:
+        parser.error("--images must be at least 1")
+    console = Console(width=None if os.isatty(1) else 110)
+    console.print(architecture.run(arguments.images, console.print))
+    return imports.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
