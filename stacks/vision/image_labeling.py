@@ -18,7 +18,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from stacks.blocks.emptied_bucket import EmptiedBucket
 from stacks.blocks.python_function import PythonFunction, Target
@@ -47,9 +47,9 @@ class ImageLabelingSettings(BaseModel):
         max_length=128,
         description="only keys that begin with it are labelled; ends with a slash",
     )
-    # Each worker has one call under way. At 0.4 s a call, our guess, two workers make 5 calls a second: the default quota
-    # in most regions; us-east-1 and us-west-2 give 50 (AWS General Reference, "Amazon Rekognition endpoints and quotas";
-    # its figures change and differ by account, so look at Service Quotas first). 2 is also the least that Lambda takes.
+    # Each worker has one call under way. At 0.4 s a call, our guess, two workers make 5 calls a second: the default
+    # quota of most regions; us-east-1 and us-west-2 give 50 (AWS General Reference, "Amazon Rekognition endpoints and
+    # quotas"; figures change and differ by account, so look at Service Quotas). 2 is also the least that Lambda takes.
     maximum_concurrency: int = Field(default=2, ge=2, le=1000, description="workers that call Rekognition at once")
     batch_size: int = Field(default=10, ge=1, le=10, description="images a worker takes at once")
     function_timeout_seconds: int = Field(default=60, ge=10, le=900, description="for a whole batch")
@@ -64,12 +64,6 @@ class ImageLabelingSettings(BaseModel):
     alarm_email: str | None = Field(
         default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", description="an address that AWS asks to confirm"
     )
-
-    @model_validator(mode="after")
-    def _time_for_a_batch(self) -> ImageLabelingSettings:
-        if self.function_timeout_seconds < self.batch_size:
-            raise ValueError("function_timeout_seconds must leave at least one second an image of a batch")
-        return self
 
 
 class ImageLabeling(cdk.Stack):
@@ -191,8 +185,8 @@ class ImageLabeling(cdk.Stack):
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.dead_letters, max_receive_count=self.settings.maximum_receives
             ),
-            # No queue may use this one for its dead letters. The other way round CloudFormation cannot say which queue may
-            # use the dead-letter queue: each of the two would have to be made after the other.
+            # No queue may use this one for its dead letters. That only this one may use the dead-letter queue cannot be
+            # said in a template without fixed names: each of the two would have to be made after the other.
             redrive_allow_policy=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
             enforce_ssl=True,
             **self._queue_encryption(),
