@@ -24,13 +24,17 @@ _ARROWS = {"event": "-->", "poll": "-->", "call": "-->", "failure": "-.->", "wat
 def mermaid(graph: Graph) -> str:
     """The whole graph as a Mermaid flowchart. Dashed arrows: where failures go, and what alarms measure."""
     lines = ["flowchart LR"]
-    lines += [f"    {_mermaid_node(node)}" for node in graph.nodes if not node.only_at_deletion]
+    shown = [node for node in graph.nodes if not node.only_at_deletion]
+    lines += [f"    {_mermaid_node(node)}" for node in sorted(shown, key=lambda node: node.group != "intelligence")]
     helpers = [node for node in graph.nodes if node.only_at_deletion]
     if helpers:
         lines.append('    subgraph deletion ["only when the stack is deleted"]')
         lines += [f"        {_mermaid_node(node)}" for node in helpers]
         lines.append("    end")
-    for edge in graph.edges:
+    # The layout follows the order: first the way of an input, and helpers last.
+    kinds = list(_ARROWS)
+    helper_ids = {node.id for node in helpers}
+    for edge in sorted(graph.edges, key=lambda edge: (edge.source in helper_ids, kinds.index(edge.kind))):
         label = f'|"{edge.label}"|' if edge.label else ""
         lines.append(f"    {edge.source} {_ARROWS[edge.kind]}{label} {edge.target}")
     return "\n".join(lines)
