@@ -73,16 +73,19 @@ def _consents(client: Any, bucket: str, consent_tag: str) -> bool:
 
 def _delete_versions(client: Any, bucket: str, context: Any) -> int:
     deleted = 0
-    # A page holds at most 1,000 versions, which is also what one DeleteObjects takes (Amazon S3 API Reference).
-    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        if not found:
-            continue
+    # From the beginning each time, so that what arrives meanwhile is found too. A page holds at most 1,000 versions,
+    # which is also what one DeleteObjects takes (Amazon S3 API Reference, read 2026-11-23).
+    while found := _page(client, bucket):
         if context.get_remaining_time_in_millis() / 1000 < SECONDS_TO_ANSWER:
             raise NotEmptyError(f"{deleted} versions deleted, more remain: delete the stack once more to go on")
-        objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in found]
-        errors = client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
+        errors = client.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True}).get("Errors", [])
         if errors:
             raise NotEmptyError(f"S3 kept {len(errors)} versions, the first for the reason {errors[0].get('Code')}")
-        deleted += len(objects)
+        deleted += len(found)
     return deleted
+
+
+def _page(client: Any, bucket: str) -> list[dict[str, str]]:
+    page = client.list_object_versions(Bucket=bucket)
+    found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+    return [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in found]
