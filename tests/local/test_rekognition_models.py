@@ -140,6 +140,18 @@ def test_a_built_graph_is_kept_and_a_damaged_one_built_again(tmp_path: Path, mon
     assert [file.name for file in path.parent.iterdir()] == ["graph.onnx"]
 
 
+def test_a_cache_that_cannot_be_written_only_costs_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a file where the cache's folder should be
+    (tmp_path / "models").write_text("in the way")
+    monkeypatch.setenv("LOCAL_MODEL_CACHE", str(tmp_path / "models"))
+    # When a graph is asked for
+    # Then it is built and used, and the log says that it was not kept
+    assert cached("graph.onnx", lambda: b"graph") == b"graph"
+    assert "is not kept" in caplog.text
+
+
 def test_two_processes_may_build_the_label_model_at_once(tmp_path: Path) -> None:
     # Given an empty cache and two processes that start together
     code = (

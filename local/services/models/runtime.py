@@ -1,12 +1,15 @@
 """ONNX Runtime sessions, all with the same settings, and the cache of the graphs that we build."""
 
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
+
+_log = logging.getLogger(__name__)
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -30,7 +33,8 @@ def cached(name: str, build: Callable[[], bytes]) -> bytes:
     """What `build` returned, this time or an earlier one.
 
     The file ends with its own digest, so one that was cut short or altered is built again. It is put in place in one
-    step: processes that build at the same time each find a whole file. `name` must change when the content would.
+    step: processes that build at the same time each find a whole file. A folder that cannot be written only costs time.
+    `name` must change when the content would.
     """
     path = cache_folder() / name
     try:
@@ -41,11 +45,18 @@ def cached(name: str, build: Callable[[], bytes]) -> bytes:
     if hashlib.sha256(content).digest() == digest:
         return content
     content = build()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{name}.", delete=False) as file:
-        file.write(content + hashlib.sha256(content).digest())
-    Path(file.name).replace(path)
+    try:
+        _store(path, content + hashlib.sha256(content).digest())
+    except OSError as error:
+        _log.warning("%s is not kept, and will be built anew: %s", path, error)
     return content
+
+
+def _store(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        file.write(content)
+    Path(file.name).replace(path)
 
 
 def cache_folder() -> Path:
