@@ -37,8 +37,7 @@ JPEG_QUALITY = 90
 # Exif orientation (2 to 8): the library's number of the turn that undoes it (`PIL.Image.Transpose`).
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
-# Decoders are code that strangers feed: only these. A JPEG file with further pictures behind, as cameras write (MPO), is
-# opened as JPEG; MPO has no opener of its own.
+# Decoders are code that strangers feed: only these. (JPEG brings MPO, JPEG files with further pictures behind.)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 

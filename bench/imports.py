@@ -1,0 +1,151 @@
+"""Cold start and size of every function, beside `import boto3` alone.
+
+    python -m bench.imports
+
+A cold start is a fresh interpreter that imports the staged handler, clients included, from the staged folder; runs
+alternate with the plain import, so that a busy machine slows both. Two figures, because Lambda compiles a function's
+modules at every cold start (its folder cannot be written to), while a machine with a cache does it once:
+
+- `cached`: all modules compiled before.
+- `sources`: boto3 compiled before (the runtime brings it), the function's folder not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+
+from stacks.assets import function_asset, functions
+
+RUNS = 7
+
+# The bars of the project.
+MAXIMUM_RATIO = 1.75
+MAXIMUM_OWN_BYTES = 100_000
+MAXIMUM_OTHER_BYTES_ZIPPED = 10_000_000
+
+_TIMED = """
+import sys, time
+sys.path[:0] = sys.argv[2:]
+began = time.perf_counter()
+__import__(sys.argv[1])
+print(time.perf_counter() - began)
+"""
+
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "RESULTS_TABLE": "results",
+    "IDEMPOTENCY_TABLE": "idempotency",
+    "MINIMUM_CONFIDENCE": "70",
+    "MAXIMUM_LABELS": "20",
+    "UPLOAD_PREFIX": "uploads/",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportTime:
+    """Medians, in seconds."""
+
+    architecture: str
+    function: str
+    boto3: float
+    cached: float
+    sources: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long as `import boto3` the cached import takes."""
+        return self.cached / self.boto3
+
+
+@dataclasses.dataclass(frozen=True)
+class AssetSize:
+    """Bytes of the folder for Lambda: own code as it is, other parts zipped, everything zipped."""
+
+    architecture: str
+    function: str
+    own: int
+    other_zipped: int
+    zipped: int
+
+
+def import_times(runs: int = RUNS) -> list[ImportTime]:
+    """Measures every function; needs the folders staged for `local` (raises AssetError otherwise)."""
+    measured = []
+    with tempfile.TemporaryDirectory() as cache:
+        for architecture, function in functions():
+            staged = function_asset(architecture, function, "local")
+            module = f"lambdas.{architecture.replace('-', '_')}.{function}.handler"
+            cases: dict[str, Callable[[], float]] = {
+                "boto3": lambda: _timed("boto3", [], ["-X", f"pycache_prefix={cache}"]),
+                "cached": lambda m=module, s=staged: _timed(m, [s], ["-X", f"pycache_prefix={cache}"]),  # type: ignore[misc]
+                "sources": lambda m=module, s=staged: _timed(m, [s], ["-B"]),  # type: ignore[misc]
+            }
+            for warm_up in cases.values():
+                warm_up()
+            rounds = [{name: run() for name, run in cases.items()} for _ in range(runs)]
+            medians = {name: statistics.median(each[name] for each in rounds) for name in cases}
+            measured.append(ImportTime(architecture, function, **medians))
+    return measured
+
+
+def asset_sizes() -> list[AssetSize]:
+    """Measures every function's folder for Lambda (raises AssetError if it is not staged)."""
+    measured = []
+    for architecture, function in functions():
+        staged = function_asset(architecture, function, "lambda")
+        files = [path for path in staged.rglob("*") if path.is_file()]
+        own = [path for path in files if path.is_relative_to(staged / "lambdas")]
+        others = [path for path in files if path not in set(own)]
+        sizes = sum(path.stat().st_size for path in own), _zipped(others, staged), _zipped(files, staged)
+        measured.append(AssetSize(architecture, function, *sizes))
+    return measured
+
+
+def _timed(module: str, folders: Sequence[pathlib.Path], options: Sequence[str]) -> float:
+    command = [sys.executable, *options, "-c", _TIMED, module, *map(str, folders)]
+    path = {"PATH": os.environ.get("PATH", "")}
+    done = subprocess.run(command, env={**_ENVIRONMENT, **path}, capture_output=True, text=True, check=True)  # noqa: S603
+    return float(done.stdout.splitlines()[-1])
+
+
+def _zipped(files: Iterable[pathlib.Path], root: pathlib.Path) -> int:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files:
+            archive.write(path, path.relative_to(root))
+    return written.tell()
+
+
+def main() -> int:
+    """Prints both tables. Exit code 1 when a bar is missed."""
+    times, sizes = import_times(), asset_sizes()
+    print(
+        f"bars: cached at most {MAXIMUM_RATIO} x boto3, own code {MAXIMUM_OWN_BYTES:,} bytes, others {MAXIMUM_OTHER_BYTES_ZIPPED:,}"
+    )
+    print(f"\n{'import':32} {'boto3':>9} {'cached':>9} {'sources':>9} {'ratios':>12}")
+    for t in times:
+        name, times_ms = f"{t.architecture}/{t.function}", (1000 * t.boto3, 1000 * t.cached, 1000 * t.sources)
+        figures = " ".join(f"{ms:6.0f} ms" for ms in times_ms)
+        print(f"{name:32} {figures} {t.ratio:5.2f} {t.sources / t.boto3:6.2f}")
+    print(f"\n{'bytes for Lambda':32} {'own':>12} {'others zipped':>14} {'all zipped':>12}")
+    for s in sizes:
+        print(f"{f'{s.architecture}/{s.function}':32} {s.own:12,} {s.other_zipped:14,} {s.zipped:12,}")
+    kept = all(t.ratio <= MAXIMUM_RATIO for t in times)
+    small = all(s.own <= MAXIMUM_OWN_BYTES and s.other_zipped <= MAXIMUM_OTHER_BYTES_ZIPPED for s in sizes)
+    return 0 if kept and small else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
