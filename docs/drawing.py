@@ -16,7 +16,6 @@ _SHAPES: dict[Group, tuple[str, str]] = {
     "compute": ("[", "]"),
     "intelligence": ("{{", "}}"),
     "watching": ("[/", "/]"),
-    "outside": ("[", "]"),
 }
 _ARROWS = {"event": "-->", "poll": "-->", "call": "-->", "failure": "-.->", "watch": "-.->", "notify": "-->"}
 
@@ -60,7 +59,6 @@ _COLOURS: dict[Group, tuple[str, str]] = {
     "compute": ("#bc4c00", "#f0883e"),
     "intelligence": ("#0a7a74", "#39c5bb"),
     "watching": ("#6639ba", "#a371f7"),
-    "outside": ("#57606a", "#8b949e"),
 }
 
 

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from docs import drawing, graph
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
 from stacks.policy.idle_cost import MONTHLY
+from stacks.policy.services import table
 
 # What it is that costs something, in words.
 IDLE_TEXTS = {
@@ -133,7 +135,7 @@ def catalogue_tables() -> str:
 
 def services_table() -> str:
     """Every service that a new account cannot use, and what serves in its place."""
-    entries = load_toml("services.toml")["service"]
+    entries = table()["service"]
     rows = [
         (
             f"[{entry['title']}]({entry['source']['url']})",
@@ -226,10 +228,9 @@ def idle_lines(template: graph.Template) -> list[CostLine]:
 
 def thousand_lines(architecture_id: str) -> list[CostLine]:
     """What a thousand inputs of an architecture cost."""
-    prices = load_toml("docs/prices.toml")
     return [
-        CostLine(line["what"], line["quantity"], **_price(prices, line["price"]))
-        for line in prices["thousand"][architecture_id]
+        CostLine(line["what"], line["quantity"], **_price(line["price"]))
+        for line in prices()["thousand"][architecture_id]
     ]
 
 
@@ -238,8 +239,9 @@ def total(lines: Iterable[CostLine]) -> float:
     return round(sum(line.usd for line in lines), 2)
 
 
-def _price(prices: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {"price": prices["price"][name]["usd"], "unit": prices["price"][name]["unit"]}
+def _price(name: str) -> dict[str, Any]:
+    price = prices()["price"][name]
+    return {"price": price["usd"], "unit": price["unit"]}
 
 
 def _sum_table(lines: list[CostLine], head: str) -> str:
@@ -250,16 +252,17 @@ def _sum_table(lines: list[CostLine], head: str) -> str:
     return "\n".join(_table(("What", "How many", "Price", head), rows))
 
 
-def load_toml(name: str) -> dict[str, Any]:
-    """A TOML file of the project, by its path from the root."""
+@cache
+def prices() -> dict[str, Any]:
+    """The parsed `docs/prices.toml`."""
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    parsed: dict[str, Any] = toml.loads((ROOT / name).read_text(encoding="utf-8"))
+    parsed: dict[str, Any] = toml.loads((ROOT / "docs/prices.toml").read_text(encoding="utf-8"))
     return parsed
 
 
 def _today(architecture: Architecture) -> str:
     """What the default does where the material used a service that is closed now."""
-    services = load_toml("services.toml")["service"]
+    services = table()["service"]
     happened = {"closed": "is closed", "ended": "has ended"}
     texts = []
     for restriction in architecture.availability:

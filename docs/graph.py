@@ -19,7 +19,7 @@ Properties = Mapping[str, Any]
 # event: hands on what happened. poll: is read by. call: asks a service. failure: where what fails goes.
 # watch: is measured by. notify: tells.
 EdgeKind = Literal["event", "poll", "call", "failure", "watch", "notify"]
-Group = Literal["storage", "messages", "compute", "intelligence", "watching", "outside"]
+Group = Literal["storage", "messages", "compute", "intelligence", "watching"]
 
 # How a resource type is called in a diagram, and what it is a kind of.
 DRAWN: dict[str, tuple[str, Group]] = {

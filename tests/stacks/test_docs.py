@@ -112,7 +112,7 @@ def test_the_costs_in_the_catalogue_are_the_sums_on_the_page(templates: dict[str
 
 
 def test_every_price_is_used_and_has_its_source() -> None:
-    prices = generate.load_toml("docs/prices.toml")
+    prices = generate.prices()
     used = {line["price"] for lines in prices["thousand"].values() for line in lines}
     assert used == set(prices["price"])
     for price in prices["price"].values():

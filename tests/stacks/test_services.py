@@ -5,25 +5,18 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import sys
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
 import botocore.session
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from stacks.catalogue import ARCHITECTURES, available
+from stacks.policy.services import table
 
-tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-
-ROOT = Path(__file__).resolve().parents[2]
-TABLE = tomllib.loads((ROOT / "services.toml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = TABLE["service"]
-RUNTIMES: dict[str, dict[str, Any]] = TABLE["runtime"]
+SERVICES = table()["service"]
+RUNTIMES = table()["runtime"]
 RESTRICTED = {name: entry for name, entry in SERVICES.items() if entry["status"] != "available"}
 
 REQUIRED = {"title", "status", "source", "verified", "resource_types", "actions"}
@@ -40,7 +33,7 @@ each_service = pytest.mark.parametrize("name", SERVICES)
 
 
 def test_the_table_has_both_kinds_and_nothing_else() -> None:
-    assert set(TABLE) == {"service", "runtime"}
+    assert set(table()) == {"service", "runtime"}
     assert len(SERVICES) > len(RESTRICTED) > 0
 
 
