@@ -131,9 +131,10 @@ def _zipped(files: Iterable[pathlib.Path], root: pathlib.Path) -> int:
 def main() -> int:
     """Prints both tables. Exit code 1 when a bar is missed."""
     times, sizes = import_times(), asset_sizes()
-    print(
-        f"bars: cached at most {MAXIMUM_RATIO} x boto3, own code {MAXIMUM_OWN_BYTES:,} bytes, others {MAXIMUM_OTHER_BYTES_ZIPPED:,}"
+    bars = (
+        f"{MAXIMUM_RATIO} x boto3, own code {MAXIMUM_OWN_BYTES:,} bytes, others {MAXIMUM_OTHER_BYTES_ZIPPED:,} zipped"
     )
+    print(f"bars: {bars}")
     print(f"\n{'import':32} {'boto3':>9} {'cached':>9} {'sources':>9} {'ratios':>12}")
     for t in times:
         name, times_ms = f"{t.architecture}/{t.function}", (1000 * t.boto3, 1000 * t.cached, 1000 * t.sources)
