@@ -9,6 +9,7 @@ import random
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 from xml.sax.saxutils import escape
@@ -108,8 +109,11 @@ def clear_calls() -> None:
         _calls.clear()
 
 
-def pick(service: str, operation: str, *, from_worker: bool) -> Rule | None:
-    """The first rule that applies to this attempt, used up by one; None in nearly every case."""
+def pick(service: str, operation: str, *, from_worker: Callable[[], bool]) -> Rule | None:
+    """The first rule that applies to this attempt, used up by one; None in nearly every case.
+
+    `from_worker` tells whether a Lambda worker calls; it is asked only for a rule that kills workers.
+    """
     if not _rules:
         return None
     with _lock:
@@ -118,8 +122,8 @@ def pick(service: str, operation: str, *, from_worker: bool) -> Rule | None:
                 rule.service in (service, "*")
                 and rule.operation in (operation, "*")
                 and (rule.times is None or rule.applied < rule.times)
-                and (from_worker or rule.kind != "kill-worker")
                 and _random.random() < rule.probability
+                and (rule.kind != "kill-worker" or from_worker())
             ):
                 rule.applied += 1
                 return rule

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from xml.sax.saxutils import escape
 
 import psutil
 from ministack import app as _app
@@ -61,7 +62,9 @@ def install() -> None:
     for service in SERVICES:
         register(service)
     _move_queue_clocks()
+    _add_redrive()
     _serialise_queue_changes()
+    _complete_stack_buckets()
     _publish_metrics()
     _add_object_versions()
     _authorise_rule_targets()
@@ -95,16 +98,16 @@ def _inject_faults() -> None:
     ) -> Response:
         service, operation = identify(method, path, headers, body, query)
         faults.count(service, operation)
-        worker = _calling_worker(headers, query) if faults.rules() else None
-        rule = faults.pick(service, operation, from_worker=worker is not None)
+        worker = functools.cache(lambda: _calling_worker(headers, query))
+        rule = faults.pick(service, operation, from_worker=lambda: worker() is not None)
         if rule is None:
             answer: Response = await original(method, path, headers, body, query, request_id)
             return answer
         answer = faults.error(rule, service, _protocol(service, headers))
         if rule.when == "after" or rule.kind == "slow":
             answer = await original(method, path, headers, body, query, request_id)
-        if rule.kind == "kill-worker" and worker is not None:
-            os.kill(worker, signal.SIGKILL)
+        if rule.kind == "kill-worker" and (victim := worker()) is not None:
+            os.kill(victim, signal.SIGKILL)
         else:
             await asyncio.sleep(rule.seconds)
         if rule.when == "after" and rule.kind in ("throttle", "internal"):
@@ -519,6 +522,91 @@ def _serialise_queue_changes() -> None:
         setattr(module, name, locked(getattr(module, name)))
 
 
+# --- Redrive ---------------------------------------------------------------------------------------------------------
+
+# Finished tasks by the ARN of the dead-letter queue, newest first.
+_move_tasks: dict[str, list[dict[str, Any]]] = {}
+_MOVE_TASKS_KEPT = 10
+
+
+def _add_redrive() -> None:
+    """Serve message move tasks, which MiniStack lacks.
+
+    A task is done by the time that StartMessageMoveTask answers, so there is never one to cancel. Sources: Amazon SQS
+    API Reference, "StartMessageMoveTask" and "ListMessageMoveTasks"; Developer Guide, "Configure a dead-letter queue
+    redrive", read 2026-11-23.
+    """
+    _sqs._HANDLERS["StartMessageMoveTask"] = _start_message_move_task
+    _sqs._HANDLERS["ListMessageMoveTasks"] = _list_message_move_tasks
+    _sqs._HANDLERS["CancelMessageMoveTask"] = _cancel_message_move_task
+
+
+def _start_message_move_task(data: dict[str, Any], _url: str) -> dict[str, Any]:
+    arn, destination = data.get("SourceArn", ""), data.get("DestinationArn")
+    dead_letters = _queue_or_error("SourceArn", arn)
+    if destination:
+        _queue_or_error("DestinationArn", destination)
+    if not any(_feeds(queue, arn) for queue in _sqs._queues.values()):
+        raise _sqs._Err("InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue.")
+    task: dict[str, Any] = {
+        "TaskHandle": str(uuid.uuid4()),
+        "SourceArn": arn,
+        "StartedTimestamp": int(clock.now() * 1000),
+        **{name: data[name] for name in ("DestinationArn", "MaxNumberOfMessagesPerSecond") if name in data},
+    }
+    waiting = [message for message in dead_letters["messages"] if message["visible_at"] <= clock.now()]
+    problem = next((found for message in waiting if (found := _move(dead_letters, message, destination))), None)
+    left = sum(message in dead_letters["messages"] for message in waiting)
+    task |= {
+        "Status": "FAILED" if problem else "COMPLETED",
+        "ApproximateNumberOfMessagesMoved": len(waiting) - left,
+        "ApproximateNumberOfMessagesToMove": len(waiting),
+        **({"FailureReason": problem} if problem else {}),
+    }
+    _move_tasks[arn] = [task, *_move_tasks.get(arn, [])][:_MOVE_TASKS_KEPT]
+    return {"TaskHandle": task["TaskHandle"]}
+
+
+def _move(dead_letters: dict[str, Any], message: dict[str, Any], destination: str | None) -> str | None:
+    """Send one message on as a new one, with a new id and a retention of its own; returns why it cannot be."""
+    target = destination or message["sys"].get("DeadLetterQueueSourceArn")
+    if target is None:
+        return "CouldNotDetermineMessageSource"
+    if _sqs._queue_by_arn(target) is None:
+        return "AWS.SimpleQueueService.NonExistentQueue"
+    url = _sqs._queue_url(target.rpartition(":")[2])
+    _sqs._act_send_message(
+        {"QueueUrl": url, "MessageBody": message["body"], "MessageAttributes": message["message_attributes"]}, url
+    )
+    dead_letters["messages"].remove(message)
+    return None
+
+
+def _list_message_move_tasks(data: dict[str, Any], _url: str) -> dict[str, Any]:
+    arn = data.get("SourceArn", "")
+    _queue_or_error("SourceArn", arn)
+    # The handle is given for running tasks only.
+    found = [{name: value for name, value in task.items() if name != "TaskHandle"} for task in _move_tasks.get(arn, [])]
+    return {"Results": found[: int(data.get("MaxResults") or 1)]}
+
+
+def _cancel_message_move_task(_data: dict[str, Any], _url: str) -> dict[str, Any]:
+    raise _sqs._Err("ResourceNotFoundException", "Task does not exist.", 404)
+
+
+def _queue_or_error(parameter: str, arn: str) -> dict[str, Any]:
+    queue: dict[str, Any] | None = _sqs._queue_by_arn(arn) if arn else None
+    if queue is None:
+        message = f"The resource that you specified for the {parameter} parameter doesn't exist."
+        raise _sqs._Err("ResourceNotFoundException", message, 404)
+    return queue
+
+
+def _feeds(queue: Mapping[str, Any], dead_letter_arn: str) -> bool:
+    policy = queue["attributes"].get("RedrivePolicy")
+    return bool(policy) and json.loads(policy).get("deadLetterTargetArn") == dead_letter_arn
+
+
 # --- Rule to queue ---------------------------------------------------------------------------------------------------
 
 # The rule and the target that are being served.
@@ -596,6 +684,53 @@ def _send_to_dead_letters(problem: tuple[str, str], payload: str, rule_arn: str,
 
 def _source(arn: str) -> dict[str, str]:
     return {"aws:SourceArn": arn, "aws:SourceAccount": arn.split(":")[4]}
+
+
+# --- A stack's buckets -----------------------------------------------------------------------------------------------
+
+
+def _complete_stack_buckets() -> None:
+    """Give a stack's bucket its tags and its encryption, and keep a bucket that is not empty from being deleted.
+
+    MiniStack leaves out the first two, and deletes objects with their bucket, so that a stack which could never be
+    deleted on AWS would seem to be fine.
+    """
+    handler = _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    create, update, delete = handler["create"], handler["update"], handler["delete"]
+
+    def creating(logical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
+        name, attributes = create(logical_id, properties, *rest)
+        _complete_bucket(name, properties)
+        return name, attributes
+
+    def updating(physical_id: str, old: dict[str, Any], properties: dict[str, Any], *rest: Any) -> Any:
+        name, attributes = update(physical_id, old, properties, *rest)
+        _complete_bucket(name, properties)
+        return name, attributes
+
+    def deleting(physical_id: str, properties: dict[str, Any]) -> None:
+        if (_s3._buckets.get(physical_id) or {}).get("objects") or _s3._bucket_has_versions(physical_id):
+            raise ValueError("The bucket you tried to delete is not empty. You must delete all versions in the bucket.")
+        delete(physical_id, properties)
+
+    handler |= {"create": creating, "update": updating, "delete": deleting}
+
+
+def _complete_bucket(name: str, properties: Mapping[str, Any]) -> None:
+    _s3._bucket_tags.pop(name, None)
+    if tags := properties.get("Tags"):
+        _s3._bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in tags}
+    _s3._bucket_encryption.pop(name, None)
+    for rule in (properties.get("BucketEncryption") or {}).get("ServerSideEncryptionConfiguration", []):
+        applied = rule.get("ServerSideEncryptionByDefault") or {}
+        elements = "".join(
+            f"<{element}>{escape(str(applied[element]))}</{element}>"
+            for element in ("SSEAlgorithm", "KMSMasterKeyID")
+            if element in applied
+        )
+        inner = f"<ApplyServerSideEncryptionByDefault>{elements}</ApplyServerSideEncryptionByDefault>"
+        document = f"<ServerSideEncryptionConfiguration><Rule>{inner}</Rule></ServerSideEncryptionConfiguration>"
+        _s3._put_bucket_encryption(name, document.encode())
 
 
 # --- Objects' events -------------------------------------------------------------------------------------------------
