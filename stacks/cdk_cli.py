@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `cdk` in the project's folder and returns its exit code; 1 with one line when it cannot be run."""
     try:
         install()
-        command = [node(), CLI / "bin" / "cdk", *arguments]
+        command = [str(node()), str(CLI / "bin" / "cdk"), *arguments]
         return subprocess.run(command, cwd=ROOT, env=_environment(), check=False).returncode  # noqa: S603
     except MissingError as error:
         print(error, file=sys.stderr)
