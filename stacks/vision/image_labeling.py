@@ -119,22 +119,28 @@ class ImageLabeling(cdk.Stack):
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
         name = f"{cdk.Aws.STACK_NAME}-*"
-        for service, context in (
+        use = ["kms:Decrypt", "kms:GenerateDataKey"]
+        # As CloudWatch Logs asks for ("Encrypt log data in CloudWatch Logs using AWS KMS", Amazon CloudWatch Logs User
+        # Guide), with its wildcards spelt out for a symmetric key.
+        re_encrypt = ["kms:Encrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
+        for service, actions, condition, source in (
             # By the encryption context, in which SQS names the queue: for EventBridge AWS does not promise a source ARN
             # in calls to KMS (Amazon SNS Developer Guide, "Amazon SNS encryption key management", rules it out).
-            ("events.amazonaws.com", {"kms:EncryptionContext:aws:sqs:arn": self._arn("sqs", name)}),
-            ("cloudwatch.amazonaws.com", {"aws:SourceArn": self._arn("cloudwatch", f"alarm:{name}")}),
+            ("events.amazonaws.com", use, "kms:EncryptionContext:aws:sqs:arn", self._arn("sqs", name)),
+            ("cloudwatch.amazonaws.com", use, "aws:SourceArn", self._arn("cloudwatch", f"alarm:{name}")),
             (
                 f"logs.{self.region}.amazonaws.com",
-                {"kms:EncryptionContext:aws:logs:arn": self._arn("logs", f"log-group:{name}")},
+                use + re_encrypt,
+                "kms:EncryptionContext:aws:logs:arn",
+                self._arn("logs", f"log-group:{name}"),
             ),
         ):
             key.add_to_resource_policy(
                 iam.PolicyStatement(
                     principals=[iam.ServicePrincipal(service)],
-                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                    actions=actions,
                     resources=["*"],
-                    conditions={"ArnLike": context},
+                    conditions={"ArnLike": {condition: source}},
                 )
             )
         return key
@@ -298,6 +304,8 @@ class ImageLabeling(cdk.Stack):
             self.queue.queue_arn,
         )
         if self.key:
+            # Reading the object and the messages, and opening a table's own key, which is all that a write needs of KMS
+            # (Amazon DynamoDB Developer Guide, "DynamoDB encryption at rest usage notes").
             worker.allow(["kms:Decrypt"], self.key.key_arn)
         return worker
 
