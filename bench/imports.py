@@ -16,12 +16,13 @@ import dataclasses
 import io
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from stacks.assets import function_asset, functions
 
@@ -34,7 +35,7 @@ MAXIMUM_OTHER_BYTES_ZIPPED = 10_000_000
 
 _TIMED = """
 import sys, time
-sys.path[:0] = sys.argv[2:]
+sys.path.insert(0, sys.argv[2])
 began = time.perf_counter()
 __import__(sys.argv[1])
 print(time.perf_counter() - began)
@@ -82,22 +83,29 @@ class AssetSize:
 
 def import_times(runs: int = RUNS) -> list[ImportTime]:
     """Measures every function; needs the folders staged for `local` (raises AssetError otherwise)."""
-    measured = []
-    with tempfile.TemporaryDirectory() as cache:
-        for architecture, function in functions():
-            staged = function_asset(architecture, function, "local")
-            module = f"lambdas.{architecture.replace('-', '_')}.{function}.handler"
-            cases: dict[str, Callable[[], float]] = {
-                "boto3": lambda: _timed("boto3", [], ["-X", f"pycache_prefix={cache}"]),
-                "cached": lambda m=module, s=staged: _timed(m, [s], ["-X", f"pycache_prefix={cache}"]),  # type: ignore[misc]
-                "sources": lambda m=module, s=staged: _timed(m, [s], ["-B"]),  # type: ignore[misc]
+    return [_import_time(architecture, function, runs) for architecture, function in functions()]
+
+
+def _import_time(architecture: str, function: str, runs: int) -> ImportTime:
+    staged = function_asset(architecture, function, "local")
+    module = f"lambdas.{architecture.replace('-', '_')}.{function}.handler"
+    with tempfile.TemporaryDirectory() as scratch:
+        whole, without = pathlib.Path(scratch, "whole"), pathlib.Path(scratch, "without")
+        for warm_up in ("boto3", module):
+            _timed(warm_up, staged, ["-X", f"pycache_prefix={whole}"])
+        # A cache mirrors the paths of what it holds.
+        shutil.copytree(whole, without)
+        shutil.rmtree(without / staged.relative_to(staged.anchor))
+        rounds = [
+            {
+                "boto3": _timed("boto3", staged, ["-B", "-X", f"pycache_prefix={whole}"]),
+                "cached": _timed(module, staged, ["-B", "-X", f"pycache_prefix={whole}"]),
+                "sources": _timed(module, staged, ["-B", "-X", f"pycache_prefix={without}"]),
             }
-            for warm_up in cases.values():
-                warm_up()
-            rounds = [{name: run() for name, run in cases.items()} for _ in range(runs)]
-            medians = {name: statistics.median(each[name] for each in rounds) for name in cases}
-            measured.append(ImportTime(architecture, function, **medians))
-    return measured
+            for _ in range(runs)
+        ]
+    medians = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+    return ImportTime(architecture, function, **medians)
 
 
 def asset_sizes() -> list[AssetSize]:
@@ -113,8 +121,8 @@ def asset_sizes() -> list[AssetSize]:
     return measured
 
 
-def _timed(module: str, folders: Sequence[pathlib.Path], options: Sequence[str]) -> float:
-    command = [sys.executable, *options, "-c", _TIMED, module, *map(str, folders)]
+def _timed(module: str, staged: pathlib.Path, options: Sequence[str]) -> float:
+    command = [sys.executable, *options, "-c", _TIMED, module, str(staged)]
     path = {"PATH": os.environ.get("PATH", "")}
     done = subprocess.run(command, env={**_ENVIRONMENT, **path}, capture_output=True, text=True, check=True)  # noqa: S603
     return float(done.stdout.splitlines()[-1])
