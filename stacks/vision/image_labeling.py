@@ -203,7 +203,9 @@ class ImageLabeling(cdk.Stack):
 
         Not one rule for all: a key must have the prefix and an ending, which only a wildcard can ask of one field, and
         EventBridge refuses a pattern of many wildcards after one prefix as too complex (Amazon EventBridge User Guide,
-        "Comparison operators for use in event patterns", on wildcard matching complexity). Four are known to pass.
+        "Comparison operators for use in event patterns", on wildcard matching complexity). Where the limit lies AWS
+        does not say: three patterns of two wildcards were taken and four refused (github.com/vals-ai/Valkyrie/pull/278,
+        2026-04-15). A rule here has four of one at the most.
         """
         rules = [
             events.CfnRule(
@@ -322,6 +324,10 @@ class ImageLabeling(cdk.Stack):
         )
 
     def _topic(self) -> sns.Topic:
+        """Where alarms are told. Encrypted by an own key only: CloudWatch may not use AWS's key for SNS.
+
+        (Amazon SNS Developer Guide, "Amazon SNS encryption key management".) The alarms name no image.
+        """
         topic = sns.Topic(self, "Alarms", enforce_ssl=True, master_key=self.key)
         if self.settings.alarm_email:
             topic.add_subscription(subscriptions.EmailSubscription(self.settings.alarm_email))

@@ -110,11 +110,11 @@ def test_every_image_format_under_the_prefix_reaches_the_queue(default: Template
 
 
 def test_no_rule_has_more_wildcards_than_eventbridge_takes(template: Template) -> None:
-    # Given that EventBridge refuses a pattern whose wildcards can be under way at once in too many places: four names
-    # with two wildcards each were refused with "Rule is too complex", three taken (see the stack's docstring)
+    # Given that EventBridge refuses a pattern in which too many wildcards can be under way at once: four with two
+    # places each were refused, three taken (see `ImageLabeling._rules`)
     for _, rule in template.resources("AWS::Events::Rule"):
         wildcards = rule["Properties"]["EventPattern"]["detail"]["object"]["key"]
-        # Then after the common prefix at most four endings wait, each in at most two places
+        # Then at most four are under way after the prefix, with one place each
         assert 1 <= len(wildcards) <= 4
         assert all(matcher["wildcard"].count("*") == 1 for matcher in wildcards)
 
