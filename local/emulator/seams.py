@@ -57,6 +57,7 @@ _log = logging.getLogger(__name__)
 def install() -> None:
     """Put every hook in place. Once a process, before the first request."""
     _trust_background_transport()
+    _name_batch_actions()
     _record_gateway_decisions()
     authorise.use(_evaluate_as)
     for service in SERVICES:
@@ -146,7 +147,9 @@ def identify(
     if service == "s3":
         # S3's actions and operations differ: HEAD is authorised as the read, a version has an action of its own.
         if method == "HEAD":
-            name = "HeadObject" if path.strip("/").count("/") else "HeadBucket"
+            name = "HeadObject" if "/" in path.strip("/") else "HeadBucket"
+        elif method == "POST" and "delete" in query:
+            name = "DeleteObjects"
         else:
             name = _S3_OPERATIONS.get(name, name)
     elif service == "lambda":
@@ -404,6 +407,36 @@ def _parsed(name: str, document: str | dict[str, Any]) -> list[Any]:
 def _trust_background_transport() -> None:
     """What a service does outside a request travels by TLS; MiniStack's default would meet every TLS-only policy."""
     _iam._request_origin = contextvars.ContextVar("request_origin", default=("127.0.0.1", True))
+
+
+# Batch operations that have no IAM action of their own. Sources: "Amazon SQS API permissions: Actions and resource
+# reference", Amazon SQS Developer Guide; "Actions, resources, and condition keys for Amazon SNS", Service Authorization
+# Reference.
+_SINGLE_ACTIONS = {
+    "sns:PublishBatch": "sns:Publish",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+}
+
+
+def _name_batch_actions() -> None:
+    """Authorise batches by the action that AWS asks for: MiniStack's own choice denies what AWS allows.
+
+    A batch that deletes object versions is `s3:DeleteObjectVersion` for its first key as well.
+    """
+    extract = _iam_actions.extract_iam_action
+
+    def extracting(  # noqa: PLR0917 (MiniStack's own signature)
+        service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> str | None:
+        action: str | None = extract(service, method, path, headers, body, query)
+        if service == "s3" and method == "POST" and "delete" in query and action == "s3:DeleteObject":
+            targets = _iam_actions._s3_batch_delete_targets(path.strip("/"), body)
+            return "s3:DeleteObjectVersion" if targets and targets[0][1] else action
+        return _SINGLE_ACTIONS.get(action or "", action)
+
+    _iam_actions.extract_iam_action = extracting
 
 
 # --- Acting on somebody's behalf -------------------------------------------------------------------------------------

@@ -1,0 +1,447 @@
+"""Each seam to MiniStack: that what it relies on is still there, and that it does what it is for.
+
+An upgrade of MiniStack that moves a name, a parameter or a call must fail here first.
+"""
+
+import ast
+import contextlib
+import inspect
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module, metadata
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.cloud import ROOT, LocalCloud
+from local.services import SERVICES
+from tests.local.emulated import (
+    client_as,
+    decided,
+    eventually,
+    last_sequence,
+    make_function,
+    make_queue,
+    make_role,
+    messages,
+    policy,
+    set_permissions,
+    unique,
+)
+
+SEAMS = ROOT / "local" / "emulator" / "seams.py"
+
+# --- What MiniStack must still have
+
+
+def used_names() -> list[tuple[str, str]]:
+    """(module, name) of all that the seams take from MiniStack, read off their source."""
+    tree = ast.parse(SEAMS.read_text())
+    modules = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ministack")
+        for alias in node.names
+    }
+    return sorted(
+        {
+            (modules[node.value.id], node.attr)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+        }
+    )
+
+
+def test_the_pinned_version_is_the_one_that_the_seams_know() -> None:
+    # Given the requirement, When the installed version is asked for, Then it is that one, and it is pinned exactly
+    required = (ROOT / "requirements" / "run.in").read_text().splitlines()
+    pins = [line for line in required if line.startswith("ministack")]
+    assert pins == [f"ministack=={metadata.version('ministack')}"]
+
+
+def test_the_seams_are_the_only_module_that_touches_ministack() -> None:
+    # Given all our sources, When their imports are read, Then only the seams import MiniStack
+    found = []
+    for folder in ("local", "scenarios", "stacks", "lambdas", "bench"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                found += [path for name in names if name.split(".")[0] == "ministack"]
+    assert set(found) == {SEAMS}
+
+
+@pytest.mark.parametrize(("module", "name"), used_names())
+def test_every_name_that_the_seams_use_exists(module: str, name: str) -> None:
+    # Given a name that the seams use, When MiniStack is asked, Then it has it
+    assert hasattr(import_module(module), name)
+
+
+# Wrapped functions, and the parameters that the wrappers count on.
+SIGNATURES = {
+    "app._dispatch_service_request": ("method", "path", "headers", "body", "query_params", "request_id"),
+    "core.iam_actions.extract_iam_action": ("service", "method", "path", "headers", "body", "query_params"),
+    "core.iam_evaluator.enforce": (
+        "access_key_id",
+        "iam_action",
+        "service",
+        "region",
+        "resource_arn",
+        "service_context",
+    ),
+    "core.iam_evaluator._first_match": ("ctx", "stmts", "effect"),
+    "core.iam_evaluator._gather_role_policies": ("role_name", "account_id"),
+    "services.eventbridge._invoke_target": ("target", "event", "rule", "view"),
+    "services.eventbridge._dispatch_to_sqs": ("spec", "payload", "sqs_parameters"),
+    "services.eventbridge._dispatch_event": ("event", "view"),
+    "services.sqs.queue_policy_allows": ("queue_arn", "service", "source_arn", "source_account"),
+    "services.sqs._delete_messages_for_esm": ("queue_url", "receipt_handles"),
+    "services.lambda_svc._sqs_esm_concurrency": ("esm", "func_rec", "config", "queue"),
+    "services.lambda_svc._run_sqs_batch": ("esm", "func_rec", "event", "batch", "queue_url", "queue_name"),
+    "services.lambda_svc._execute_function": ("func", "event"),
+    "services.lambda_svc._execute_function_dispatch": ("func", "config", "event", "request_id", "started"),
+    "services.lambda_svc._xray_trace_id_for_invocation": ("config", "inbound_trace_header"),
+    "services.sns._fanout": (
+        "topic_arn",
+        "msg_id",
+        "message",
+        "subject",
+        "message_structure",
+        "message_attributes",
+        "message_group_id",
+        "message_dedup_id",
+    ),
+    "services.s3._get_object_data": ("bucket_name", "key", "version_id"),
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_wrapped_function_takes_what_its_wrapper_passes(name: str) -> None:
+    # Given a wrapped function, When its parameters are read, Then they are the ones that the wrapper knows
+    module, _, function = name.rpartition(".")
+    found = inspect.signature(getattr(import_module(f"ministack.{module}"), function)).parameters
+    assert tuple(found) == SIGNATURES[name]
+
+
+# (module, caller, callee): the caller must look the callee up when it runs, or replacing it would change nothing.
+CALLS = [
+    ("app", "app", "_dispatch_service_request"),
+    ("core.iam_evaluator", "evaluate", "_first_match"),
+    ("core.iam_evaluator", "resolve_principal", "_gather_role_policies"),
+    ("services.eventbridge", "_dispatch_event", "_invoke_target"),
+    ("services.eventbridge", "_tick_scheduled_rules", "_invoke_target"),
+    ("services.eventbridge", "_invoke_target", "_dispatch_to_sqs"),
+    ("services.s3", "_fire_s3_event", "_dispatch_event"),
+    ("services.s3", "_fire_s3_event_async", "_fire_s3_event"),
+    ("services.sns", "_deliver_to_sqs", "queue_policy_allows"),
+    ("services.sns", "_fanout", "_deliver_to_sqs"),
+    ("services.sqs", "_act_receive_message", "_dlq_sweep"),
+    ("services.sqs", "_act_receive_message", "_collect_msgs"),
+    ("services.lambda_svc", "_poll_sqs", "_sqs_esm_concurrency"),
+    ("services.lambda_svc", "_poll_sqs", "_receive_messages_for_esm"),
+    ("services.lambda_svc", "_poll_sqs", "_run_sqs_batch"),
+    ("services.lambda_svc", "_run_sqs_batch", "_execute_function"),
+    ("services.lambda_svc", "_run_sqs_batch", "_delete_messages_for_esm"),
+    ("services.lambda_svc", "_execute_function", "_execute_function_dispatch"),
+    ("services.lambda_svc", "_execute_function_dispatch", "_emit_lambda_logs"),
+    ("services.lambda_svc", "_execute_function_warm", "_xray_trace_id_for_invocation"),
+    ("services.lambda_svc", "invoke_async_with_retry", "_execute_function"),
+]
+
+
+def names_in(code: CodeType) -> set[str]:
+    """Names that a function and those inside it look up."""
+    inner = [names_in(item) for item in code.co_consts if isinstance(item, CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+@pytest.mark.parametrize(("module", "caller", "callee"), CALLS)
+def test_a_hooked_function_is_looked_up_when_it_is_called(module: str, caller: str, callee: str) -> None:
+    # Given a caller of a hooked function, When its code is read, Then it looks that function up by name
+    function = getattr(import_module(f"ministack.{module}"), caller)
+    assert callee in names_in(inspect.unwrap(function).__code__)
+
+
+def test_the_gateway_fetches_what_it_authorises_with_at_each_call() -> None:
+    # Given the gateway's dispatch, When its code is read, Then it imports the decision and the action inside itself
+    source = inspect.getsource(import_module("ministack.app")._dispatch_service_request)
+    assert "from ministack.core.iam_evaluator import AuthError, enforce" in source
+    assert "from ministack.core.iam_actions import" in source
+
+
+# --- Added services
+
+
+def test_an_added_service_is_authorised_and_routed(cloud: LocalCloud) -> None:
+    # Given a role without permissions, and every service that is added
+    role = make_role(cloud)
+    for service in SERVICES:
+        client, operation = client_as(cloud, role, service.name), sorted(service.operations())[0]
+        request = f"{service.iam_namespace}:{operation}"
+        before = last_sequence(cloud)
+        # When it calls an operation, Then it is denied by name, and the denial is recorded
+        with pytest.raises(ClientError) as raised:
+            client.detect_labels(Image={"Bytes": b"x"}) if service.name == "rekognition" else None
+        assert raised.value.response["Error"]["Code"] == "AccessDeniedException"
+        denied = [item for item in cloud.control.decisions(before) if item["action"].startswith(service.iam_namespace)]
+        assert [item["allowed"] for item in denied] == [False], request
+
+
+def test_an_added_service_reads_objects_as_its_caller(cloud: LocalCloud) -> None:
+    # Given an object with two versions, and a role that may ask Rekognition but read only under one prefix
+    bucket, s3 = unique("bucket"), cloud.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    photo = next(iter(sorted((ROOT / "samples" / "photos").glob("*.jpg")))).read_bytes()
+    first = s3.put_object(Bucket=bucket, Key="in/ä b.jpg", Body=photo)["VersionId"]
+    s3.put_object(Bucket=bucket, Key="in/ä b.jpg", Body=b"no picture")
+    s3.put_object(Bucket=bucket, Key="out/c.jpg", Body=photo)
+    ask = {"Action": "rekognition:DetectLabels", "Resource": "*"}
+    read = {"Action": ["s3:GetObject", "s3:GetObjectVersion"], "Resource": f"arn:aws:s3:::{bucket}/in/*"}
+    role = make_role(cloud, ask, read)
+    rekognition = client_as(cloud, role, "rekognition")
+
+    def error_of(**where: str) -> str:
+        with pytest.raises(ClientError) as raised:
+            rekognition.detect_labels(Image={"S3Object": where})
+        return str(raised.value.response["Error"]["Code"])
+
+    # When it asks for the first version, Then it is answered, and the read is recorded as the role's
+    before = last_sequence(cloud)
+    found = rekognition.detect_labels(Image={"S3Object": {"Bucket": bucket, "Name": "in/ä b.jpg", "Version": first}})
+    assert found["Labels"]
+    (reading,) = decided(cloud, "s3:GetObjectVersion", f"arn:aws:s3:::{bucket}/in/ä b.jpg", before)
+    assert (reading["allowed"], reading["role"]) == (True, role.rpartition("/")[2])
+    # When it asks for the latest, for nothing, for another bucket or for what it may not read, Then each fails
+    assert error_of(Bucket=bucket, Name="in/ä b.jpg") == "InvalidImageFormatException"
+    assert error_of(Bucket=bucket, Name="in/none.jpg") == "InvalidS3ObjectException"
+    assert error_of(Bucket=unique("none"), Name="in/none.jpg") == "InvalidS3ObjectException"
+    assert error_of(Bucket=bucket, Name="out/c.jpg") == "InvalidS3ObjectException"
+    assert not decided(cloud, "s3:GetObject", f"arn:aws:s3:::{bucket}/out/c.jpg")[-1]["allowed"]
+    # When it may read nothing any more, Then the first version fails as well
+    set_permissions(cloud, role, ask)
+    assert error_of(Bucket=bucket, Name="in/ä b.jpg", Version=first) == "InvalidS3ObjectException"
+
+
+# --- Queues
+
+
+def test_the_clock_moves_visibility_and_delay(cloud: LocalCloud) -> None:
+    # Given a received message that is invisible for an hour, and one that is delayed by a quarter
+    url, _ = make_queue(cloud, VisibilityTimeout="3600")
+    sqs = cloud.client("sqs")
+    sqs.send_message(QueueUrl=url, MessageBody="seen")
+    assert len(messages(cloud, url)) == 1
+    sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=900)
+    assert messages(cloud, url) == []
+    # When the clock is moved by an hour, Then both are there
+    before = cloud.control.clock()
+    assert cloud.control.clock_advance(3600) == before + 3600
+    assert sorted(message["Body"] for message in messages(cloud, url)) == ["later", "seen"]
+
+
+def test_no_message_is_lost_while_a_queue_changes_in_many_threads(cloud: LocalCloud) -> None:
+    # Given a function that a queue feeds, so that the poller changes the queue while others send
+    url, arn = make_queue(cloud)
+    needed = ["sqs:ReceiveMessage", "sqs:GetQueueAttributes", "sqs:DeleteMessage"]
+    role = make_role(cloud, {"Action": needed, "Resource": arn}, {"Action": "sqs:SendMessage", "Resource": "*"})
+    counted, _ = make_queue(cloud)
+    source = (
+        "import boto3, os\nsqs = boto3.client('sqs')\n"
+        "def handler(event, context):\n"
+        "    entries = [{'Id': str(n), 'MessageBody': r['body']} for n, r in enumerate(event['Records'])]\n"
+        "    sqs.send_message_batch(QueueUrl=os.environ['COUNTED'], Entries=entries)\n"
+    )
+    function = make_function(cloud, source, role, Environment={"Variables": {"COUNTED": counted}})
+    cloud.client("lambda").create_event_source_mapping(FunctionName=function, EventSourceArn=arn, BatchSize=10)
+    # When eight threads send 400 messages
+    sqs = cloud.client("sqs")
+
+    def send(batch: int) -> None:
+        entries = [{"Id": str(n), "MessageBody": f"{batch}-{n}"} for n in range(10)]
+        assert not sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(send, range(40)))
+    # Then every one was handled, once
+    seen: list[str] = []
+    deadline = time.monotonic() + 60
+    while len(seen) < 400 and time.monotonic() < deadline:
+        received = messages(cloud, counted)
+        seen += [message["Body"] for message in received]
+        entries = [{"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]} for n, message in enumerate(received)]
+        if entries:
+            sqs.delete_message_batch(QueueUrl=counted, Entries=entries)
+    assert sorted(seen) == sorted(f"{batch}-{n}" for batch in range(40) for n in range(10))
+
+
+# --- Objects
+
+
+def test_an_objects_event_carries_its_version(cloud: LocalCloud) -> None:
+    # Given a versioned bucket whose events a rule sends to a queue
+    bucket, s3, events = unique("bucket"), cloud.client("s3"), cloud.client("events")
+    url, arn = make_queue(cloud)
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
+    rule = unique("rule")
+    pattern = {
+        "source": ["aws.s3"],
+        "detail": {"bucket": {"name": [bucket]}, "object": {"version-id": [{"exists": True}]}},
+    }
+    events.put_rule(Name=rule, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=rule, Targets=[{"Id": "q", "Arn": arn}])
+    sender = {"Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    cloud.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(sender)})
+    # When an object is written twice
+    key = "a b/ü+%.jpg"
+    versions = [s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"] for body in (b"1", b"22")]
+    # Then each event names its version, its raw key, and a sequencer that grows
+    received: list[dict[str, Any]] = []
+
+    def both() -> bool:
+        received.extend(messages(cloud, url))
+        return len(received) == 2
+
+    eventually(both)
+    objects = sorted(
+        (json.loads(message["Body"])["detail"]["object"] for message in received), key=lambda item: item["sequencer"]
+    )
+    assert [item["version-id"] for item in objects] == versions
+    assert [item["size"] for item in objects] == [1, 2]
+    assert {item["key"] for item in objects} == {key}
+
+
+def test_a_batch_that_deletes_versions_needs_only_that_permission(cloud: LocalCloud) -> None:
+    # Given a versioned object and a role that may delete versions, but not objects
+    bucket, s3 = unique("bucket"), cloud.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=bucket, Key="k", Body=b"x")["VersionId"]
+    role = make_role(cloud, {"Action": "s3:DeleteObjectVersion", "Resource": f"arn:aws:s3:::{bucket}/*"})
+    mine = client_as(cloud, role, "s3")
+    # When it deletes the object without a version, Then it is denied; with the version, it is not
+    with pytest.raises(ClientError, match="s3:DeleteObject "):
+        mine.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k"}]})
+    mine.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", "VersionId": version}]})
+    assert "Versions" not in s3.list_object_versions(Bucket=bucket)
+
+
+@pytest.mark.parametrize(
+    ("action", "call", "entry"),
+    [
+        ("sqs:SendMessage", "send_message_batch", {"MessageBody": "x"}),
+        ("sqs:DeleteMessage", "delete_message_batch", {"ReceiptHandle": "x"}),
+        ("sqs:ChangeMessageVisibility", "change_message_visibility_batch", {"ReceiptHandle": "x"}),
+    ],
+)
+def test_a_batch_of_messages_needs_the_single_action(
+    cloud: LocalCloud, action: str, call: str, entry: dict[str, Any]
+) -> None:
+    # Given a role that may do something with one message
+    url, arn = make_queue(cloud)
+    mine = client_as(cloud, make_role(cloud, {"Action": action, "Resource": arn}), "sqs")
+    # When it does so with a batch, Then the queue answers, and the decision names the single action
+    before = last_sequence(cloud)
+    assert getattr(mine, call)(QueueUrl=url, Entries=[{"Id": "1", **entry}])
+    assert [item["allowed"] for item in decided(cloud, action, arn, before)] == [True]
+
+
+# --- Requests
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "arguments", "counted"),
+    [
+        ("s3", "head_bucket", {"Bucket": "no-such-bucket"}, "s3.HeadBucket"),
+        ("s3", "head_object", {"Bucket": "no-such-bucket", "Key": "k"}, "s3.HeadObject"),
+        ("s3", "get_object", {"Bucket": "no-such-bucket", "Key": "k"}, "s3.GetObject"),
+        ("s3", "get_object", {"Bucket": "no-such-bucket", "Key": "k", "VersionId": "v"}, "s3.GetObject"),
+        ("s3", "list_objects_v2", {"Bucket": "no-such-bucket"}, "s3.ListObjectsV2"),
+        (
+            "s3",
+            "delete_objects",
+            {"Bucket": "no-such-bucket", "Delete": {"Objects": [{"Key": "k"}]}},
+            "s3.DeleteObjects",
+        ),
+        ("dynamodb", "get_item", {"TableName": "none", "Key": {"k": {"S": "x"}}}, "dynamodb.GetItem"),
+        ("sqs", "get_queue_url", {"QueueName": "none"}, "sqs.GetQueueUrl"),
+        ("lambda", "invoke", {"FunctionName": "none"}, "lambda.Invoke"),
+        ("iam", "get_role", {"RoleName": "none"}, "iam.GetRole"),
+        ("cloudwatch", "describe_alarms", {}, "monitoring.DescribeAlarms"),
+        ("rekognition", "detect_labels", {"Image": {"Bytes": b"x"}}, "rekognition.DetectLabels"),
+    ],
+)
+def test_a_request_is_counted_under_its_operation(
+    cloud: LocalCloud, service: str, call: str, arguments: dict[str, Any], counted: str
+) -> None:
+    # Given the count so far
+    before = cloud.control.calls().get(counted, 0)
+    # When an operation is called, whatever it answers
+    client = cloud.client(service, retries={"total_max_attempts": 1})
+    with contextlib.suppress(ClientError):
+        getattr(client, call)(**arguments)
+    # Then it is counted once, under the API's name
+    assert cloud.control.calls()[counted] == before + 1
+
+
+def test_a_model_at_work_does_not_hold_up_other_services(cloud: LocalCloud) -> None:
+    # Given a photo that takes the model a while, asked for in another thread
+    photo = next(iter(sorted((ROOT / "samples" / "photos").glob("*.jpg")))).read_bytes()
+    done = threading.Event()
+
+    def ask() -> None:
+        for _ in range(5):
+            cloud.client("rekognition").detect_labels(Image={"Bytes": photo})
+        done.set()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    # When other services are called meanwhile, Then they answer before it is done
+    answered = 0
+    while not done.is_set():
+        cloud.client("sqs").list_queues()
+        answered += 1
+    thread.join()
+    assert answered > 1
+
+
+# --- Invocations
+
+
+def test_a_direct_invocation_counts_as_one(cloud: LocalCloud) -> None:
+    # Given a function that fails on demand
+    source = "def handler(event, context):\n    return 1 / event['divisor']\n"
+    function = make_function(cloud, source, make_role(cloud))
+    # When it is invoked twice, failing once
+    cloud.client("lambda").invoke(FunctionName=function, Payload=b'{"divisor": 1}')
+    cloud.client("lambda").invoke(FunctionName=function, Payload=b'{"divisor": 0}')
+    # Then the metrics, which are fed by the hook after an invocation, say two and one
+    until = time.time() + cloud.control.clock() + 120
+
+    def total(metric: str) -> float:
+        points = cloud.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName=metric,
+            Dimensions=[{"Name": "FunctionName", "Value": function}],
+            StartTime=until - 600,
+            EndTime=until,
+            Period=60,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return float(sum(point["Sum"] for point in points))
+
+    assert (total("Invocations"), total("Errors")) == (2, 1)
+
+
+def test_the_source_of_the_seams_has_no_unused_contract() -> None:
+    # Given the contract's tables, When the seams' source is read, Then each wrapped name is really used in it
+    source = Path(SEAMS).read_text()
+    for name in SIGNATURES:
+        assert name.rpartition(".")[2] in source, name
