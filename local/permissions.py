@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 WILDCARD = re.compile(r"[*?]")
 SEPARATOR = re.compile(r"[:/]")
+CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
 
 
 class Cloud(Protocol):
@@ -70,9 +71,14 @@ NOT_CHECKABLE: tuple[NotCheckable, ...] = (
         "*",
         "hands the decision to the account's own IAM policies; those of the stack's roles are listed one by one",
     ),
+    NotCheckable(
+        "logs.*.amazonaws.com",
+        "kms:*",
+        "the local cloud keeps log groups without asking their key",
+    ),
 )
 
-# What the role of stacks/blocks/emptied_bucket.py is for happens at the very end. `compare` after `destroy` sees it.
+# What the role of stacks/blocks/emptied_bucket.py is for happens at the very end.
 WHILE_THE_STACK_STANDS: tuple[NotCheckable, ...] = (
     NotCheckable("Emptied*", "s3:*", "used when the stack is destroyed, to empty its bucket"),
 )
@@ -204,6 +210,9 @@ def report(
 
     `decisions` are those of the window of interest (`Control.decisions(since=...)`): a refusal that a test provoked
     on purpose belongs outside. `architecture` is the catalogue's id where the stack was deployed under another name.
+    Grants that matter only when the stack is destroyed are not checkable yet, and what is acknowledged as unused may
+    have been used: the stack may have seen more than its scenario. For the whole life of a stack take `granted` before
+    it is destroyed, and `compare` after.
     Raises botocore's ClientError where the stack does not exist.
     """
     return compare(
@@ -212,14 +221,12 @@ def report(
         architecture=architecture,
         acknowledged=acknowledged,
         not_checkable=NOT_CHECKABLE + WHILE_THE_STACK_STANDS,
+        whole_life=False,
     )
 
 
 def granted(cloud: Cloud, stack_name: str) -> Granted:
-    """Read what a running stack grants, through AWS APIs only.
-
-    Take it before the stack is destroyed and `compare` after, where the grants that matter only then are to count.
-    """
+    """Read what a running stack grants, through AWS APIs only. Raises botocore's ClientError where there is none."""
     pages = cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack_name)
     resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
     physical = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources if r.get("PhysicalResourceId")}
@@ -232,7 +239,12 @@ def granted(cloud: Cloud, stack_name: str) -> Granted:
     return Granted(
         stack=stack_name,
         roles=roles,
-        names={SEPARATOR.split(name)[-1]: logical for logical, name in physical.items()},
+        names={
+            SEPARATOR.split(physical[r["LogicalResourceId"]])[-1]: r["LogicalResourceId"]
+            for r in resources
+            # A custom resource may go by the name of what it works on.
+            if r["LogicalResourceId"] in physical and not r["ResourceType"].startswith(CUSTOM)
+        },
         grants=tuple(dict.fromkeys(grants)),
     )
 
@@ -244,8 +256,13 @@ def compare(
     architecture: str | None = None,
     acknowledged: Sequence[UnusedGrant] = UNUSED_GRANTS,
     not_checkable: Sequence[NotCheckable] = NOT_CHECKABLE,
+    whole_life: bool = True,
 ) -> PermissionReport:
-    """Set grants and recorded decisions side by side. Pure: asks no cloud."""
+    """Set grants and recorded decisions side by side. Pure: asks no cloud.
+
+    `whole_life` says that the decisions are those of one scenario from deployment to destruction, nothing else: then an
+    acknowledgement of a grant that was used is stale.
+    """
     concerned = [d for d in decisions if _concerns(granted, d)]
     used: dict[Grant, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
     refused: dict[tuple[str, str, str], int] = defaultdict(int)
@@ -271,6 +288,8 @@ def compare(
             if entry is not None:
                 answered.add(entry)
             units.append(replace(unit, acknowledged=True, reason=entry.reason) if entry else unit)
+    if not whole_life:
+        answered.update(entry for entry in own if any(_names(granted, entry, unit) for unit in units))
 
     return PermissionReport(
         stack=granted.stack,

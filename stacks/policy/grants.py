@@ -1,9 +1,9 @@
 """Grants that no scenario uses, each acknowledged with its reason.
 
 `python -m local permissions` compares what a deployed role may do with what its scenario did, and the tests fail on
-a grant that nothing used. Some grants are right all the same: a path that only fails in an accident, say. Such a
-grant is named here, one action on one resource at a time. An entry that is used after all, or that is not granted
-any more, fails the same tests, so that the table cannot rot.
+a grant that nothing used. Some grants are right all the same: what is needed only after a failure, say. Such a grant is
+named here, one action on one resource at a time. An entry that the scenario uses after all, or that is not granted any
+more, fails the same tests, so that the table cannot rot.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ class UnusedGrant:
     """One action that a role holds on one resource and that no scenario uses.
 
     `role` and `resource` are logical ids in the synthesized template, or the beginning of one (CDK appends eight
-    characters of hash). `resource` is empty where the action supports no resource and is granted on `*`.
+    characters of hash); `role` may be a service that a resource's own policy lets in. `resource` is empty where the
+    action supports no resource and is granted on `*`.
     """
 
     architecture: str
@@ -33,7 +34,22 @@ class UnusedGrant:
         return f"{self.architecture}: {self.role} {self.action} on {self.resource or '*'}"
 
 
-UNUSED_GRANTS: tuple[UnusedGrant, ...] = ()
+UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
+    UnusedGrant(
+        architecture="image-labeling",
+        role="LabelImageRole",
+        action="dynamodb:DeleteItem",
+        resource="Idempotency",
+        reason="Releases an image whose attempt failed, so that the next delivery may try at once.",
+    ),
+    UnusedGrant(
+        architecture="image-labeling",
+        role="events.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="DeadLetters",
+        reason="Takes the event when the queue cannot: its policy was changed, or its key is out of use.",
+    ),
+)
 
 
 def faults(table: Sequence[UnusedGrant]) -> list[str]:

@@ -288,6 +288,17 @@ def test_a_stale_acknowledgement_is_a_problem(still_granted: bool) -> None:
     assert "used or not granted any more" in report.problems[0]
 
 
+def test_while_a_stack_stands_an_acknowledged_grant_may_have_been_used() -> None:
+    # Given an acknowledged grant, and a stack that saw more than its scenario
+    has = granted(grant("sqs:PurgeQueue", QUEUE))
+    used = [decision("sqs:PurgeQueue", QUEUE)]
+    # When it was used, Then that is no problem
+    assert compare(has, used, acknowledged=[acknowledgement()], whole_life=False).problems == ()
+    # but one that is not granted any more is stale all the same
+    report = compare(granted(), used, acknowledged=[acknowledgement()], whole_life=False)
+    assert "not granted any more" in report.problems[0]
+
+
 def test_acknowledgements_of_other_architectures_are_left_alone() -> None:
     # Given another architecture's acknowledgement
     # When this one's report is made, Then it is not called stale
