@@ -71,8 +71,8 @@ class Backend(Protocol):
 
 _backend: Backend | None = None
 _lock = threading.RLock()
-# What each alarm was last evaluated as: its configuration and the moment; for a composite the states that it saw.
-_seen: dict[tuple[str, str, str, str], tuple[Any, Any]] = {}
+# The definition that each alarm was last evaluated by, and the moment; for a composite, the states that it saw.
+_seen: dict[tuple[str, str, str, str], tuple[Definition | None, Any]] = {}
 _wake = threading.Event()
 _EVERY_SECONDS = 1.0
 
@@ -145,24 +145,24 @@ def _key(kind: str, scope: Scope, alarm: Definition) -> tuple[str, str, str, str
 
 def _evaluate_metric_alarm(scope: Scope, alarm: Definition, *, forced: bool) -> None:
     backend = _needed()
-    key, configured = _key(METRIC, scope, alarm), id(alarm)
+    key = _key(METRIC, scope, alarm)
     before, last = _seen.get(key, (None, None))
     try:
         due = evaluated_at(alarm, clock.now())
-        if before != configured or last is None:
+        if before is not alarm or last is None:
             moments = [due]
         elif due > last:
             moments = _moments(alarm, last, due)
         else:
             moments = [due] if forced else []
-        _seen[key] = (configured, due)
+        _seen[key] = (alarm, due)
         for moment in moments:
             verdict = evaluate(alarm, backend.source(scope), moment)
             alarm.pop("EvaluationState", None)
             if verdict.state is not None and verdict.state != alarm["StateValue"]:
                 _change(scope, alarm, verdict, moment)
     except NotEvaluated as error:
-        _seen[key] = (configured, None)
+        _seen[key] = (alarm, None)
         _refuse(scope, alarm, str(error))
 
 
@@ -206,11 +206,11 @@ def _evaluate_composite(scope: Scope, alarm: Definition, *, forced: bool) -> boo
         _seen.pop(key, None)
         _refuse(scope, alarm, str(error))
         return False
-    seen = (id(alarm), tuple(child["StateValue"] for child in children.values()))
-    if _seen.get(key) == seen and not forced:
+    seen = [child["StateValue"] for child in children.values()]
+    before, last = _seen.get(key, (None, None))
+    if before is alarm and last == seen and not forced:
         return False
-    before = _seen.get(key)
-    _seen[key] = seen
+    _seen[key] = (alarm, seen)
     alarm.pop("EvaluationState", None)
     state = ALARM if rule.holds(lambda name: str(children[name]["StateValue"])) else OK
     if state == alarm["StateValue"]:

@@ -457,6 +457,35 @@ def test_a_metric_math_alarm_of_a_template_is_evaluated(watched: Watched) -> Non
     assert watched.minute_later()[definition["AlarmName"]] == "ALARM"
 
 
+def test_a_composite_alarm_of_a_template_follows_its_child_through_an_update(watched: Watched) -> None:
+    # Given a stack with a composite over an alarm, under a name that the stack gives it
+    child = watched.alarm()
+    formation = watched.cloud.client("cloudformation")
+    stack = unique("stack")
+
+    def template(rule: str) -> str:
+        alarm = {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {"AlarmRule": rule}}
+        output = {"Value": {"Ref": "Above"}}
+        return json.dumps({"Resources": {"Above": alarm}, "Outputs": {"Name": output}})
+
+    formation.create_stack(StackName=stack, TemplateBody=template(f"ALARM({child})"))
+    formation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1})
+    name = formation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"][0]["OutputValue"]
+
+    # When the child is raised, and then the rule is turned round by an update
+    watched.put(11)
+    raised = watched.minute_later()[name]
+    formation.update_stack(StackName=stack, TemplateBody=template(f"NOT ALARM({child})"))
+    formation.get_waiter("stack_update_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1})
+    turned = watched.cloud.control.evaluate_alarms()[name]
+
+    # Then it follows, and goes with its stack
+    assert (raised, turned) == ("ALARM", "OK")
+    formation.delete_stack(StackName=stack)
+    formation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1})
+    assert name not in watched.cloud.control.evaluate_alarms()
+
+
 def test_what_is_not_evaluated_is_shown_as_such_and_never_ok(watched: Watched) -> None:
     # Given an alarm that needs what is not evaluated here, and a composite that would be OK because of it
     definition = math(watched, "RATE(one)")

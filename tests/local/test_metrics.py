@@ -343,6 +343,26 @@ def test_a_refused_invocation_is_a_throttle(cloud: LocalCloud, statistics: Stati
     assert totals(statistics, name) == {"Invocations": 0, "Errors": 0, "Throttles": 1}
 
 
+def test_a_question_without_dimensions_is_about_the_metric_that_has_none(cloud: LocalCloud) -> None:
+    # Given one metric name with a value under a dimension, and another value under none
+    cloudwatch, name = cloud.client("cloudwatch"), unique("metric")
+    here = [{"Name": "Where", "Value": "here"}]
+    both = [{"MetricName": name, "Dimensions": here, "Value": 5}, {"MetricName": name, "Value": 7}]
+    cloudwatch.put_metric_data(Namespace="Test", MetricData=both)
+    now = datetime.now(timezone.utc) + timedelta(seconds=cloud.control.clock())
+    span = {"StartTime": now - timedelta(minutes=5), "EndTime": now + timedelta(minutes=5)}
+
+    # When statistics and data are asked for without dimensions
+    wanted = {"Namespace": "Test", "MetricName": name}
+    points = cloudwatch.get_metric_statistics(**wanted, **span, Period=60, Statistics=["Sum"])["Datapoints"]
+    query = {"Id": "one", "MetricStat": {"Metric": wanted, "Period": 60, "Stat": "Sum"}}
+    results = cloudwatch.get_metric_data(MetricDataQueries=[query], **span)["MetricDataResults"]
+
+    # Then only the value under none comes back
+    assert [point["Sum"] for point in points] == [7]
+    assert results[0]["Values"] == [7]
+
+
 def test_metrics_do_not_slow_the_data_path(cloud: LocalCloud) -> None:
     # Given a queue with a thousand messages in it
     url, _ = make_queue(cloud)
