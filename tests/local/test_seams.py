@@ -117,6 +117,14 @@ SIGNATURES = {
         "message_dedup_id",
     ),
     "services.s3._get_object_data": ("bucket_name", "key", "version_id"),
+    "services.sqs._collect_msgs": ("q", "max_n", "vis_timeout"),
+    "services.cloudwatch._put_metric_alarm": ("params", "cbor_data", "is_cbor", "is_json"),
+    "services.cloudwatch._put_composite_alarm": ("params", "cbor_data", "is_cbor", "is_json"),
+    "services.cloudwatch._delete_alarms": ("params", "cbor_data", "is_cbor", "is_json"),
+    "services.cloudwatch._dispatch_alarm_actions": ("alarm", "old_state", "new_state", "reason"),
+    "services.cloudwatch._dims_from_list": ("dimensions",),
+    "services.cloudwatch._point_stats": ("pt",),
+    "services.cloudformation.provisioners._cw_metric_alarm_record": ("name", "props"),
 }
 
 
@@ -151,6 +159,20 @@ CALLS = [
     ("services.lambda_svc", "_execute_function_dispatch", "_emit_lambda_logs"),
     ("services.lambda_svc", "_execute_function_warm", "_xray_trace_id_for_invocation"),
     ("services.lambda_svc", "invoke_async_with_retry", "_execute_function"),
+    ("services.lambda_svc", "_invoke", "_emit_lambda_metrics"),
+    ("services.cloudwatch", "handle_request", "_evict_old_metrics"),
+    ("services.cloudwatch", "handle_request", "_put_metric_alarm"),
+    ("services.cloudwatch", "handle_request", "_put_composite_alarm"),
+    ("services.cloudwatch", "_put_metric_data", "_store_datum"),
+    ("services.cloudwatch", "_put_metric_data", "_evaluate_all_alarms"),
+    ("services.cloudwatch", "_put_metric_alarm", "_evaluate_alarm"),
+    ("services.cloudwatch", "_put_composite_alarm", "_transition_composite"),
+    ("services.cloudwatch", "_set_alarm_state", "_dispatch_alarm_actions"),
+    ("services.cloudwatch", "_set_alarm_state", "_evaluate_parent_alarms"),
+    ("services.cloudwatch", "_get_metric_statistics", "_dims_from_list"),
+    ("services.cloudwatch", "_get_metric_data", "_dims_from_list"),
+    ("services.cloudwatch", "cloudformation_put_metric_alarm", "_evaluate_alarm"),
+    ("services.cloudformation.provisioners", "_cw_metric_alarm_put", "_cw_metric_alarm_record"),
 ]
 
 
