@@ -65,7 +65,7 @@ def install() -> None:
     _move_queue_clocks()
     _add_redrive()
     _serialise_queue_changes()
-    _complete_stack_buckets()
+    _complete_stack_resources()
     _publish_metrics()
     _add_object_versions()
     _authorise_rule_targets()
@@ -722,34 +722,51 @@ def _source(arn: str) -> dict[str, str]:
     return {"aws:SourceArn": arn, "aws:SourceAccount": arn.split(":")[4]}
 
 
-# --- A stack's buckets -----------------------------------------------------------------------------------------------
+# --- A stack's buckets and topics ------------------------------------------------------------------------------------
+# MiniStack leaves out properties that matter here, and deletes objects with their bucket: a stack which could never be
+# deleted on AWS would seem to be fine.
 
 
-def _complete_stack_buckets() -> None:
-    """Give a stack's bucket its tags and its encryption, and keep a bucket that is not empty from being deleted.
-
-    MiniStack leaves out the first two, and deletes objects with their bucket, so that a stack which could never be
-    deleted on AWS would seem to be fine.
-    """
+def _complete_stack_resources() -> None:
+    """Give a stack's bucket its tags and its encryption, its topic its key; keep a bucket that holds objects."""
+    _after_provisioning("AWS::S3::Bucket", _complete_bucket)
+    _after_provisioning("AWS::SNS::Topic", _complete_topic)
     handler = _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
-    create, update, delete = handler["create"], handler["update"], handler["delete"]
-
-    def creating(logical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
-        name, attributes = create(logical_id, properties, *rest)
-        _complete_bucket(name, properties)
-        return name, attributes
-
-    def updating(physical_id: str, old: dict[str, Any], properties: dict[str, Any], *rest: Any) -> Any:
-        name, attributes = update(physical_id, old, properties, *rest)
-        _complete_bucket(name, properties)
-        return name, attributes
+    delete = handler["delete"]
 
     def deleting(physical_id: str, properties: dict[str, Any]) -> None:
         if (_s3._buckets.get(physical_id) or {}).get("objects") or _s3._bucket_has_versions(physical_id):
             raise ValueError("The bucket you tried to delete is not empty. You must delete all versions in the bucket.")
         delete(physical_id, properties)
 
-    handler |= {"create": creating, "update": updating, "delete": deleting}
+    handler["delete"] = deleting
+
+
+def _after_provisioning(kind: str, complete: Callable[[str, Mapping[str, Any]], None]) -> None:
+    """Call `complete` with physical id and properties whenever a resource of this kind was created or updated."""
+    handler = _provisioners._RESOURCE_HANDLERS[kind]
+    create, update = handler["create"], handler["update"]
+
+    @functools.wraps(create)
+    def creating(logical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
+        physical_id, attributes = create(logical_id, properties, *rest)
+        complete(physical_id, properties)
+        return physical_id, attributes
+
+    @functools.wraps(update)
+    def updating(physical_id: str, old: dict[str, Any], properties: dict[str, Any], *rest: Any) -> Any:
+        updated, attributes = update(physical_id, old, properties, *rest)
+        complete(updated, properties)
+        return updated, attributes
+
+    handler |= {"create": creating, "update": updating}
+
+
+def _complete_topic(arn: str, properties: Mapping[str, Any]) -> None:
+    attributes = _sns._topics[arn]["attributes"]
+    attributes.pop("KmsMasterKeyId", None)
+    if key := properties.get("KmsMasterKeyId"):
+        attributes["KmsMasterKeyId"] = key
 
 
 def _complete_bucket(name: str, properties: Mapping[str, Any]) -> None:
