@@ -12,6 +12,7 @@ import enum
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
 
 DEFAULT_CLOUD = "default"
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+# CDK ends a logical id with a hash.
+HASH = re.compile(r"[0-9A-F]{8}$")
+SAME_ON_EVERY_LINE = {
+    "level",
+    "message",
+    "timestamp",
+    "location",
+    "service",
+    "cold_start",
+    "function_name",
+    "function_memory_size",
+    "function_arn",
+    "xray_trace_id",
+}
 
 
 class Where(str, enum.Enum):
@@ -78,12 +94,15 @@ def main(arguments: Sequence[str] | None = None, ignored_variables: Sequence[str
             args=list(arguments) if arguments is not None else None, prog_name=_command(), standalone_mode=False
         )
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough. The interpreter flushes once more at its end: into nothing.
+    except (BrokenPipeError, SystemExit):
+        # The reader (`| head`) has seen enough; typer exits then. The interpreter flushes once more: into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except BaseException as error:  # noqa: BLE001 (the one place where an error becomes a line)
         return _explain(error)
+    if status == INTERRUPTED:
+        # This is how typer hands Ctrl-C on.
+        screen.note("Interrupted. What this command had started is ended.")
     return status if isinstance(status, int) else DONE
 
 
@@ -254,6 +273,8 @@ def demo(  # noqa: PLR0917 (typer's way of naming options)
     _only_local(cloud, chosen, "demo")
     if more and not image:
         raise MistakeError(f"What is {str(more[0])!r}? Photographs are named with --image.")
+    if name != DEFAULT_CLOUD:
+        _running(name)
     from local import demo as demonstration
 
     outcome = demonstration.run(chosen, [*(image or []), *(more or [])], screen, name)
@@ -297,7 +318,7 @@ def logs(
 
     events = log_events(running, chosen.id, lines)
     for moment, group, message in events:
-        screen.say(f"{moment:%H:%M:%S} {group}  {message}")
+        screen.say(f"{moment:%H:%M:%S}  {HASH.sub('', group)}  {_readable(message)}")
     if not events:
         screen.say(f"The functions of {chosen.id} have written nothing yet.")
 
@@ -308,11 +329,13 @@ def permissions(
 ) -> None:
     """Compare what each role may do with what it did.
 
-    Where the architecture is deployed, with what it did since the cloud started; else its demo is run first, on a cloud
-    of its own. The status is 1 when something is missing, or granted for nothing and not acknowledged.
+    Where the architecture is deployed, with what it did since the cloud started; else the sample photographs are put
+    through a copy first. The status is 1 when something was refused.
     """
     chosen = _available(architecture)
     _only_local(cloud, chosen, "permissions")
+    if name != DEFAULT_CLOUD:
+        _running(name)
     import importlib
 
     from local import demo as demonstration
@@ -328,7 +351,9 @@ def permissions(
         _print_json(report.to_json())
     else:
         proof.render(report, screen.out)
-    if not report.ok:
+        if any(unit.status is proof.Status.UNUSED and not unit.acknowledged for unit in report.units):
+            screen.say("What is unused here may be for failures: photographs that are fine cause none. The tests do.")
+    if report.count(proof.Status.MISSING):
         raise typer.Exit(FAILED)
 
 
@@ -367,6 +392,18 @@ def _running_clouds() -> list[LocalCloud]:
 
     names = sorted(folder.name for folder in STATE.iterdir()) if STATE.is_dir() else []
     return [cloud for name in names if (cloud := LocalCloud.attach(name))]
+
+
+def _readable(message: str) -> str:
+    """A structured log line in words: level, message, and the fields that differ from line to line."""
+    try:
+        fields = json.loads(message)
+    except ValueError:
+        return message
+    if not isinstance(fields, dict) or not {"level", "message"} <= fields.keys():
+        return message
+    told = {name: value for name, value in fields.items() if name not in SAME_ON_EVERY_LINE}
+    return " ".join([fields["level"], str(fields["message"]), *(f"{name}={value}" for name, value in told.items())])
 
 
 def _parse_settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -434,9 +471,6 @@ def _explain(error: BaseException) -> int:
     """Says in a line what went wrong and returns the exit status; raises what only a bug can be."""
     if isinstance(error, typer.Exit):
         return error.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        screen.note("Interrupted. What this command had started is ended.")
-        return INTERRUPTED
     status, message = _line(error)
     if message is None:
         raise error
@@ -455,7 +489,8 @@ def _line(error: BaseException) -> tuple[int, str | None]:
     if isinstance(error, (MistakeError, PhotoRefusedError, SettingsRefusedError, catalogue.UnknownArchitectureError)):
         return MISTAKE, str(error)
     if isinstance(error, typer.TyperException):
-        return error.exit_code, f"{error.format_message()} `{_command()} --help` shows how it is used."
+        message = error.format_message().rstrip(".")
+        return error.exit_code, f"{message}. `{_command()} --help` shows how it is used."
     if isinstance(error, (FailedError, CloudError, ControlError, DeployError, SynthesisError)):
         return FAILED, str(error)
     if isinstance(error, OSError):

@@ -203,9 +203,9 @@ def _stop(starting: Future[LocalCloud]) -> None:
 
 def sample_photos() -> list[Path]:
     """The photographs that come with the project."""
-    from scenarios.image_labeling import SUFFIXES
+    from scenarios.image_labeling import is_watched
 
-    return sorted(path for path in SAMPLES.iterdir() if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in SAMPLES.iterdir() if is_watched(path.name))
 
 
 def check_photos(paths: Sequence[Path]) -> list[Path]:
@@ -213,16 +213,19 @@ def check_photos(paths: Sequence[Path]) -> list[Path]:
 
     Raises PhotoRefusedError with a line for each file that cannot.
     """
-    from scenarios.image_labeling import SUFFIXES
-
-    unique = list({path.absolute(): path for path in paths}.values())
-    complaints = [complaint for path in unique if (complaint := _complaint(path, SUFFIXES))]
+    first: dict[Path, Path] = {}
+    for path in paths:
+        first.setdefault(path.absolute(), path)
+    unique = list(first.values())
+    complaints = [complaint for path in unique if (complaint := _complaint(path))]
     if complaints:
         raise PhotoRefusedError("\n".join(complaints))
     return unique
 
 
-def _complaint(path: Path, suffixes: Sequence[str]) -> str | None:
+def _complaint(path: Path) -> str | None:
+    from scenarios.image_labeling import SUFFIXES, is_watched
+
     shown = str(path).encode(errors="backslashreplace").decode()
     complaint: str | None = None
     try:
@@ -234,9 +237,9 @@ def _complaint(path: Path, suffixes: Sequence[str]) -> str | None:
             complaint = "there is no such file."
         elif not path.is_file():
             complaint = "this is not a file."
-        elif path.suffix.lower() not in suffixes:
+        elif not is_watched(path.name):
             ending = f"files that end in {path.suffix}" if path.suffix else "files without an ending"
-            complaint = f"{ending} are not labelled, only {', '.join(suffixes)}"
+            complaint = f"{ending} are not labelled, only {', '.join(SUFFIXES)} (or all in capitals)."
         elif (size := path.stat().st_size) > LARGEST_PHOTO_BYTES:
             complaint = f"it has {size / 1e6:,.0f} MB; the limit here is {LARGEST_PHOTO_BYTES / 1e6:.0f} MB."
         else:
@@ -327,7 +330,8 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
         ),
         ("The cloud", f"an emulator on {place}, IAM enforced; the labels are those of a small real model"),
         ("The network", "no connection left this machine"),
-        ("Afterwards", f"{after}; all of it took {outcome.seconds:.1f} s"),
+        ("The time", f"{outcome.seconds:.1f} s from the start to this table"),
+        ("Afterwards", after),
     )
 
 

@@ -109,8 +109,8 @@ class Screen:
     @contextlib.contextmanager
     def _begun_line(self, step: Step) -> Iterator[None]:
         """The line is begun before the work and ended after it: a log shows where the time goes."""
-        self._write_error(f"{step.text} ... ")
         try:
+            self._write_error(f"{step.text} ... ")
             yield
         except BaseException:
             self._write_error("\n")

@@ -21,8 +21,7 @@ from scenarios.cloud import Cloud
 Status = Literal["LABELED", "REJECTED", "FAILED", "MISSING"]
 FINAL = ("LABELED", "REJECTED")
 
-# The endings for which the stack has a rule, in small letters; it takes capitals too. An object of another name is
-# stored and otherwise ignored.
+# The endings for which the stack has a rule, in small letters. An object of another name is stored and else ignored.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 # Nothing came for so long, so nothing more will: longer than a cold worker and a few attempts take.
@@ -113,6 +112,11 @@ class _Watch:
                 self.finished += 1
                 del self.pending[key]
         return news
+
+
+def is_watched(name: str) -> bool:
+    """Whether a file of this name starts the flow: its ending is in small letters or in capitals, not mixed."""
+    return name.endswith((*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)))
 
 
 def run(

@@ -1,0 +1,372 @@
+"""The command line: what it answers, and how it takes a user's mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import cli, screen
+from local import cloud as clouds
+from local.cloud import LocalCloud
+from local.deploy import stacks
+from stacks import catalogue
+from tests.local.emulated import unique
+
+ROOT = Path(__file__).resolve().parents[2]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NEEDS_A_CLOUD = ("deploy", "destroy", "logs")
+TAKES_AN_ID = (*NEEDS_A_CLOUD, "demo", "permissions")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line of a complaint."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("Error: ")
+        return lines[0]
+
+
+Local = Callable[..., Answer]
+
+
+@pytest.fixture
+def local(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
+    """Calls the command line within this process."""
+    before = {one: signal.getsignal(one) for one in SIGNALS}
+
+    def call(*arguments: str, ignored: Sequence[str] = ()) -> Answer:
+        monkeypatch.setattr(cli, "screen", screen.Screen())
+        status = cli.main(list(arguments), ignored_variables=ignored)
+        captured = capsys.readouterr()
+        return Answer(status, captured.out, captured.err)
+
+    yield call
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+@pytest.fixture
+def no_clouds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of states without any cloud, whatever runs on this machine."""
+    state = tmp_path / "state"
+    monkeypatch.setattr(clouds, "STATE", state)
+    return state
+
+
+@pytest.fixture
+def own(local: Local) -> Iterator[LocalCloud]:
+    """A cloud that `up` started."""
+    name = unique("up")
+    assert local("up", "--name", name).status == 0
+    cloud = LocalCloud.attach(name)
+    assert cloud is not None
+    yield cloud
+    cloud.stop()
+    shutil.rmtree(cloud.folder, ignore_errors=True)
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command line as a user does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "local", *command],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_list_holds_the_whole_catalogue(local: Local) -> None:
+    # Given the catalogue, When it is listed for machines
+    listed = json.loads(local("list", "--json").out)
+    # Then every architecture is there with its status
+    assert [(one["id"], one["status"]) for one in listed] == [(one.id, one.status) for one in catalogue.ARCHITECTURES]
+    assert any(one["status"] == "available" for one in listed)
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+def test_the_list_for_people_cuts_no_name(local: Local, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    # Given a terminal of this width, When the list is shown
+    monkeypatch.setenv("COLUMNS", columns)
+    answer = local("list")
+    # Then every id can be read in one piece, with its status
+    lines = {line.split()[0]: line for line in answer.out.splitlines() if line.strip()}
+    for architecture in catalogue.ARCHITECTURES:
+        assert architecture.status in lines[architecture.id]
+
+
+def test_the_list_can_be_narrowed(local: Local) -> None:
+    # Given a theme and a status, When the list is narrowed to them
+    vision = json.loads(local("list", "--theme", "vision", "--json").out)
+    built = json.loads(local("list", "--status", "available", "--json").out)
+    # Then nothing else is in it
+    assert {one["theme"] for one in vision} == {"vision"}
+    assert [one["id"] for one in built] == [one.id for one in catalogue.available()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("demo", "image-labelling"), "Did you mean image-labeling"),
+        (("deploy", "nonsense"), "There is no architecture 'nonsense'"),
+        (("demo", "video-analysis"), "video-analysis is planned, not built yet"),
+        (("frobnicate",), "No such command 'frobnicate'"),
+        (("demo",), "Missing argument"),
+        (("list", "--colour"), "--colour"),
+        (("list", "--theme", "cooking"), "There is no theme 'cooking'"),
+        (("list", "--status", "broken"), "There is no status 'broken'"),
+        (("up", "--port", "70000"), "--port"),
+        (("up", "--port", "many"), "--port"),
+        (("logs", "image-labeling", "--lines", "0"), "--lines"),
+        (("deploy", "image-labeling", "--cloud", "mars"), "mars"),
+        (("demo", "image-labeling", "cat.jpg"), "--image"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    local: Local, no_clouds: Path, arguments: tuple[str, ...], expected: str
+) -> None:
+    # Given a mistaken command, When it is called, Then one line says what is wrong
+    answer = local(*arguments)
+    assert answer.status == 2
+    assert expected in answer.complaint
+    assert answer.out == ""
+
+
+@pytest.mark.parametrize("verb", TAKES_AN_ID)
+@pytest.mark.parametrize(
+    ("where", "said"), [("aws", "never touches an AWS account"), ("localstack", "does not work yet")]
+)
+def test_other_clouds_are_declined_plainly(local: Local, no_clouds: Path, verb: str, where: str, said: str) -> None:
+    # Given another cloud, When a command is called with it, Then it says plainly that it does not do that
+    answer = local(verb, "image-labeling", "--cloud", where)
+    assert answer.status == 2
+    assert said in answer.complaint
+
+
+@pytest.mark.parametrize(("verb", "mend"), [("deploy", "make deploy"), ("destroy", "make destroy")])
+def test_for_an_aws_account_the_cdk_cli_is_named(local: Local, no_clouds: Path, verb: str, mend: str) -> None:
+    # Given the wish to use an account, When it is uttered, Then the way is named
+    assert mend in local(verb, "image-labeling", "--cloud", "aws").complaint
+
+
+@pytest.mark.parametrize("verb", NEEDS_A_CLOUD)
+def test_without_a_cloud_the_way_to_start_one_is_named(local: Local, no_clouds: Path, verb: str) -> None:
+    # Given no cloud, When a command needs one, Then it fails and says how to start one
+    answer = local(verb, "image-labeling")
+    assert answer.status == 1
+    assert "local up" in answer.complaint
+
+
+@pytest.mark.parametrize("verb", ["demo", "permissions"])
+def test_a_cloud_that_was_named_must_be_up(local: Local, no_clouds: Path, verb: str) -> None:
+    # Given no cloud of that name, When a demo is to use it, Then it does not start another instead
+    answer = local(verb, "image-labeling", "--name", "elsewhere")
+    assert answer.status == 1
+    assert "'elsewhere'" in answer.complaint
+
+
+def test_without_a_cloud_there_is_nothing_to_see_or_stop(local: Local, no_clouds: Path) -> None:
+    # Given no cloud, When its status is asked for or it is stopped, Then that is no error
+    assert json.loads(local("status", "--json").out) == {"clouds": []}
+    assert "No local cloud is up" in local("status").out
+    stopped = local("down")
+    assert (stopped.status, stopped.out) == (0, "No local cloud 'default' is up.\n")
+
+
+def test_a_setting_that_the_stack_refuses_is_the_users_mistake(local: Local, cloud: LocalCloud) -> None:
+    # Given settings that are misspelt, out of bounds or not written as settings
+    for setting, expected in (
+        ("minimum_confidence=170", "less than or equal to 100"),
+        ("minimal_confidence=70", "minimal_confidence"),
+        ("minimum_confidence", "KEY=VALUE"),
+    ):
+        # When the stack is to be deployed with one, Then one line says what is wrong with it
+        answer = local("deploy", "image-labeling", "--name", cloud.name, "--set", setting)
+        assert answer.status == 2, answer
+        complaint = answer.err.splitlines()[-1]
+        assert complaint.startswith("Error: ")
+        assert expected in complaint
+        assert "Traceback" not in answer.err
+
+
+def test_up_is_idempotent_and_tells_how_to_use_the_cloud(local: Local, own: LocalCloud) -> None:
+    # Given a cloud that is up, When it is started again
+    again = local("up", "--name", own.name)
+    # Then it is the same, and the variables for other tools are told
+    assert again.status == 0
+    assert own.endpoint_url in again.out
+    assert f"export AWS_CA_BUNDLE={own.ca_bundle}" in again.out
+    # and it cannot be moved to another port
+    moved = local("up", "--name", own.name, "--port", str(own.port + 1))
+    assert moved.status == 1
+    assert str(own.port) in moved.complaint
+    # and another one cannot have its port
+    taken = local("up", "--name", unique("up"), "--port", str(own.port))
+    assert taken.status == 1
+    assert f"Port {own.port} cannot be used" in taken.err
+
+
+def test_status_shows_what_runs_and_down_ends_it(local: Local, own: LocalCloud) -> None:
+    # Given a cloud that is up, When its status is asked for
+    (entry,) = [one for one in json.loads(local("status", "--json").out)["clouds"] if one["name"] == own.name]
+    # Then it is described
+    assert (entry["endpoint"], entry["pid"], entry["stacks"]) == (own.endpoint_url, own.pid, [])
+    assert entry["memory_bytes"] > 1e6
+    # and after `down` it is gone; a second `down` does nothing
+    assert local("down", "--name", own.name).status == 0
+    assert LocalCloud.attach(own.name) is None
+    assert local("down", "--name", own.name).status == 0
+    assert own.name not in local("status", "--json").out
+
+
+def test_an_architecture_is_deployed_used_and_destroyed(
+    local: Local, own: LocalCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a cloud that is up, When the architecture is deployed, twice
+    for _ in range(2):
+        deployed = local("deploy", "image-labeling", "--name", own.name)
+        assert deployed.status == 0, deployed.err
+        assert deployed.out.startswith("BucketName")
+    # Then the demo uses the stack and leaves it
+    answer = local("demo", "image-labeling", "--name", own.name, "--json")
+    assert answer.status == 0, answer.err
+    demo = json.loads(answer.out)
+    assert demo["stack_was_there"] is True
+    assert {photo["status"] for photo in demo["photos"]} == {"LABELED"}
+    assert stacks(own) == {"image-labeling": "CREATE_COMPLETE"}
+    # and the permissions show what it used, without anything refused
+    permissions = json.loads(local("permissions", "image-labeling", "--name", own.name, "--json").out)
+    used = {unit["action"] for unit in permissions["units"] if unit["status"] == "used"}
+    assert "rekognition:DetectLabels" in used
+    assert permissions["summary"]["missing"] == 0
+    # and the logs tell of every photograph, in words
+    logs = local("logs", "image-labeling", "--name", own.name, "--lines", "1000").out
+    assert logs.count("status=LABELED") == len(demo["photos"])
+    assert '{"level"' not in logs
+    # and it can be destroyed, twice
+    assert local("destroy", "image-labeling", "--name", own.name).status == 0
+    assert stacks(own) == {}
+    again = local("destroy", "image-labeling", "--name", own.name)
+    assert (again.status, "nothing to destroy" in again.out) == (0, True)
+
+
+def test_a_cloud_that_died_is_one_line(local: Local, own: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a cloud that dies while a command uses it
+    def die(*_: Any) -> None:
+        os.kill(own.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(LocalCloud, "alive", lambda self: True)
+    die()
+    # When its stacks are asked for, Then one line says that it does not answer
+    answer = local("destroy", "image-labeling", "--name", own.name)
+    assert answer.status == 1
+    assert own.name in answer.complaint
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "/some/file"), "The disk is full"),
+        (OSError(30, "Read-only file system", "/some/file"), "read-only"),
+        (PermissionError(13, "Permission denied", "/some/file"), "make it writable"),
+    ],
+)
+def test_what_the_disk_refuses_is_one_line_with_the_place(
+    local: Local, no_clouds: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
+) -> None:
+    # Given a disk that refuses, When a cloud is to be started
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(LocalCloud, "start", refuse)
+    answer = local("up")
+    # Then one line says the mend and the place
+    assert answer.status == 1
+    complaint = answer.err.splitlines()[-1]
+    assert said in complaint
+    assert "/some/file" in complaint
+    assert "Traceback" not in answer.err
+
+
+def test_help_is_shown_when_nothing_is_asked_for(local: Local) -> None:
+    # Given no command, When the command line is called, Then it says what there is
+    answer = local()
+    assert answer.status == 0
+    assert all(verb in answer.out for verb in (*TAKES_AN_ID, "list", "up", "down", "status", "doctor"))
+
+
+def test_the_list_comes_without_loading_what_it_does_not_need() -> None:
+    # Given a new process, When it shows the list
+    code = "import sys; from local import cli; cli.main(['list']); print(*sorted(sys.modules), file=sys.stderr)"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(answer.stderr.split())
+    # Then neither the AWS client nor an image library nor the emulator was loaded
+    assert "stacks.catalogue" in loaded
+    assert not loaded & {"boto3", "botocore", "PIL", "numpy", "onnxruntime", "ministack", "psutil", "aws_cdk"}
+
+
+def test_aws_settings_of_the_shell_do_not_get_in() -> None:
+    # Given a shell full of AWS settings
+    bogus = {"AWS_PROFILE": "nobody", "AWS_REGION": "eu-north-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    # When the doctor looks, Then it names them as ignored, and finds no problem
+    answer = run("doctor", **bogus)
+    assert answer.returncode == 0, answer.stdout
+    (line,) = [line for line in answer.stdout.splitlines() if "AWS variables" in line]
+    assert all(name in line for name in ("AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL"))
+    assert "nobody" not in answer.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    # Given a reader that closes the pipe after a line, When the list is written into it
+    command = f"{sys.executable} -m local list --json | head -1"
+    answer = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    # Then nobody complains
+    assert answer.stdout == "[\n"
+    assert answer.stderr == ""
+    assert answer.returncode == 0
+
+
+def test_any_python_finds_the_projects_own() -> None:
+    # Given a Python that has none of the dependencies, and a project that is set up
+    if not (ROOT / ".venv" / "bin" / "python").exists():
+        pytest.skip("the environment of this run is not the project's .venv")
+    # When it is used to call the command line
+    answer = subprocess.run(
+        [sys.executable, "-S", "-m", "local", "list", "--json"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    # Then the project's Python answers
+    assert json.loads(answer.stdout)
+    assert answer.returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_unicode_gets_plain_characters(encoding: str) -> None:
+    # Given a terminal that knows few characters, When the list and the doctor's findings are shown
+    for command in ("list", "doctor"):
+        answer = run(command, PYTHONIOENCODING=encoding)
+        # Then nothing is lost but ornament
+        assert answer.returncode == 0, answer.stderr
+        assert "image-labeling" in answer.stdout or "Python" in answer.stdout
+        assert "Traceback" not in answer.stderr
+        assert "───" not in answer.stdout

@@ -1,0 +1,388 @@
+"""The demo: it labels the user's photographs, tells what it did, and leaves the machine as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+
+from local import cloud as clouds
+from local import demo
+from local.assembly import synthesize
+from local.cloud import LocalCloud
+from local.deploy import deploy, destroy, stacks
+from local.screen import Screen
+from scenarios import image_labeling
+from scenarios.image_labeling import SUFFIXES, Label, Photo
+from stacks import catalogue
+from tests.conftest import ARCHITECTURE
+
+ROOT = Path(__file__).resolve().parents[2]
+CAT = ROOT / "samples" / "photos" / "chelsea.jpg"
+
+
+@dataclass
+class Running:
+    """A demo in a process of its own, with a cloud of its own."""
+
+    process: subprocess.Popen[bytes]
+    seen: str = ""
+
+    @property
+    def state(self) -> Path:
+        return clouds.STATE / f"demo-{self.process.pid}"
+
+    def read_until(self, text: str) -> None:
+        """Reads what it tells until this appears."""
+        assert self.process.stderr is not None
+        while text not in self.seen:
+            byte = self.process.stderr.read(1)
+            assert byte, f"it ended before {text!r}: {self.seen}"
+            self.seen += byte.decode("latin-1")
+
+    def end(self) -> tuple[int, str, str]:
+        """Its status, standard output and standard error, once it has ended."""
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out.decode(), self.seen + err.decode()
+
+    def leftovers(self) -> list[str]:
+        """The processes of its cloud and of its synthesis that still run."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                line = " ".join(process.cmdline())
+                if str(self.state) in line or self.process.pid in (process.ppid(), *(p.pid for p in process.parents())):
+                    found.append(line)
+        return found
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[Running]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local", "demo", ARCHITECTURE, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Unbuffered, so that what one reader has not taken is there for the next.
+        bufsize=0,
+    )
+    started = Running(process)
+    try:
+        yield started
+    finally:
+        process.kill()
+        process.communicate()
+        shutil.rmtree(started.state, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def synthesized() -> None:
+    """Synthesized once, so that each demo is quick."""
+    synthesize(ARCHITECTURE, settings=demo.SETTINGS)
+
+
+def test_every_built_architecture_has_a_demo() -> None:
+    # Given the built architectures, When their scenarios are looked up, Then each can be run, on samples that exist
+    assert [one.id for one in catalogue.available()] == [ARCHITECTURE]
+    assert callable(image_labeling.run)
+    assert len(demo.sample_photos()) >= 5
+
+
+def test_photographs_with_awkward_names_are_labeled(tmp_path: Path) -> None:
+    # Given photographs with spaces, plus signs, umlauts, emoji, capitals, the same name twice, and a broken file
+    names = ["tabby cat.jpg", "a+b&c%20d.jpg", "Käthe ünd 猫.JPG", "😺.jpeg", "one/same.jpg", "two/same.jpg"]
+    photos = [tmp_path / name for name in names]
+    for photo in photos:
+        photo.parent.mkdir(exist_ok=True)
+        shutil.copy(CAT, photo)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"this is no picture")
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    # When they are labelled on a cloud of the demo's own
+    command = [str(photo) for photo in [*photos, broken, empty]]
+    with running("--json", "--image", *command) as started:
+        status, out, err = started.end()
+        # Then each has its row, under its own name, and each shows a cat
+        assert status == 0, err
+        told = json.loads(out)
+        by_file = {photo["file"]: photo for photo in told["photos"]}
+        assert list(by_file) == command
+        for photo in photos:
+            assert by_file[str(photo)]["status"] == "LABELED"
+            assert by_file[str(photo)]["image"].endswith(f"/{photo.name}")
+            assert "Cat" in {label["name"] for label in by_file[str(photo)]["labels"]}
+        assert len({photo["image"] for photo in told["photos"]}) == len(command)
+        # and a file that is no picture is a result with its reason
+        for file in (broken, empty):
+            assert by_file[str(file)]["status"] == "REJECTED"
+            assert by_file[str(file)]["reason"]
+        # and nothing is left
+        assert started.leftovers() == []
+        assert not started.state.exists()
+
+
+def test_two_demos_at_once_do_not_meet() -> None:
+    # Given two demos that run at the same time, When both have ended
+    with running("--json", "--image", str(CAT)) as first, running("--json", "--image", str(CAT)) as second:
+        ended = [first.end(), second.end()]
+        # Then both have labelled their photograph, each on its own cloud
+        assert [status for status, _, _ in ended] == [0, 0], ended
+        told = [json.loads(out) for _, out, _ in ended]
+        assert told[0]["cloud"]["name"] != told[1]["cloud"]["name"]
+        assert all(one["photos"][0]["status"] == "LABELED" for one in told)
+        assert first.leftovers() + second.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("Synthesizing", signal.SIGINT),
+        ("Starting", signal.SIGHUP),
+        ("Deploying", signal.SIGTERM),
+        ("Uploading", signal.SIGINT),
+    ],
+)
+def test_an_interrupted_demo_leaves_nothing(moment: str, number: signal.Signals) -> None:
+    # Given a demo that has come to this moment
+    with running() as started:
+        started.read_until(moment)
+        # When it is interrupted
+        started.process.send_signal(number)
+        status, out, err = started.end()
+        # Then it says so in one line, without a traceback, and nothing is left
+        assert status == 130, err
+        assert out == ""
+        assert err.splitlines()[-1].startswith("Interrupted.")
+        assert "Traceback" not in err
+        assert started.leftovers() == []
+        assert not started.state.exists()
+
+
+def test_a_demo_that_is_killed_takes_its_cloud_with_it() -> None:
+    # Given a demo that is waiting for labels
+    with running() as started:
+        started.read_until("Uploading")
+        assert started.leftovers()
+        # When it is killed, so that it cannot tidy up
+        started.process.kill()
+        # Then its cloud ends all the same
+        end = time.monotonic() + 10
+        while started.leftovers() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert started.leftovers() == []
+
+
+def test_an_emulator_that_dies_half_way_is_one_line_and_leaves_its_log() -> None:
+    # Given a demo that is about to deploy
+    with running() as started:
+        started.read_until("Deploying")
+        pid = json.loads((started.state / "cloud.json").read_text())["pid"]
+        # When its emulator is killed
+        os.kill(pid, signal.SIGKILL)
+        status, _, err = started.end()
+        # Then one line says so, and only the log is left
+        assert status == 1
+        complaints = [line for line in err.splitlines() if line.startswith("Error: ")]
+        assert len(complaints) == 1, err
+        assert "Traceback" not in err
+        assert started.leftovers() == []
+        assert [file.name for file in started.state.iterdir()] == ["emulator.log"]
+
+
+def test_a_cloud_that_is_up_is_used_and_left_as_it_was(cloud: LocalCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a cloud that is up, without the stack
+    if ARCHITECTURE in stacks(cloud):
+        destroy(cloud, ARCHITECTURE)
+    before = stacks(cloud)
+    # When a demo runs on it
+    outcome = demo.run(catalogue.get(ARCHITECTURE), [CAT], Screen(), cloud.name)
+    # Then it deployed a copy, and destroyed it again; the cloud is up
+    assert outcome.report.complete
+    assert outcome.standing.cloud_was_up
+    assert outcome.standing.stack != ARCHITECTURE
+    assert stacks(cloud) == before
+    assert cloud.alive()
+
+
+def test_a_stack_that_is_deployed_is_used_and_left(
+    cloud: LocalCloud, assembly: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a cloud on which the stack is deployed
+    deploy(cloud, assembly, ARCHITECTURE)
+    # When a demo runs there
+    outcome = demo.run(catalogue.get(ARCHITECTURE), [CAT], Screen(), cloud.name)
+    # Then it used the stack, and left it
+    assert outcome.report.complete
+    assert outcome.standing.stack_was_there
+    assert outcome.standing.stack == ARCHITECTURE
+    assert stacks(cloud)[ARCHITECTURE] == "CREATE_COMPLETE"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_result_can_be_read_on_any_terminal(
+    cloud: LocalCloud,
+    outputs: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    columns: int,
+) -> None:
+    # Given a demo of one photograph and one broken file
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    screen = Screen()
+    outcome = demo.run(catalogue.get(ARCHITECTURE), [CAT, broken], screen, cloud.name)
+    # When it is shown on a terminal of this width
+    demo.show(outcome, screen, "python -m local")
+    shown = capsys.readouterr().out
+    # Then the table has the labels, the reason and the times
+    words = " ".join(shown.split())
+    assert "Cat" in words
+    assert "rejected" in words
+    assert outcome.report.photos[1].reason
+    # and no line is longer than the terminal, but for a command that is to be copied
+    too_long = [line for line in shown.splitlines() if len(line) > columns]
+    assert all(line.startswith("python -m local") for line in too_long)
+    # and it says what was left, and how to go on
+    assert "left as they were" in words
+    assert "--image" in words
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda path: path / "nothing.jpg", "there is no such file"),
+        (lambda path: path, "this is a folder"),
+        (lambda path: _written(path / "notes.txt"), ".txt are not labelled"),
+        (lambda path: _written(path / "cat.Jpg"), "files that end in .Jpg are not labelled"),
+        (lambda path: _written(path / "photo"), "files without an ending"),
+        (lambda path: _huge(path / "huge.jpg"), "the limit here is 100 MB"),
+        (lambda path: _fifo(path / "pipe.jpg"), "this is not a file"),
+        (lambda path: _looping(path / "loop.jpg"), "there is no such file"),
+        (lambda path: _written(path / os.fsdecode(b"caf\xe9.jpg")), "not valid UTF-8"),
+        (lambda path: path / ("x" * 300 + ".jpg"), "cannot be read"),
+    ],
+)
+def test_what_is_no_photograph_is_refused_before_anything_starts(tmp_path: Path, make: Any, complaint: str) -> None:
+    # Given something that cannot be uploaded, beside a photograph
+    path = make(tmp_path)
+    # When it is named, Then one line says why not, and can be printed anywhere
+    with pytest.raises(demo.PhotoRefusedError) as caught:
+        demo.check_photos([CAT, path])
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+    str(caught.value).encode()
+
+
+def test_every_refused_file_gets_its_line(tmp_path: Path) -> None:
+    # Given three mistakes, When they are named together, Then each has a line and the command has status 2
+    answer = subprocess.run(
+        [sys.executable, "-m", "local", "demo", ARCHITECTURE, "--image", "no.jpg", str(tmp_path), "README.rst"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 2
+    lines = answer.stderr.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("Error: ") for line in lines)
+
+
+def test_a_file_named_twice_is_labeled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a photograph, When it is named absolutely and relatively, Then it counts once
+    photo = tmp_path / "cat.jpg"
+    Image.new("RGB", (8, 8)).save(photo)
+    monkeypatch.chdir(tmp_path)
+    assert demo.check_photos([photo, Path("cat.jpg")]) == [photo]
+
+
+def test_suffixes_are_those_of_the_stacks_rules(assembly: Path) -> None:
+    # Given the synthesized rules, which match keys by wildcards
+    template = json.loads((assembly / f"{ARCHITECTURE}.template.json").read_text())
+    rules = [one["Properties"] for one in template["Resources"].values() if one["Type"] == "AWS::Events::Rule"]
+    patterns = [
+        condition["wildcard"] for rule in rules for condition in rule["EventPattern"]["detail"]["object"]["key"]
+    ]
+    assert patterns
+    # When their endings are collected, Then they are those that the command line lets pass, and no others
+    endings = {"." + pattern.rpartition(".")[2] for pattern in patterns}
+    assert endings == {*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)}
+    assert all(image_labeling.is_watched(f"x{ending}") for ending in endings)
+    assert not image_labeling.is_watched("x.Jpg")
+
+
+def label(name: str, confidence: float, *parents: str) -> Label:
+    return Label(name, confidence, parents, ())
+
+
+def test_the_telling_labels_come_first() -> None:
+    # Given what was found in a photograph of a cat, ancestors included
+    found = [
+        label("Animal", 95, "Living Thing"),
+        label("Cat", 92, "Animal", "Living Thing"),
+        label("Tabby", 38, "Cat", "Animal", "Living Thing"),
+        label("Furniture", 30),
+        label("Sofa", 29, "Furniture"),
+        label("Clothing", 45),
+        label("Hat", 20, "Clothing"),
+    ]
+    # When those that tell most are chosen
+    chosen = [one.name for one in demo.telling(found)]
+    # Then a likely label makes its ancestors needless, and so does a guess that is nearly as sure as its parent
+    assert chosen == ["Cat", "Clothing", "Tabby", "Sofa", "Hat"]
+
+
+def test_a_photo_without_a_row_has_a_status_and_no_time(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given a stack whose queue no longer feeds its function
+    client = cloud.client("lambda")
+    (poller,) = client.list_event_source_mappings(FunctionName=outputs["FunctionName"])["EventSourceMappings"]
+    client.update_event_source_mapping(UUID=poller["UUID"], Enabled=False)
+    try:
+        # When a photograph is uploaded and waited for in vain
+        report = image_labeling.run(cloud, outputs, [CAT], patience_seconds=1)
+    finally:
+        client.update_event_source_mapping(UUID=poller["UUID"], Enabled=True)
+    # Then the report says so, and is not complete
+    (photo,) = report.photos
+    assert photo == Photo(
+        CAT, photo.image, photo.version, status="MISSING", reason="no row came in time", labels=(), seconds=None
+    )
+    assert not report.complete
+
+
+def _written(path: Path) -> Path:
+    path.write_text("text")
+    return path
+
+
+def _huge(path: Path) -> Path:
+    with path.open("wb") as file:
+        # A hole: it takes no space.
+        file.truncate(demo.LARGEST_PHOTO_BYTES + 1)
+    return path
+
+
+def _fifo(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def _looping(path: Path) -> Path:
+    path.symlink_to(path)
+    return path
