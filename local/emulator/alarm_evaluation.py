@@ -15,11 +15,12 @@ What cannot be evaluated rightly raises `NotEvaluated`: anomaly detection, Metri
 windows, warm-up periods, extended statistics other than percentiles, and what `metric_math` does not serve.
 """
 
+import contextlib
 import dataclasses
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -82,8 +83,9 @@ def evaluated_at(alarm: Mapping[str, Any], now: float) -> float:
 
     Raises NotEvaluated when the alarm's period is not a valid one.
     """
-    period = _period(alarm)
-    step = 10 if period in HIGH_RESOLUTION else HOUR if period * _periods(alarm) > DAY else MINUTE
+    with _readable():
+        period = _period(alarm)
+        step = 10 if period in HIGH_RESOLUTION else HOUR if period * _periods(alarm) > DAY else MINUTE
     return math.floor(now / step) * float(step)
 
 
@@ -96,14 +98,20 @@ def evaluate(alarm: Mapping[str, Any], source: Source, now: float) -> Verdict:
         raise NotEvaluated("a wall clock window is not evaluated here")
     if alarm.get("EvaluateLowSampleCountPercentile") == "ignore":
         raise NotEvaluated("EvaluateLowSampleCountPercentile=ignore is not evaluated here")
-    try:
+    with _readable():
         breaches, _ = _comparison(alarm)
         end = evaluated_at(alarm, now)
         series = _Queries(_queries(alarm), source, end, _periods(alarm) + EXTRA_PERIODS).watched()
-    except (KeyError, TypeError, ValueError) as error:
-        raise NotEvaluated(f"the alarm's definition cannot be read: {type(error).__name__} {error}") from error
     points = [_Point(age, value, breaches(value)) for age, value in enumerate(reversed(series)) if value is not None]
     return _Decision(alarm, points, end).verdict()
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotEvaluated(f"the alarm's definition cannot be read: {type(error).__name__} {error}") from error
 
 
 def statistic(data: Sequence[Datum], name: str) -> float | None:

@@ -130,7 +130,10 @@ def _pass(*, forced: bool) -> None:
         alive = set()
         for scope, alarm in list(_backend.definitions(METRIC)):
             alive.add(_key(METRIC, scope, alarm))
-            _evaluate_metric_alarm(scope, alarm, forced=forced)
+            try:
+                _evaluate_metric_alarm(scope, alarm, forced=forced)
+            except Exception:  # noqa: BLE001 (one alarm must not stop the others; the log tells)
+                _log.exception("The alarm %s could not be evaluated", alarm["AlarmName"])
         alive |= _evaluate_composites(forced=forced)
         for key in _seen.keys() - alive:
             del _seen[key]
@@ -277,9 +280,18 @@ def _change(scope: Scope, alarm: Definition, verdict: Verdict, moment: float) ->
 
 def _state_of(alarm: Definition) -> dict[str, Any]:
     state = {"stateValue": alarm["StateValue"], "stateReason": alarm["StateReason"]}
-    if alarm.get("StateReasonData"):
-        state["stateReasonData"] = json.loads(alarm["StateReasonData"])
+    if data := _reason_data(alarm):
+        state["stateReasonData"] = data
     return state
+
+
+def _reason_data(alarm: Definition) -> dict[str, Any]:
+    """Empty when there are none, or when whoever set the state gave something that is no object."""
+    try:
+        data = json.loads(alarm.get("StateReasonData") or "{}")
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _act(scope: Scope, alarm: Definition, old: str) -> None:
@@ -323,13 +335,12 @@ def _message(scope: Scope, alarm: Definition, old: str, region: str) -> dict[str
         **{name: alarm.get(name) or [] for name in ("OKActions", "AlarmActions", "InsufficientDataActions")},
     }
     if "AlarmRule" in alarm:
-        data = json.loads(alarm.get("StateReasonData") or "{}")
+        children = _reason_data(alarm).get("triggeringAlarms", [])
         return {
             **message,
             "AlarmRule": alarm["AlarmRule"],
             "TriggeringChildren": [
-                {"Arn": child["arn"], "State": {"Value": child["state"]["value"]}}
-                for child in data.get("triggeringAlarms", [])
+                {"Arn": child["arn"], "State": {"Value": child["state"]["value"]}} for child in children
             ],
         }
     return {**message, "Trigger": _trigger(alarm)}

@@ -238,8 +238,10 @@ def test_a_state_that_was_set_lasts_until_the_next_evaluation(watched: Watched, 
     name = watched.alarm(AlarmActions=[told.topic])
     assert watched.minute_later()[name] == "OK"
 
-    # When somebody sets it to ALARM
-    watched.cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="drill")
+    # When somebody sets it to ALARM, with data that no program wrote
+    watched.cloudwatch.set_alarm_state(
+        AlarmName=name, StateValue="ALARM", StateReason="drill", StateReasonData="just a drill"
+    )
 
     # Then it is, and tells; the next evaluation takes it back
     assert watched.cloud.control.alarms()[name] == "ALARM"

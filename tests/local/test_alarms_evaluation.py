@@ -199,6 +199,16 @@ def test_how_often_an_alarm_is_evaluated(period: int, periods: int, moment: floa
 
 
 @pytest.mark.parametrize(
+    "definition", [alarm(Period="often"), {"Metrics": [{"Id": "m", "MetricStat": {}}], "EvaluationPeriods": 1}]
+)
+def test_a_definition_that_cannot_be_read_has_no_time_of_evaluation(definition: dict[str, Any]) -> None:
+    # Given a definition that lacks what it must have
+    # When the time of its evaluation is asked for, then that is refused, as its evaluation is
+    with pytest.raises(NotEvaluated, match="cannot be read"):
+        evaluated_at(definition, NOON)
+
+
+@pytest.mark.parametrize(
     "published", [{"Queue": "other"}, {}, {"Queue": "mine", "Region": "here"}, {"queue": "mine"}, {"Queue": "MINE"}]
 )
 def test_a_datum_of_other_dimensions_leaves_the_alarm_alone(published: dict[str, str]) -> None:
