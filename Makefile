@@ -4,9 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-
-# The user's AWS settings have no business here: the local cloud hands out its own.
-unexport $(filter AWS_% CDK_%,$(.VARIABLES))
+ID ?= image-labeling
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test soak bench lint format synth deploy destroy docs lock clean
@@ -47,7 +45,7 @@ setup-dev: $(VENV)/.dev $(VENV)/.weights ## Install what the tests need
 demo: setup ## Deploy image-labeling to the local cloud and label real photographs
 	@$(BIN)/python -m local demo image-labeling
 
-test: setup-dev ## Everything but endurance
+test: lint ## Everything but endurance; ends with the tests' summary
 	@$(BIN)/python -m pytest
 
 soak: setup-dev ## Endurance: fault storms and killed workers
@@ -61,6 +59,16 @@ lint: setup-dev ## Style, types, import contracts
 
 format: setup-dev ## Rewrite to the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+synth: setup-dev ## Write the templates that AWS would get to cdk.out, and check them
+	@CDK_OUTDIR=cdk.out $(BIN)/python app.py && $(BIN)/python -m stacks.policy cdk.out
+
+# Both work on the account of your shell's AWS credentials, and ask before they change a permission or remove a stack.
+deploy: synth ## Deploy ID=image-labeling to your AWS account (see docs/how-to/deploy-to-aws.md)
+	@$(BIN)/python -m stacks.cdk_cli bootstrap --app cdk.out && $(BIN)/python -m stacks.cdk_cli deploy --app cdk.out $(ID)
+
+destroy: setup-dev ## Remove ID=image-labeling from your AWS account
+	@$(BIN)/python -m stacks.cdk_cli destroy $(ID)
 
 docs: setup-dev ## Write the generated parts of the pages anew
 	@$(BIN)/python -m docs.generate
