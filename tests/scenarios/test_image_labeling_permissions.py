@@ -2,13 +2,115 @@
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 
-from tests.scenarios.driver import Driver
+from local.assembly import synthesize
+from local.cloud import LocalCloud
+from local.deploy import deploy, destroy
+from local.permissions import Granted, PermissionReport, Status, compare, granted, report
+from scenarios import image_labeling
+from tests.conftest import ARCHITECTURE, SMALL, FreshStack
+from tests.scenarios.driver import PHOTOS, Driver
+
+EXTRA = {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::*/*"}
 
 
-def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain() -> None:
-    raise NotImplementedError
+@dataclass(frozen=True)
+class Life:
+    """A copy of the stack that was deployed, driven by its scenario and destroyed, and what was decided meanwhile."""
+
+    granted: Granted
+    granted_with_extra: Granted
+    decisions: list[dict[str, Any]]
+
+    def report(self) -> PermissionReport:
+        return compare(self.granted, self.decisions, architecture=ARCHITECTURE)
+
+
+@pytest.fixture(scope="module", params=[{}, {"kms_key": "own"}], ids=["aws-managed key", "own key"])
+def life(request: pytest.FixtureRequest, cloud: LocalCloud) -> Life:
+    """One life with each kind of key."""
+    name = f"life-{request.param.get('kms_key', 'managed')}-{os.getpid()}"
+    assembly = synthesize(ARCHITECTURE, settings={ARCHITECTURE: {**SMALL, **request.param}})
+    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    try:
+        outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
+        done = image_labeling.run(cloud, outputs, sorted(PHOTOS.glob("*.jp*g")))
+        assert done.complete, done
+        driver = Driver(cloud, outputs)
+        driver.wait_until_empty()
+        cloud.control.evaluate_alarms()
+        grants = granted(cloud, name)
+        document = json.dumps({"Version": "2012-10-17", "Statement": EXTRA})
+        driver.iam.put_role_policy(RoleName=driver.role, PolicyName="Planted", PolicyDocument=document)
+        with_extra = granted(cloud, name)
+        driver.iam.delete_role_policy(RoleName=driver.role, PolicyName="Planted")
+    finally:
+        destroy(cloud, name)
+    return Life(grants, with_extra, cloud.control.decisions(since=since))
+
+
+def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(life: Life) -> None:
+    # Given a stack's whole life, When what it was granted is compared with what it did
+    report = life.report()
+    # Then there is nothing to mend
+    assert report.problems == ()
+    assert report.exercised
+    assert report.count(Status.MISSING) == 0
+    # and each of its principals was seen at work
+    used = {unit.role for unit in report.units if unit.status is Status.USED}
+    granted_to = {unit.role for unit in report.units if unit.status is not Status.NOT_CHECKABLE}
+    assert used == granted_to
+    assert any(role.startswith("LabelImageRole") for role in used)
+    assert any(role.startswith("EmptiedImages") for role in used)
+    assert {"events.amazonaws.com", "cloudwatch.amazonaws.com"} <= used
+
+
+def test_a_wildcard_is_no_wider_than_what_it_is_for(life: Life) -> None:
+    # Given a stack's whole life, When the wildcards of its worker are looked at
+    wild = {
+        unit.action: life.granted.short(unit.resource)
+        for unit in life.report().units
+        if unit.role.startswith("LabelImageRole") and "*" in unit.resource
+    }
+    # Then it reads one prefix of one bucket, logs into its own group, and has the rest where no resource is supported
+    assert wild.pop("s3:GetObjectVersion").endswith("}/uploads/*")
+    for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+        assert wild.pop(action).startswith("{LabelImageLogs")
+    assert wild == dict.fromkeys(["rekognition:DetectLabels", "xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*")
+
+
+def test_a_planted_grant_is_found(life: Life) -> None:
+    # Given a role that was given one thing more
+    # When it is compared with the same decisions
+    report = compare(life.granted_with_extra, life.decisions, architecture=ARCHITECTURE)
+    # Then the comparison fails, and names it
+    (problem,) = report.problems
+    assert "LabelImageRole" in problem
+    assert "s3:DeleteObject on arn:aws:s3:::*/*" in problem
+    assert not report.ok
+
+
+def test_a_permission_that_is_wanted_and_not_granted_is_found(driver: Driver) -> None:
+    # Given a role that lost one permission, and an image that needs it
+    since = max(decision["seq"] for decision in driver.control.decisions())
+    key = driver.key()
+    with driver.without("rekognition:DetectLabels"):
+        version = driver.upload(key)
+        driver.wait_for(key, version, "FAILED")
+        # When the report is made
+        found = report(driver.cloud, ARCHITECTURE, driver.control.decisions(since=since))
+    # Then it names what is missing
+    missing = [(unit.role, unit.action) for unit in found.units if unit.status is Status.MISSING]
+    assert [(role.startswith("LabelImageRole"), action) for role, action in missing] == [
+        (True, "rekognition:DetectLabels")
+    ]
+    assert any("rekognition:DetectLabels" in problem for problem in found.problems)
 
 
 @pytest.mark.parametrize("action", ["rekognition:DetectLabels", "s3:GetObjectVersion"])
@@ -122,3 +224,17 @@ def test_without_its_tracing_permissions_no_trace_is_kept(driver: Driver) -> Non
     key = driver.key()
     driver.wait_for(key, driver.upload(key))
     driver.until(lambda: driver.traces() - before, "a new trace")
+
+
+def test_without_its_key_the_function_reads_no_message(cloud: LocalCloud, fresh_stack: FreshStack) -> None:
+    # Given a stack with a key of its own, whose function may not use it any more
+    driver = Driver(cloud, fresh_stack({"kms_key": "own"}).outputs)
+    key = driver.key()
+    with driver.without("kms:Decrypt"):
+        # When an image is uploaded
+        version = driver.upload(key)
+        # Then its message stays in the queue, unread
+        driver.until(lambda: driver.depth() == (1, 0), "the message to be in the queue")
+        assert driver.never(lambda: driver.depth() != (1, 0) or driver.rows(key))
+    # When the permission is back, Then it flows again
+    driver.wait_for(key, version)
