@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import importlib.metadata
 import os
 import pathlib
 import re
@@ -136,6 +137,15 @@ def test_staging_anew_gives_the_same_bytes(empty_build: pathlib.Path, target: as
     assert first.is_dir()
     assert _content(again) == _content(first)
     assert not [name for name in _content(again) if re.search(r"__pycache__|\.pyc$|RECORD$|INSTALLER$", name)]
+
+
+@pytest.mark.parametrize("package", ["aws-lambda-powertools", "pillow"])
+def test_what_is_tested_is_what_is_shipped(package: str) -> None:
+    # Given the versions that the function's lock file allows, by Python version
+    lock = (assets.SOURCES / "image_labeling" / "label_image" / "requirements.txt").read_text()
+    locked = re.findall(rf"^{package}==(\S+)", lock, flags=re.MULTILINE)
+    # Then the one that these tests ran with is among them
+    assert importlib.metadata.version(package) in locked
 
 
 def test_only_the_functions_own_code_is_shipped() -> None:

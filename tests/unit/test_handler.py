@@ -489,8 +489,24 @@ def test_no_attempt_begins_that_could_not_end(function: Function) -> None:
     assert function.locks() == []
 
 
+@pytest.mark.filterwarnings("ignore:Disabling idempotency")
+def test_a_result_is_written_without_idempotency_too(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given idempotency switched off, as Powertools lets one do while developing
+    monkeypatch.setenv("POWERTOOLS_IDEMPOTENCY_DISABLED", "true")
+    function.module.store._lock = ""
+    version = function.upload()
+    function.expect_labels("Cat")
+    # When an upload is delivered, then its row is there, and no lock
+    assert function.deliver(function.message(delivered(CAT, version))) == []
+    row = function.row(CAT, version)
+    assert row is not None
+    assert row["status"] == "LABELED"
+    assert function.locks() == []
+
+
 def test_the_log_tells_nothing_of_names_or_pictures(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
+    monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")
     monkeypatch.setattr(function.module.logger.registered_handler, "stream", written)
     # Given uploads with telling names: one labeled, one refused, one that meets an error which quotes the key
     secrets = ["uploads/anna-smith.jpg", "uploads/bob-jones.jpg", "uploads/carla-diaz.jpg"]

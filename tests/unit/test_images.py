@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import pathlib
 import random
 import struct
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -238,6 +241,27 @@ def test_what_can_never_be_labeled_has_a_reason(data: bytes, code: str) -> None:
         prepare(data)
     assert refused.value.code == code
     assert refused.value.message
+
+
+_PEAK = """
+import pathlib, re, resource, sys
+from lambdas.image_labeling.label_image.images import prepare
+prepare(pathlib.Path(sys.argv[1]).read_bytes())
+status = pathlib.Path("/proc/self/status")
+# Linux hands a parent's peak on through getrusage, so its own account is read there; macOS counts in bytes.
+print(int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) // 1024 if status.exists()
+      else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 20)
+"""
+
+
+def test_a_huge_photograph_is_decoded_at_a_fraction_of_its_size(tmp_path: pathlib.Path) -> None:
+    # Given a panorama that takes 190 MB when it is decoded in full
+    panorama = tmp_path / "panorama.jpg"
+    Image.new("RGB", (12_000, 4_000), "navy").save(panorama)
+    # When another process prepares it
+    done = subprocess.run([sys.executable, "-c", _PEAK, str(panorama)], capture_output=True, text=True, check=True)
+    # Then that process never held it in full (in MB, the interpreter included)
+    assert 20 < int(done.stdout) < 190
 
 
 @settings(max_examples=60, deadline=None)

@@ -52,7 +52,7 @@ store = ResultStore(clients["dynamodb"], os.environ["RESULTS_TABLE"], os.environ
 once = IdempotencyConfig(expires_after_seconds=REMEMBERED_SECONDS, hash_function="sha256")
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, log_event=False)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Takes an SQS event; returns the messages to deliver again: {"batchItemFailures": [{"itemIdentifier": id}]}."""
     deadline.follow(context)
