@@ -7,6 +7,7 @@ was made from (sources, locked dependencies, Python version, context) and used a
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -37,6 +38,7 @@ TIMEOUT_SECONDS = 300
 # Enough for the demo and the settings that the tests vary; an assembly is some 30 MB.
 KEPT = 12
 PRUNED_AFTER_SECONDS = 3600.0
+HALF_MADE = ".making-"
 
 
 class SynthesisError(Exception):
@@ -79,7 +81,7 @@ def synthesize(
         return folder
     try:
         assemblies.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=assemblies, prefix=".making-"))
+        work = Path(tempfile.mkdtemp(dir=assemblies, prefix=HALF_MADE))
     except OSError as error:
         raise SynthesisError(f"Cannot write to {assemblies}: {error.strerror}.") from error
     try:
@@ -162,6 +164,8 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _failure(code: int, text: str) -> SynthesisError:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "ENOSPC" in text or os.strerror(errno.ENOSPC) in text:
+        return SynthesisError("The disk is full: free some space and try again.")
     last = lines[-1] if lines else f"the app ended with status {code} and said nothing"
     if code == 2:
         return SettingsRefusedError(last)
@@ -182,9 +186,8 @@ def _prune(assemblies: Path, keep: Path) -> None:
         # Another process may be pruning too.
         with contextlib.suppress(FileNotFoundError):
             aged.append((folder.stat().st_mtime, folder))
-    aged.sort()
-    excess = len(aged) - KEPT
-    for position, (used, folder) in enumerate(aged):
-        unwanted = position < excess or folder.name.startswith(".making-")
-        if unwanted and folder != keep and time.time() - used > PRUNED_AFTER_SECONDS:
+    whole = sorted(entry for entry in aged if not entry[1].name.startswith(HALF_MADE))
+    half_made = [entry for entry in aged if entry[1].name.startswith(HALF_MADE)]
+    for used, folder in [*whole[: max(len(whole) - KEPT, 0)], *half_made]:
+        if folder != keep and time.time() - used > PRUNED_AFTER_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)

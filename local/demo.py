@@ -7,6 +7,7 @@ there is used and left; else the demo deploys a copy under another name and dest
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.assembly import synthesize
-from local.cloud import LocalCloud
+from local.cloud import STATE, LocalCloud
 from local.deploy import UPDATABLE, deploy, destroy, outputs, resources, stacks
 from local.screen import Screen
 from stacks.catalogue import Architecture
@@ -37,6 +38,8 @@ SAMPLES = ROOT / "samples" / "photos"
 
 # A photograph of a hundred megabytes is far beyond what any camera writes, and would be read into memory.
 LARGEST_PHOTO_BYTES = 100_000_000
+# What an assembly and a cloud's data take, with room to spare.
+FREE_BYTES = 200_000_000
 LABELS_SHOWN = 3
 NARROW = 80
 # A label that is at least as likely as not is a finding; what is below it is a guess, and shown after.
@@ -117,8 +120,8 @@ def standing(architecture: Architecture, screen: Screen, cloud_name: str) -> Ite
 
 
 def _on_own_cloud(architecture: Architecture, screen: Screen) -> Iterator[Standing]:
+    _require_space()
     with ExitStack() as cleanup:
-        begin = time.monotonic()
         pool = cleanup.enter_context(ThreadPoolExecutor(1))
         starting = pool.submit(_start_and_warm_up, f"demo-{os.getpid()}")
         cleanup.callback(_stop, starting)
@@ -126,10 +129,9 @@ def _on_own_cloud(architecture: Architecture, screen: Screen) -> Iterator[Standi
             assembly = synthesize(architecture.id, settings=_settings(architecture))
             step.done("Synthesized the stack with the CDK")
         with screen.step("Starting a local cloud") as step:
-            cloud = starting.result()
-            step.done("Started a local cloud and its models meanwhile", time.monotonic() - begin)
-        stands = _deploy(architecture, screen, cloud, architecture.id, assembly)
-        yield stands
+            cloud, seconds = starting.result()
+            step.done("Started a local cloud and its model meanwhile", seconds)
+        yield _deploy(architecture, screen, cloud, architecture.id, assembly)
 
 
 def _own_copy(architecture: Architecture, screen: Screen, cloud: LocalCloud) -> Iterator[Standing]:
@@ -161,18 +163,28 @@ def _settings(architecture: Architecture) -> dict[str, dict[str, Any]]:
     return {name: values for name, values in SETTINGS.items() if name == architecture.id}
 
 
-def _start_and_warm_up(name: str) -> LocalCloud:
+def _require_space() -> None:
+    """Raises OSError while that is still cheap: a cloud whose disk is full fails in ways that do not say so."""
+    for folder in (STATE, ROOT / ".build"):
+        folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(folder).free < FREE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _start_and_warm_up(name: str) -> tuple[LocalCloud, float]:
     """Starts a cloud and lets it load its labelling model while synthesis keeps the other processor busy.
 
-    The call is free here. No scenario does it: on AWS it would cost money and warm nothing.
+    Returns the cloud and how many seconds it took. The call is free here. No scenario does it: on AWS it would cost
+    money and warm nothing.
     """
+    begin = time.monotonic()
     cloud = LocalCloud.start(name)
     try:
         cloud.client("rekognition").detect_labels(Image={"Bytes": _small_picture()}, MaxLabels=1)
     except BaseException:
         cloud.stop()
         raise
-    return cloud
+    return cloud, time.monotonic() - begin
 
 
 def _keep_log(cloud: LocalCloud) -> Path:
@@ -190,10 +202,10 @@ def _small_picture() -> bytes:
     return out.getvalue()
 
 
-def _stop(starting: Future[LocalCloud]) -> None:
+def _stop(starting: Future[tuple[LocalCloud, float]]) -> None:
     if starting.cancel() or starting.exception() is not None:
         return
-    cloud = starting.result()
+    cloud, _ = starting.result()
     died = not cloud.alive()
     cloud.stop()
     # The log of a cloud that died is the only witness; otherwise nothing stays.

@@ -24,8 +24,8 @@ FINAL = ("LABELED", "REJECTED")
 # The endings for which the stack has a rule, in small letters. An object of another name is stored and else ignored.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
-# Nothing came for so long, so nothing more will: longer than a cold worker and a few attempts take.
-PATIENCE_SECONDS = 90.0
+# Nothing came for so long, so nothing will: longer than cold workers take, shorter than the pause before a retry.
+PATIENCE_SECONDS = 45.0
 POLL_SECONDS = 0.1
 UPLOADS_AT_ONCE = 4
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -325,6 +326,16 @@ def test_suffixes_are_those_of_the_stacks_rules(assembly: Path) -> None:
     assert endings == {*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)}
     assert all(image_labeling.is_watched(f"x{ending}") for ending in endings)
     assert not image_labeling.is_watched("x.Jpg")
+
+
+def test_a_disk_that_is_almost_full_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a disk with 10 MB left
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12, 10**7))
+    # When a demo is to bring its own cloud, Then it does not start one
+    monkeypatch.setattr(LocalCloud, "start", lambda *_, **__: pytest.fail("it was started"))
+    with pytest.raises(OSError, match="No space left"), demo.standing(catalogue.get(ARCHITECTURE), Screen(), "none"):
+        pass
 
 
 def label(name: str, confidence: float, *parents: str) -> Label:
