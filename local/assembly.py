@@ -39,6 +39,7 @@ TIMEOUT_SECONDS = 300
 KEPT = 12
 PRUNED_AFTER_SECONDS = 3600.0
 HALF_MADE = ".making-"
+ATTEMPTS = 3
 
 
 class SynthesisError(Exception):
@@ -73,26 +74,32 @@ def synthesize(
     if out is not None:
         _run_app(context, out)
         return out
-    assemblies = BUILD / "assemblies"
-    folder = assemblies / _digest(context)
-    if (folder / "manifest.json").is_file():
-        with contextlib.suppress(OSError):
-            os.utime(folder)
-        return folder
+    for _ in range(ATTEMPTS):
+        folder = BUILD / "assemblies" / _digest(context)
+        if (folder / "manifest.json").is_file():
+            with contextlib.suppress(OSError):
+                os.utime(folder)
+            return folder
+        _make(context, folder)
+    raise SynthesisError("The sources change faster than they are synthesized: try again.")
+
+
+def _make(context: Mapping[str, Any], folder: Path) -> None:
+    """Makes the assembly of this folder, unless the sources are changed meanwhile: then it would not be theirs."""
     try:
-        assemblies.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=assemblies, prefix=HALF_MADE))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=HALF_MADE))
     except OSError as error:
-        raise SynthesisError(f"Cannot write to {assemblies}: {error.strerror}.") from error
+        raise SynthesisError(f"Cannot write to {folder.parent}: {error.strerror}.") from error
     try:
         _run_app(context, work / "out")
-        # Another process may have made the same assembly meanwhile: then its folder stands, and serves as well.
-        with contextlib.suppress(OSError):
-            (work / "out").rename(folder)
+        if _digest(context) == folder.name:
+            # Another process may have made the same meanwhile: then its folder stands, and serves as well.
+            with contextlib.suppress(OSError):
+                (work / "out").rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    _prune(assemblies, keep=folder)
-    return folder
+    _prune(folder.parent, keep=folder)
 
 
 def _digest(context: Mapping[str, Any]) -> str:

@@ -77,6 +77,17 @@ def test_a_changed_source_is_synthesized_anew(project: Project, source: str) -> 
     assert (first / "manifest.json").exists()
 
 
+def test_what_was_made_while_the_sources_changed_is_not_kept(project: Project) -> None:
+    # Given an app that somebody edits while it runs for the first time
+    folder = project(GOOD + "if len(open('runs').read()) == 1:\n    open('stacks/edited.py', 'w').write('# edited')\n")
+    # When it is synthesized
+    made = synthesize("image-labeling")
+    # Then the first assembly was thrown away: it may be of the old sources or of the new
+    assert runs(folder) == 2
+    assert [one.name for one in made.parent.iterdir()] == [made.name]
+    assert synthesize("image-labeling") == made
+
+
 def test_each_context_has_its_assembly_and_reaches_the_app(project: Project) -> None:
     # Given a project
     project(GOOD)

@@ -24,12 +24,13 @@ from local import cloud as clouds
 from local import demo
 from local.assembly import synthesize
 from local.cloud import LocalCloud
-from local.deploy import deploy, destroy, stacks
+from local.deploy import stacks
 from local.screen import Screen
 from scenarios import image_labeling
 from scenarios.image_labeling import SUFFIXES, Label, Photo
 from stacks import catalogue
 from tests.conftest import ARCHITECTURE
+from tests.local.emulated import unique
 
 ROOT = Path(__file__).resolve().parents[2]
 CAT = ROOT / "samples" / "photos" / "chelsea.jpg"
@@ -204,32 +205,26 @@ def test_an_emulator_that_dies_half_way_is_one_line_and_leaves_its_log() -> None
         assert [file.name for file in started.state.iterdir()] == ["emulator.log"]
 
 
-def test_a_cloud_that_is_up_is_used_and_left_as_it_was(cloud: LocalCloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cloud_that_is_up_is_used_and_left_as_it_was() -> None:
     # Given a cloud that is up, without the stack
-    if ARCHITECTURE in stacks(cloud):
-        destroy(cloud, ARCHITECTURE)
-    before = stacks(cloud)
-    # When a demo runs on it
-    outcome = demo.run(catalogue.get(ARCHITECTURE), [CAT], Screen(), cloud.name)
-    # Then it deployed a copy, and destroyed it again; the cloud is up
-    assert outcome.report.complete
-    assert outcome.standing.cloud_was_up
-    assert outcome.standing.stack != ARCHITECTURE
-    assert stacks(cloud) == before
-    assert cloud.alive()
+    with LocalCloud.start(unique("up")) as own:
+        # When a demo runs on it
+        outcome = demo.run(catalogue.get(ARCHITECTURE), [CAT], Screen(), own.name)
+        # Then it deployed a copy, and destroyed it again; the cloud is up
+        assert outcome.report.complete
+        assert outcome.standing.cloud_was_up
+        assert outcome.standing.stack != ARCHITECTURE
+        assert stacks(own) == {}
+        assert own.alive()
 
 
-def test_a_stack_that_is_deployed_is_used_and_left(
-    cloud: LocalCloud, assembly: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Given a cloud on which the stack is deployed
-    deploy(cloud, assembly, ARCHITECTURE)
-    # When a demo runs there
+def test_a_stack_that_is_deployed_is_used_and_left(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given a cloud on which the stack is deployed, When a demo runs there
     outcome = demo.run(catalogue.get(ARCHITECTURE), [CAT], Screen(), cloud.name)
     # Then it used the stack, and left it
     assert outcome.report.complete
     assert outcome.standing.stack_was_there
-    assert outcome.standing.stack == ARCHITECTURE
+    assert outcome.standing.outputs == outputs
     assert stacks(cloud)[ARCHITECTURE] == "CREATE_COMPLETE"
 
 
