@@ -164,7 +164,7 @@ class Driver:
             ExpressionAttributeValues={":image": {"S": image}},
             ConsistentRead=True,
         )
-        return {row["version"]: row for page in pages for row in map(_plain, page["Items"])}
+        return {row["version"]: row for page in pages for row in map(plain, page["Items"])}
 
     def wait_for(self, key: str, version: str, status: str = "LABELED", *, hurry: bool = False) -> Row:
         """The row of one version once it has that status. `hurry` skips visibility timeouts while waiting."""
@@ -222,21 +222,26 @@ class Driver:
         self.until(self.empty, "the queue to be empty", hurry=hurry)
 
     def dead_letters(self) -> list[dict[str, Any]]:
-        """The messages in the DLQ; they stay there, and stay visible."""
-        found: dict[str, dict[str, Any]] = {}
-        for _ in range(20):
-            answer = self.sqs.receive_message(
-                QueueUrl=self.dead_letter_queue,
-                MaxNumberOfMessages=10,
-                VisibilityTimeout=0,
-                MessageSystemAttributeNames=["All"],
-                MessageAttributeNames=["All"],
+        """The messages in the DLQ; they stay there, and are visible again when this returns."""
+        found: list[dict[str, Any]] = []
+        while batch := self.sqs.receive_message(
+            QueueUrl=self.dead_letter_queue,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=60,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        ).get("Messages"):
+            found += batch
+        for message in found:
+            self.sqs.change_message_visibility(
+                QueueUrl=self.dead_letter_queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
-            new = [m for m in answer.get("Messages", []) if m["MessageId"] not in found]
-            if not new:
-                break
-            found |= {m["MessageId"]: m for m in new}
-        return list(found.values())
+        return found
+
+    @staticmethod
+    def detail_of(letter: Mapping[str, Any]) -> dict[str, Any]:
+        """The detail of the event that a message holds."""
+        return dict(json.loads(letter["Body"])["detail"])
 
     def dead_letter_of(self, key: str) -> dict[str, Any] | None:
         return next((m for m in self.dead_letters() if _key_of(m["Body"]) == key), None)
@@ -323,15 +328,20 @@ class Driver:
         self.expire_claims()
         self.control.clock_advance(int(answer["Attributes"]["VisibilityTimeout"]) + 1)
 
-    def claims(self) -> list[str]:
-        """Ids of the idempotency records that a worker has left in progress."""
+    def claim_rows(self) -> list[Row]:
+        """The idempotency records that a worker has in progress, or has left so."""
         pages = self.dynamodb.get_paginator("scan").paginate(
             TableName=self.outputs["IdempotencyTableName"],
             FilterExpression="#status = :status",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={":status": {"S": "INPROGRESS"}},
+            ConsistentRead=True,
         )
-        return [item["id"]["S"] for page in pages for item in page["Items"]]
+        return [plain(item) for page in pages for item in page["Items"]]
+
+    def claims(self) -> list[str]:
+        """Their ids."""
+        return [str(row["id"]) for row in self.claim_rows()]
 
     def expire_claims(self) -> None:
         """Date every record in progress back, so that its worker's time is over."""
@@ -414,7 +424,8 @@ class Driver:
         )
 
 
-def _plain(item: Mapping[str, Any]) -> Row:
+def plain(item: Mapping[str, Any]) -> Row:
+    """A DynamoDB item as plain Python values."""
     read = TypeDeserializer()
     return {name: read.deserialize(value) for name, value in item.items()}
 
