@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Literal
 
 import pytest
@@ -66,13 +67,14 @@ def test_the_size_of_a_png_is_as_the_library_says(width: int, height: int, mode:
     "data",
     [
         picture(mode="CMYK"),
+        picture().replace(b"\xff\xc0", b"\xff\xc9", 1),
         picture(mode="RGBA", kind="PNG"),
         picture(mode="LA", kind="PNG"),
         picture(mode="I;16", kind="PNG"),
         picture(mode="P", kind="PNG", transparency=0),
         picture(kind="PNG", save_all=True, append_images=[Image.new("RGB", (640, 480))]),
     ],
-    ids=["CMYK", "RGBA", "LA", "16 bits", "transparent colour", "animated"],
+    ids=["CMYK", "arithmetic coding", "RGBA", "LA", "16 bits", "transparent colour", "animated"],
 )
 def test_what_needs_a_conversion_is_not_plain(data: bytes) -> None:
     header = read_header(data)
@@ -83,6 +85,16 @@ def test_what_needs_a_conversion_is_not_plain(data: bytes) -> None:
 @pytest.mark.parametrize("kind", ["WEBP", "GIF", "BMP", "TIFF"])
 def test_other_formats_have_no_header_here(kind: str) -> None:
     assert read_header(picture(kind=kind)) is None
+
+
+@pytest.mark.parametrize("start", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(17)])
+def test_a_search_ends_soon(start: bytes) -> None:
+    # Given a file of nothing but padding, as large as files may be
+    began = time.process_time()
+    # When it is read, then it takes no time to speak of
+    assert read_header(start + b"\xff" * 50_000_000) is None
+    assert read_header(start + b"\0" * 50_000_000) is None
+    assert time.process_time() - began < 2
 
 
 @given(st.data())

@@ -8,6 +8,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import pytest
@@ -224,7 +225,7 @@ def _png_that_claims(width: int, height: int) -> bytes:
         (b"", "EmptyObject"),
         (b"plain text, no picture", "UnsupportedFormat"),
         (b"%PDF-1.7 something", "UnsupportedFormat"),
-        (b"\xff\xd8\xff", "UnsupportedFormat"),
+        (b"\xff\xd8\xff", "CorruptImage"),
         (picture(kind="WEBP")[:-40], "CorruptImage"),
         (picture(kind="BMP")[:-4000], "CorruptImage"),
         (picture(mode="RGBA", kind="PNG")[:-60], "CorruptImage"),
@@ -241,6 +242,18 @@ def test_what_can_never_be_labeled_has_a_reason(data: bytes, code: str) -> None:
         prepare(data)
     assert refused.value.code == code
     assert refused.value.message
+
+
+def test_padding_is_not_searched_through() -> None:
+    # Given a JPEG file that never comes to its picture
+    data = b"\xff\xd8" + b"\xff" * 45_000_000
+    began = time.process_time()
+    # When it is prepared
+    with pytest.raises(RefusedError) as refused:
+        prepare(data)
+    # Then it is refused at once
+    assert refused.value.code == "CorruptImage"
+    assert time.process_time() - began < 2
 
 
 _PEAK = """

@@ -11,8 +11,8 @@ to 2 s before the third. For one image, at worst:
     reason of a failure                      7 s
                                             58 s
 
-which is within the function's 60 s. In a batch, and with a shorter function time-out, the deadline below holds: no
-attempt begins that could not end in time for the reason to be written.
+which is within the function's 60 s. In a batch, and with a shorter function time-out, the deadline below holds: an
+attempt to read or label begins only if its answer may be waited for and a second is left for what comes after it.
 
 **Import.** Making three clients takes as long as importing boto3 if one lets it: the loader lists 400 service folders
 to check a name, parses 2 MB of JSON into ordered dictionaries, and the garbage collector walks the growing heap again

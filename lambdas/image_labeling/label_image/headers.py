@@ -1,8 +1,8 @@
 """Reads what a JPEG or PNG file says of itself, without decoding a pixel.
 
 Most uploads are pictures that Rekognition takes as they are. For them these few bytes suffice, and the imaging library
-(slow to import, hundreds of megabytes to decode a large picture) stays out of the way. Whatever is not plainly right
-here goes to the library, which decides.
+(slow to import, hundreds of megabytes to decode a large picture) stays out of the way. Whatever is not plain here goes
+to the library.
 """
 
 from __future__ import annotations
@@ -10,12 +10,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+_JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _EXIF = b"Exif\x00\x00"
 _ORIENTATION = 0x0112
 
+# Segments or chunks before the picture: previews, colour profiles, notes. Of at most 64 KB each, some need a hundred.
+# What has more is made to cost time.
+_STEPS = 10_000
+
 # Start-of-frame markers: all of C0 to CF but the tables (C4), the extension (C8) and the conditioning (CC).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Of these the ones that every decoder knows: baseline, extended and progressive, with Huffman coding.
+_COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 # Markers without a length: TEM, the restart markers, and a stray start of image.
 _BARE = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
 
@@ -36,12 +43,17 @@ class Header:
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
+def claims_header(data: bytes) -> bool:
+    """Whether a file begins as a JPEG or PNG file does."""
+    return data.startswith((_PNG, _JPEG))
+
+
 def read_header(data: bytes) -> Header | None:
-    """The header of a JPEG or PNG file, or None for everything else and for anything odd."""
+    """The header of a JPEG or PNG file, or None: for everything else, and for one that is damaged."""
     try:
         if data.startswith(_PNG):
             return _read_png(data)
-        if data.startswith(b"\xff\xd8\xff"):
+        if data.startswith(_JPEG):
             return _read_jpeg(data)
     except IndexError:
         return None
@@ -56,11 +68,14 @@ def _read_png(data: bytes) -> Header | None:
     # 8 bits or fewer; grey, true colour or palette; no alpha, no transparent colour, one picture.
     plain = depth <= 8 and colour in (0, 2, 3)
     at = 8
-    while (chunk := data[at + 4 : at + 8]) != b"IDAT":
-        if len(chunk) < 4:
-            return None
+    for _ in range(_STEPS):
+        chunk = data[at + 4 : at + 8]
+        if chunk == b"IDAT":
+            break
         plain = plain and chunk not in (b"tRNS", b"acTL")
         at += 12 + _big(data, at, 4)
+    else:
+        return None
     # Rekognition ignores Exif in PNG files ("Images in .png format don't contain Exif metadata", API reference of
     # DetectLabels, read 2026-11-23), so boxes refer to the picture as stored.
     return Header("PNG", width, height, 1, plain) if width and height else None
@@ -69,7 +84,7 @@ def _read_png(data: bytes) -> Header | None:
 def _read_jpeg(data: bytes) -> Header | None:
     orientation = 1
     at = 2
-    while True:
+    for _ in range(_STEPS):
         if data[at] != 0xFF:
             return None
         marker = data[at + 1]
@@ -82,16 +97,14 @@ def _read_jpeg(data: bytes) -> Header | None:
         if marker in _FRAMES:
             precision, components = data[at + 4], data[at + 9]
             height, width = _big(data, at + 5, 2), _big(data, at + 7, 2)
-            return (
-                Header("JPEG", width, height, orientation, precision == 8 and components in (1, 3))
-                if width and height
-                else None
-            )
+            plain = marker in _COMMON_FRAMES and precision == 8 and components in (1, 3)
+            return Header("JPEG", width, height, orientation, plain) if width and height else None
         if marker in (0xD9, 0xDA):
             return None
         if marker == 0xE1 and data[at + 4 : at + 10] == _EXIF:
             orientation = _orientation(data[at + 10 : at + 2 + length])
         at += 2 + length
+    return None
 
 
 def _orientation(tiff: bytes) -> int:

@@ -12,7 +12,7 @@ import io
 from typing import TYPE_CHECKING
 
 from lambdas.image_labeling.label_image.errors import RefusedError
-from lambdas.image_labeling.label_image.headers import Header, read_header
+from lambdas.image_labeling.label_image.headers import Header, claims_header, read_header
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -64,6 +64,9 @@ def prepare(data: bytes) -> Prepared:
     if header and _taken_as_it_is(header, len(data)):
         width, height = header.upright
         return Prepared(data if len(data) <= MAXIMUM_BYTES_INLINE else None, width, height, "none")
+    if not header and claims_header(data):
+        # Not left to the library: through 50 MB of padding it searches for a quarter of a minute.
+        raise RefusedError("CorruptImage", "The file begins as a JPEG or PNG file does, but has no whole header.")
     return _rewrite(data)
 
 
