@@ -360,13 +360,11 @@ def test_any_python_finds_the_projects_own() -> None:
     assert answer.returncode == 0
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_without_unicode_gets_plain_characters(encoding: str) -> None:
-    # Given a terminal that knows few characters, When the list and the doctor's findings are shown
-    for command in ("list", "doctor"):
-        answer = run(command, PYTHONIOENCODING=encoding)
-        # Then nothing is lost but ornament
-        assert answer.returncode == 0, answer.stderr
-        assert "image-labeling" in answer.stdout or "Python" in answer.stdout
-        assert "Traceback" not in answer.stderr
-        assert "───" not in answer.stdout
+def test_a_terminal_without_unicode_gets_plain_characters() -> None:
+    # Given a terminal that knows ASCII only, When the list is shown
+    answer = run("list", PYTHONIOENCODING="ascii")
+    # Then nothing is lost but ornament
+    assert answer.returncode == 0, answer.stderr
+    assert all(architecture.id in answer.stdout for architecture in catalogue.ARCHITECTURES)
+    assert answer.stdout.isascii()
+    assert "?" not in answer.stdout
