@@ -86,6 +86,8 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                 f"{_RIGHTS}.test_without_its_queue_permissions_the_function_is_not_invoked",
                 f"{_RIGHTS}.test_without_its_log_permissions_no_line_is_written",
                 f"{_RIGHTS}.test_without_its_tracing_permissions_no_trace_is_kept",
+                f"{_RIGHTS}.test_without_the_topic_policy_nobody_is_told_of_an_alarm",
+                f"{_RIGHTS}.test_without_its_key_the_function_reads_no_message",
             )
         ),
     },

@@ -385,17 +385,22 @@ class Driver:
     def without_senders(self) -> Iterator[None]:
         """Take away every permission that the queue's own policy gives; what it forbids stays."""
         before = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["Policy"])["Attributes"]["Policy"]
-        document = json.loads(before)
-        left = [statement for statement in document["Statement"] if statement["Effect"] == "Deny"]
-        assert left != document["Statement"], "the queue's policy gives nothing"
-        self._put_queue_policy(json.dumps({**document, "Statement": left}))
+        self.sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"Policy": _only_denials(before)})
         try:
             yield
         finally:
-            self._put_queue_policy(before)
+            self.sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"Policy": before})
 
-    def _put_queue_policy(self, document: str) -> None:
-        self.sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"Policy": document})
+    @contextmanager
+    def without_publishers(self) -> Iterator[None]:
+        """Take away every permission that the topic's own policy gives; what it forbids stays."""
+        sns, topic = self.cloud.client("sns"), self.outputs["AlarmTopicArn"]
+        before = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=_only_denials(before))
+        try:
+            yield
+        finally:
+            sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=before)
 
     # --- telemetry
 
@@ -435,6 +440,13 @@ def _key_of(body: str) -> str | None:
         return str(json.loads(body)["detail"]["object"]["key"])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _only_denials(policy: str) -> str:
+    document = json.loads(policy)
+    left = [statement for statement in document["Statement"] if statement["Effect"] == "Deny"]
+    assert left != document["Statement"], "the policy gives nothing"
+    return json.dumps({**document, "Statement": left})
 
 
 def _listed(value: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from local.deploy import deploy, destroy
 from local.permissions import Granted, PermissionReport, Status, compare, granted, report
 from scenarios import image_labeling
 from tests.conftest import ARCHITECTURE, SMALL, FreshStack
+from tests.local.emulated import make_queue, messages, policy
 from tests.scenarios.driver import PHOTOS, Driver
 
 EXTRA = {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::*/*"}
@@ -224,6 +226,54 @@ def test_without_its_tracing_permissions_no_trace_is_kept(driver: Driver) -> Non
     key = driver.key()
     driver.wait_for(key, driver.upload(key))
     driver.until(lambda: driver.traces() - before, "a new trace")
+
+
+@pytest.fixture
+def heard(driver: Driver) -> Iterator[Callable[[], list[str]]]:
+    """The states that the stack's topic told somebody who listens, since the last look."""
+    url, arn = make_queue(driver.cloud)
+    allow = {"Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    driver.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(allow)})
+    sns = driver.cloud.client("sns")
+    subscription = sns.subscribe(
+        TopicArn=driver.outputs["AlarmTopicArn"],
+        Protocol="sqs",
+        Endpoint=arn,
+        Attributes={"RawMessageDelivery": "true"},
+        ReturnSubscriptionArn=True,
+    )["SubscriptionArn"]
+
+    def look() -> list[str]:
+        found = messages(driver.cloud, url)
+        for message in found:
+            driver.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"])["NewStateValue"] for message in found]
+
+    yield look
+    sns.unsubscribe(SubscriptionArn=subscription)
+    driver.sqs.delete_queue(QueueUrl=url)
+
+
+def test_without_the_topic_policy_nobody_is_told_of_an_alarm(driver: Driver, heard: Callable[[], list[str]]) -> None:
+    # Given a quiet stack whose topic lets no alarm in any more
+    def states_a_minute_later() -> set[str]:
+        driver.control.clock_advance(60)
+        alarms = driver.control.evaluate_alarms()
+        return {state for name, state in alarms.items() if name.startswith(f"{ARCHITECTURE}-DeadLettersAlarm")}
+
+    driver.control.clock_advance(600)
+    assert states_a_minute_later() == {"OK"}
+    heard()
+    with driver.without_publishers():
+        # When a message is given up
+        driver.sqs.send_message(QueueUrl=driver.dead_letter_queue, MessageBody="given up")
+        # Then the alarm is raised, and nobody hears of it
+        assert states_a_minute_later() == {"ALARM"}
+        assert heard() == []
+    # When the policy is back and the message is gone, Then the end of the alarm is told
+    driver.clean()
+    assert states_a_minute_later() == {"OK"}
+    assert heard() == ["OK"]
 
 
 def test_without_its_key_the_function_reads_no_message(cloud: LocalCloud, fresh_stack: FreshStack) -> None:
