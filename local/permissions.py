@@ -51,6 +51,10 @@ class Status(str, enum.Enum):
     NOT_CHECKABLE = "not checkable here"
 
 
+# What happens in a stack that nobody uses: its queue is polled, its custom resource ran, its alarms found their state.
+IDLE_PATHS = ("queue-poller", "log-delivery", "tracing", "alarm-to-topic")
+
+
 @dataclass(frozen=True)
 class NotCheckable:
     """Decisions that cannot be seen. Principal (name or logical id) and action are patterns."""
@@ -172,7 +176,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class PermissionReport:
-    """All units of one stack, and what is wrong with them: nothing to mend if `problems` is empty."""
+    """All units of one stack, and what is wrong with them: nothing to mend if `problems` is empty.
+
+    `exercised` tells whether anybody has used the stack: of one that lies idle nothing can be said.
+    """
 
     stack: str
     exercised: bool
@@ -293,7 +300,7 @@ def compare(
 
     return PermissionReport(
         stack=granted.stack,
-        exercised=any(decision["allowed"] for decision in concerned),
+        exercised=any(decision.get("path") not in IDLE_PATHS for decision in concerned),
         units=tuple(units),
         problems=tuple(_problems(granted, units, own, answered)),
         short=granted.short,
@@ -315,7 +322,7 @@ def render(report: PermissionReport, console: Console) -> None:
             table.add_column(heading, overflow="fold", justify="right" if heading == "uses" else "left")
         for unit in units:
             remarks = [
-                f"if {unit.condition}" if unit.condition else "",
+                f"if {_in_words(unit.condition, report.short)}" if unit.condition else "",
                 f"enough: {report.short(unit.tighter)}" if unit.tighter else "",
                 f"{'acknowledged: ' if unit.acknowledged else ''}{unit.reason}" if unit.reason else "",
             ]
@@ -330,9 +337,18 @@ def render(report: PermissionReport, console: Console) -> None:
     counts = ", ".join(f"{report.count(status)} {status.value}" for status in Status)
     console.print(f"{escape(report.stack)}: {counts}")
     if not report.exercised:
-        console.print("No scenario has run in this cloud since the stack was deployed, so nothing counts as used.")
+        console.print("Nobody has used this stack since it was deployed: run its demo, then look again.")
+        return
     for problem in report.problems:
         console.print(f"[bold red]✗[/] {escape(problem)}", highlight=False)
+
+
+def _in_words(condition: str, short: Callable[[str], str]) -> str:
+    return " and ".join(
+        f"{key} {operator} {', '.join(short(str(value)) for value in _listed(values))}"
+        for operator, keys in json.loads(condition).items()
+        for key, values in keys.items()
+    )
 
 
 def matches(pattern: str, text: str, *, any_case: bool = False) -> bool:

@@ -29,6 +29,7 @@ from stacks.policy.grants import UNUSED_GRANTS, UnusedGrant, faults
 ROLE = "thing-Worker-1A2B"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:thing-Queue-9Z"
 PHOTOS = "arn:aws:s3:::thing-photos-77"
+CONDITION = json.dumps({"ArnEquals": {"aws:SourceArn": [QUEUE, "[red]"]}})
 NAMES = {"thing-Queue-9Z": "Queue4711", "thing-photos-77": "Photos0815", ROLE: "WorkerRoleABCD"}
 
 
@@ -216,6 +217,23 @@ def test_decisions_of_other_stacks_do_not_count() -> None:
     assert not report.ok
 
 
+def test_a_stack_that_nobody_used_is_said_to_be_so() -> None:
+    # Given a stack whose queue is polled, and nothing else
+    has = granted(grant("sqs:ReceiveMessage", QUEUE), grant("s3:GetObject", f"{PHOTOS}/*"))
+    polled = decision("sqs:ReceiveMessage", QUEUE, via="service", path="queue-poller")
+    # When the report is made
+    report = compare(has, [polled])
+    # Then it is not fine, and says why instead of blaming the grants
+    assert not report.exercised
+    assert not report.ok
+    out = io.StringIO()
+    render(report, Console(file=out, width=200))
+    assert "Nobody has used this stack" in out.getvalue()
+    assert "✗" not in out.getvalue()
+    # When a photo was read, Then it was used
+    assert compare(has, [polled, decision("s3:GetObject", f"{PHOTOS}/1")]).exercised
+
+
 def test_a_service_that_was_refused_at_the_stacks_own_resource_is_missing() -> None:
     # Given a stack whose queue lets nobody in
     # When events tried
@@ -359,7 +377,7 @@ def test_patterns_match_as_iam_matches() -> None:
 
 def test_the_report_is_given_as_json_and_as_a_table() -> None:
     # Given a report with something of each kind, and with text that looks like markup
-    has = granted(grant("s3:GetObject", f"{PHOTOS}/*"), grant("sqs:PurgeQueue", QUEUE, condition='{"[red]": 1}'))
+    has = granted(grant("s3:GetObject", f"{PHOTOS}/*"), grant("sqs:PurgeQueue", QUEUE, condition=CONDITION))
     report = compare(
         has,
         [decision("s3:GetObject", f"{PHOTOS}/uploads/[b].jpg"), decision("sqs:SendMessage", QUEUE, allowed=False)],
@@ -372,5 +390,11 @@ def test_the_report_is_given_as_json_and_as_a_table() -> None:
     # When it is printed, Then statuses, short names, tighter patterns and problems are in it
     out = io.StringIO()
     render(report, Console(file=out, width=200))
-    for text in ("WorkerRoleABCD", "{Photos0815}/*", "enough: {Photos0815}/uploads/[b].jpg", '{"[red]": 1}', "✗"):
+    for text in (
+        "WorkerRoleABCD",
+        "{Photos0815}/*",
+        "enough: {Photos0815}/uploads/[b].jpg",
+        "if aws:SourceArn ArnEquals {Queue4711}, [red]",
+        "✗",
+    ):
         assert text in out.getvalue()
