@@ -230,8 +230,9 @@ def test_a_stack_that_nobody_used_is_said_to_be_so() -> None:
     render(report, Console(file=out, width=200))
     assert "Nobody has used this stack" in out.getvalue()
     assert "✗" not in out.getvalue()
-    # When a photo was read, Then it was used
+    # When a photo was read, or somebody was refused, Then it was used
     assert compare(has, [polled, decision("s3:GetObject", f"{PHOTOS}/1")]).exercised
+    assert compare(has, [polled, decision("s3:PutObject", f"{PHOTOS}/1", allowed=False)]).exercised
 
 
 def test_a_service_that_was_refused_at_the_stacks_own_resource_is_missing() -> None:
