@@ -144,9 +144,8 @@ def up(
     if cloud is not None:
         screen.say(f"The local cloud {name!r} is up already: {cloud.endpoint_url}")
     else:
-        with screen.step("Starting a local cloud") as step:
+        with screen.step("Starting a local cloud", "Started a local cloud"):
             cloud = LocalCloud.start(name, port, detached=True)
-            step.done(f"Started the local cloud {name!r}")
         screen.say(f"The local cloud {name!r} is up: {cloud.endpoint_url}")
     named = "" if name == DEFAULT_CLOUD else f" --name {name}"
     screen.say(f"  {_command()} deploy image-labeling{named}    deploy to it")
@@ -242,12 +241,11 @@ def deploy(
     from local.deploy import deploy as deploy_stack
     from local.deploy import resources
 
-    with screen.step("Synthesizing the stack") as step:
+    with screen.step("Synthesizing the stack with the CDK", "Synthesized the stack with the CDK"):
         assembly = synthesize(chosen.id, settings={chosen.id: values} if values else None)
-        step.done("Synthesized the stack with the CDK")
-    with screen.step("Deploying the stack") as step:
+    with screen.step("Deploying the stack", "Deployed the stack") as step:
         outputs = deploy_stack(running, assembly, chosen.id, step.detail)
-        step.done(f"Deployed {len(resources(running, chosen.id))} resources")
+        step.result = f"{len(resources(running, chosen.id))} resources"
     width = max(map(len, outputs), default=0)
     for key, value in outputs.items():
         screen.say(f"{key:<{width}}  {value}")
@@ -298,9 +296,8 @@ def destroy(architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.L
     if chosen.id not in stacks(running):
         screen.say(f"{chosen.id} is not deployed on the local cloud {name!r}: there is nothing to destroy.")
         return
-    with screen.step("Destroying the stack") as step:
+    with screen.step("Destroying the stack", "Destroyed the stack") as step:
         destroy_stack(running, chosen.id, step.detail)
-        step.done(f"Destroyed {chosen.id}")
 
 
 @app.command()
@@ -343,7 +340,7 @@ def permissions(
 
     with demonstration.standing(chosen, screen, name) as stands:
         if not stands.stack_was_there:
-            with screen.step("Running its scenario"):
+            with screen.step("Running its scenario", "Ran its scenario"):
                 scenario = importlib.import_module(str(chosen.scenario))
                 scenario.run(stands.cloud, stands.outputs, demonstration.sample_photos())
         report = proof.report(stands.cloud, stands.stack, stands.cloud.control.decisions(), architecture=chosen.id)

@@ -98,9 +98,10 @@ def run(architecture: Architecture, images: Sequence[Path], screen: Screen, clou
     photos = check_photos(images) if images else sample_photos()
     scenario = importlib.import_module(str(architecture.scenario))
     with standing(architecture, screen, cloud_name) as stands:
-        with screen.step(f"Uploading {_count(len(photos), 'photograph')}, waiting for labels") as step:
+        what = _count(len(photos), "photograph")
+        with screen.step(f"Uploading {what}, waiting for the labels", f"Uploaded {what}") as step:
             report: Report = scenario.run(stands.cloud, stands.outputs, photos, step.detail)
-            step.done(_summary(report))
+            step.result = _summary(report)
         log = None if report.complete else _keep_log(stands.cloud)
         # The clock stops where the user has the answer; tidying up comes on top.
         return Outcome(architecture, stands, report, time.monotonic() - begin, log)
@@ -125,33 +126,32 @@ def _on_own_cloud(architecture: Architecture, screen: Screen) -> Iterator[Standi
         pool = cleanup.enter_context(ThreadPoolExecutor(1))
         starting = pool.submit(_start_and_warm_up, f"demo-{os.getpid()}")
         cleanup.callback(_stop, starting)
-        with screen.step("Synthesizing the stack") as step:
-            assembly = synthesize(architecture.id, settings=_settings(architecture))
-            step.done("Synthesized the stack with the CDK")
-        with screen.step("Starting a local cloud") as step:
-            cloud, seconds = starting.result()
-            step.done("Started a local cloud and its model meanwhile", seconds)
+        assembly = _synthesize(architecture, screen)
+        with screen.step("Starting a local cloud meanwhile", "Started a local cloud meanwhile") as step:
+            cloud, step.seconds = starting.result()
         yield _deploy(architecture, screen, cloud, architecture.id, assembly)
 
 
 def _own_copy(architecture: Architecture, screen: Screen, cloud: LocalCloud) -> Iterator[Standing]:
     name = f"{architecture.id}-demo-{os.getpid()}"
-    with screen.step("Synthesizing the stack") as step:
-        assembly = synthesize(architecture.id, settings=_settings(architecture))
-        step.done("Synthesized the stack with the CDK")
+    assembly = _synthesize(architecture, screen)
     try:
         yield _deploy(architecture, screen, cloud, name, assembly)
     finally:
-        with screen.step("Destroying the stack again") as step:
+        with screen.step("Destroying the stack again", "Destroyed the stack again") as step:
             destroy(cloud, name, step.detail)
-            step.done("Destroyed the stack again")
+
+
+def _synthesize(architecture: Architecture, screen: Screen) -> Path:
+    with screen.step("Synthesizing the stack with the CDK", "Synthesized the stack with the CDK"):
+        return synthesize(architecture.id, settings=_settings(architecture))
 
 
 def _deploy(architecture: Architecture, screen: Screen, cloud: LocalCloud, name: str, assembly: Path) -> Standing:
-    with screen.step("Deploying the stack") as step:
+    with screen.step("Deploying the stack", "Deployed the stack") as step:
         deploy(cloud, assembly, name, step.detail, artifact=architecture.id)
         stands = _standing(cloud, name, cloud_was_up=name != architecture.id, stack_was_there=False)
-        step.done(f"Deployed {_count(len(stands.resources), 'resource')}")
+        step.result = _count(len(stands.resources), "resource")
     return stands
 
 
@@ -379,10 +379,9 @@ def _grid(*rows: tuple[str, str]) -> RenderableType:
 
 
 def _summary(report: Report) -> str:
-    counts = Counter(photo.status for photo in report.photos)
-    said = {"LABELED": "Labelled", "REJECTED": "rejected", "FAILED": "failed", "MISSING": "without a row"}
-    labelled = f"Labelled {_count(counts.pop('LABELED', 0), 'photograph')}"
-    return ", ".join([labelled, *(f"{count} {said[status]}" for status, count in sorted(counts.items()))])
+    counts: Counter[str] = Counter(photo.status for photo in report.photos)
+    words = {"LABELED": "labelled", "REJECTED": "rejected", "FAILED": "failed", "MISSING": "without a row"}
+    return ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status])
 
 
 def _count(number: int, thing: str) -> str:

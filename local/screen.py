@@ -25,23 +25,19 @@ STEP_WIDTH = 80
 
 
 class Step:
-    """A step that is running."""
+    """A step that is running. Set `result` to a few words on what came of it, `seconds` if it began before."""
 
-    def __init__(self, screen: Screen, text: str) -> None:
-        self.text = text
+    def __init__(self, screen: Screen, doing: str) -> None:
+        self.result = ""
         self.seconds: float | None = None
         self._screen = screen
+        self._doing = doing
         self._status: Status | None = None
 
     def detail(self, message: str) -> None:
         """Shows for a moment how far the step is; on a terminal only."""
         if self._status is not None:
-            self._status.update(self._screen._line(self.text, message))
-
-    def done(self, text: str, seconds: float | None = None) -> None:
-        """Says what was done, and how long it took where it was not done within the step."""
-        self.text = text
-        self.seconds = seconds
+            self._status.update(self._screen._line(self._doing, message))
 
 
 class Screen:
@@ -61,17 +57,20 @@ class Screen:
         return self._console(to_stderr=True)
 
     @contextlib.contextmanager
-    def step(self, text: str) -> Iterator[Step]:
-        """Shows that something is going on, and afterwards how long it took. What is raised passes through."""
+    def step(self, doing: str, done: str) -> Iterator[Step]:
+        """Shows that something is going on, and afterwards how long it took. What is raised passes through.
+
+        `doing` and `done` say it in words: "Deploying the stack", "Deployed the stack".
+        """
         begin = time.monotonic()
-        step = Step(self, text)
+        step = Step(self, doing)
         with self._spinner(step) if self.err.is_terminal else self._begun_line(step):
             yield step
         seconds = time.monotonic() - begin if step.seconds is None else step.seconds
         if self.err.is_terminal:
-            self.err.print(self._finished(step.text, seconds))
+            self.err.print(self._finished(": ".join(filter(None, (done, step.result))), seconds))
         else:
-            self._write_error(f"{'' if step.text == text else f'{step.text}, '}{seconds:.1f} s\n")
+            self._write_error(", ".join(filter(None, (step.result, f"{seconds:.1f} s"))) + "\n")
 
     def complain(self, message: str) -> None:
         """One line on standard error, unwrapped: it may be searched for or copied."""
@@ -102,7 +101,7 @@ class Screen:
     def _spinner(self, step: Step) -> Iterator[None]:
         from rich.status import Status
 
-        with Status(self._line(step.text), console=self.err) as step._status:
+        with Status(self._line(step._doing), console=self.err) as step._status:
             yield
         step._status = None
 
@@ -110,7 +109,7 @@ class Screen:
     def _begun_line(self, step: Step) -> Iterator[None]:
         """The line is begun before the work and ended after it: a log shows where the time goes."""
         try:
-            self._write_error(f"{step.text} ... ")
+            self._write_error(f"{step._doing} ... ")
             yield
         except BaseException:
             self._write_error("\n")
