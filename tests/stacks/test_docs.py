@@ -281,3 +281,13 @@ def test_the_sample_photographs_are_attributed() -> None:
     photos = [path for path in (ROOT / "samples/photos").iterdir() if path.suffix != ".md"]
     assert photos
     assert [photo.name for photo in photos if photo.name not in told] == []
+
+
+def test_the_readme_shows_what_the_demo_shows() -> None:
+    # Given the output of the demo that stands in the README
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("### What the demo shows")[2].partition("```text")[2].partition("```")[0]
+    # Then it has a line for each sample photograph, and no other
+    photos = [path.name for path in (ROOT / "samples/photos").iterdir() if path.suffix != ".md"]
+    named = re.findall(r"^(\S.*?\.(?:jpe?g|png)) ", shown, re.MULTILINE | re.IGNORECASE)
+    assert sorted(named) == sorted(photos)
