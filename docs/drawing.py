@@ -25,15 +25,15 @@ def mermaid(graph: Graph) -> str:
     lines = ["flowchart LR"]
     shown = [node for node in graph.nodes if not node.only_at_deletion]
     lines += [f"    {_mermaid_node(node)}" for node in sorted(shown, key=lambda node: node.group != "intelligence")]
-    helpers = [node for node in graph.nodes if node.only_at_deletion]
-    if helpers:
+    late = [node for node in graph.nodes if node.only_at_deletion]
+    if late:
         lines.append('    subgraph deletion ["only when the stack is deleted"]')
-        lines += [f"        {_mermaid_node(node)}" for node in helpers]
+        lines += [f"        {_mermaid_node(node)}" for node in late]
         lines.append("    end")
-    # The layout follows the order: first the way of an input, and helpers last.
+    # The layout follows the order: first the way of an input, and last what works at deletion only.
     kinds = list(_ARROWS)
-    helper_ids = {node.id for node in helpers}
-    for edge in sorted(graph.edges, key=lambda edge: (edge.source in helper_ids, kinds.index(edge.kind))):
+    late_ids = {node.id for node in late}
+    for edge in sorted(graph.edges, key=lambda edge: (edge.source in late_ids, kinds.index(edge.kind))):
         label = f'|"{edge.label}"|' if edge.label else ""
         lines.append(f"    {edge.source} {_ARROWS[edge.kind]}{label} {edge.target}")
     return "\n".join(lines)
@@ -107,7 +107,7 @@ def svg(graph: Graph, title: str, description: str) -> str:
 
 
 def _simplified(graph: Graph) -> Graph:
-    """Without logs, traces and helpers, and with one box for all alarms."""
+    """Without logs, traces and what works at deletion only, and with one box for all alarms."""
     hidden = [
         node.id
         for node in graph.nodes

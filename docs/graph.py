@@ -135,7 +135,7 @@ def read(template: Template) -> Graph:
     Raises DiagramError for a resource type that neither `DRAWN` nor `NOT_DRAWN` knows.
     """
     resources: Mapping[str, Any] = template["Resources"]
-    at_deletion = _helpers_of_custom_resources(resources)
+    at_deletion = _for_deletion(resources)
     found = _Found()
     for logical_id, resource in resources.items():
         type_ = resource["Type"]
@@ -261,9 +261,9 @@ def _grants(resources: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
                     yield functions[role], statement
 
 
-def _helpers_of_custom_resources(resources: Template) -> set[str]:
+def _for_deletion(resources: Template) -> set[str]:
     """Functions that only CloudFormation calls, with their log groups."""
-    helpers = {
+    functions = {
         end
         for resource in resources.values()
         if resource["Type"].startswith("Custom::")
@@ -271,11 +271,11 @@ def _helpers_of_custom_resources(resources: Template) -> set[str]:
     }
     logs = {
         end
-        for helper in helpers
-        for end in references(resources[helper]["Properties"].get("LoggingConfig", {}))
+        for function in functions
+        for end in references(resources[function]["Properties"].get("LoggingConfig", {}))
         if end in resources
     }
-    return helpers | logs
+    return functions | logs
 
 
 def _without_doubled_calls(found: _Found) -> _Found:
