@@ -40,4 +40,9 @@ def _has_dependencies() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # Pressed before the command line was there to handle it.
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)

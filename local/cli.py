@@ -13,7 +13,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from local.screen import Screen
+from local.screen import Screen, command_line
 from stacks import catalogue
 from stacks.catalogue import Architecture
 
@@ -91,7 +90,7 @@ def main(arguments: Sequence[str] | None = None, ignored_variables: Sequence[str
     _end_on_signals()
     try:
         status = app(
-            args=list(arguments) if arguments is not None else None, prog_name=_command(), standalone_mode=False
+            args=list(arguments) if arguments is not None else None, prog_name=command_line(), standalone_mode=False
         )
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
@@ -140,7 +139,7 @@ def up(
 
     cloud = LocalCloud.attach(name)
     if cloud is not None and port not in (None, cloud.port):
-        raise FailedError(f"The local cloud {name!r} is up on port {cloud.port}. Stop it first: {_command()} down")
+        raise FailedError(f"The local cloud {name!r} is up on port {cloud.port}. Stop it first: {command_line()} down")
     if cloud is not None:
         screen.say(f"The local cloud {name!r} is up already: {cloud.endpoint_url}")
     else:
@@ -148,8 +147,8 @@ def up(
             cloud = LocalCloud.start(name, port, detached=True)
         screen.say(f"The local cloud {name!r} is up: {cloud.endpoint_url}")
     named = "" if name == DEFAULT_CLOUD else f" --name {name}"
-    screen.say(f"  {_command()} deploy image-labeling{named}    deploy to it")
-    screen.say(f"  {_command()} down{named}                     stop it; what it holds is gone then")
+    screen.say(f"  {command_line()} deploy image-labeling{named}    deploy to it")
+    screen.say(f"  {command_line()} down{named}                     stop it; what it holds is gone then")
     screen.say("Any AWS tool can use it with these variables:")
     for variable in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         screen.say(f"  export {variable}={cloud.environment()[variable]}")
@@ -187,7 +186,7 @@ def status(as_json: Json = False) -> None:
         _print_json({"clouds": found})
         return
     if not found:
-        screen.say(f"No local cloud is up. Start one: {_command()} up")
+        screen.say(f"No local cloud is up. Start one: {command_line()} up")
     for entry in found:
         memory = f"{entry['memory_bytes'] / 1e6:.0f} MB"
         screen.say(f"{entry['name']}  {entry['endpoint']}  process {entry['pid']}, {memory}")
@@ -279,7 +278,7 @@ def demo(  # noqa: PLR0917 (typer's way of naming options)
     if as_json:
         _print_json(outcome.to_json())
     else:
-        demonstration.show(outcome, screen, _command())
+        demonstration.show(outcome, screen, command_line())
     if not outcome.report.complete:
         raise typer.Exit(FAILED)
 
@@ -380,7 +379,7 @@ def _running(name: str) -> LocalCloud:
     cloud = LocalCloud.attach(name)
     if cloud is None:
         named = "" if name == DEFAULT_CLOUD else f" --name {name}"
-        raise FailedError(f"No local cloud {name!r} is up. Start one: {_command()} up{named}")
+        raise FailedError(f"No local cloud {name!r} is up. Start one: {command_line()} up{named}")
     return cloud
 
 
@@ -435,18 +434,13 @@ def _show_list(chosen: Sequence[Architecture]) -> None:
         )
     screen.out.print(table)
     available = sum(one.status == "available" for one in chosen)
-    screen.say(f"{len(chosen)} architectures, {available} available: {_command()} demo ID shows one at work.")
+    screen.say(f"{len(chosen)} architectures, {available} available: {command_line()} demo ID shows one at work.")
     if any(one.availability for one in chosen):
         screen.say("* has a variant that a new AWS account cannot use; the default stack does without.")
 
 
 def _print_json(answer: object) -> None:
     print(json.dumps(answer, indent=2, ensure_ascii=False))
-
-
-def _command() -> str:
-    """How this command line is called from here. `local/__main__.py` finds the project's Python by itself."""
-    return "python -m local" if shutil.which("python") else "python3 -m local"
 
 
 def _end_on_signals() -> None:
@@ -482,13 +476,14 @@ def _line(error: BaseException) -> tuple[int, str | None]:
     from local.control import ControlError
     from local.demo import PhotoRefusedError
     from local.deploy import DeployError
+    from local.guard import LeftLoopback
 
     if isinstance(error, (MistakeError, PhotoRefusedError, SettingsRefusedError, catalogue.UnknownArchitectureError)):
         return MISTAKE, str(error)
     if isinstance(error, typer.TyperException):
         message = error.format_message().rstrip(".")
-        return error.exit_code, f"{message}. `{_command()} --help` shows how it is used."
-    if isinstance(error, (FailedError, CloudError, ControlError, DeployError, SynthesisError)):
+        return error.exit_code, f"{message}. `{command_line()} --help` shows how it is used."
+    if isinstance(error, (FailedError, CloudError, ControlError, DeployError, SynthesisError, LeftLoopback)):
         return FAILED, str(error)
     if isinstance(error, OSError):
         return FAILED, _os_error(error)

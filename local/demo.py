@@ -12,6 +12,8 @@ import importlib
 import io
 import os
 import shutil
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -138,7 +140,7 @@ def _own_copy(architecture: Architecture, screen: Screen, cloud: LocalCloud) -> 
     try:
         yield _deploy(architecture, screen, cloud, name, assembly)
     finally:
-        with screen.step("Destroying the stack again", "Destroyed the stack again") as step:
+        with _undisturbed(), screen.step("Destroying the stack again", "Destroyed the stack again") as step:
             destroy(cloud, name, step.detail)
 
 
@@ -203,14 +205,29 @@ def _small_picture() -> bytes:
 
 
 def _stop(starting: Future[tuple[LocalCloud, float]]) -> None:
-    if starting.cancel() or starting.exception() is not None:
+    with _undisturbed():
+        if starting.cancel() or starting.exception() is not None:
+            return
+        cloud, _ = starting.result()
+        died = not cloud.alive()
+        cloud.stop()
+        # The log of a cloud that died is the only witness; otherwise nothing stays.
+        if not died:
+            shutil.rmtree(cloud.folder, ignore_errors=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Tidying up takes a second or two and must not be cut short by an impatient Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    cloud, _ = starting.result()
-    died = not cloud.alive()
-    cloud.stop()
-    # The log of a cloud that died is the only witness; otherwise nothing stays.
-    if not died:
-        shutil.rmtree(cloud.folder, ignore_errors=True)
+    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def sample_photos() -> list[Path]:

@@ -90,8 +90,18 @@ def deploy(
             state = None
         if state not in {None, NEW} | UPDATABLE:
             raise DeployError(f"Stack {stack} is in state {state}: wait until that has ended, then try again.")
-        _publish(cloud, assembly, found, progress)
-        _apply(cloud, stack, found.template, bucket, creating=state in (None, NEW), progress=progress)
+        creating = state in (None, NEW)
+        replaced = set() if creating else _assets_of(cloud, stack)
+        # The stack is announced before its assets are published: whoever tidies up meanwhile sees that it is coming.
+        change = _propose(cloud, stack, found.template, bucket, creating=creating)
+        if change is None:
+            progress("nothing has changed")
+            return outputs(cloud, stack)
+        published = _publish(cloud, assembly, found, progress)
+        try:
+            _execute(cloud, stack, change, creating=creating, progress=progress)
+        finally:
+            _remove_unused(cloud, replaced | published)
         return outputs(cloud, stack)
 
 
@@ -107,11 +117,7 @@ def destroy(cloud: Cloud, stack: str, progress: Progress = quietly) -> bool:
         _settle(cloud, stack)
         assets = _assets_of(cloud, stack)
         _delete(cloud, stack, progress)
-        for name in stacks(cloud):
-            assets -= _assets_of(cloud, name)
-        client = cloud.client("s3")
-        for bucket, key in sorted(assets):
-            client.delete_object(Bucket=bucket, Key=key)
+        _remove_unused(cloud, assets)
         return True
 
 
@@ -185,9 +191,13 @@ def _one_line(text: str) -> str:
 
 def _read(assembly: Path, name: str) -> _Artifact:
     try:
-        artifacts = json.loads((assembly / "manifest.json").read_text(encoding="utf-8"))["artifacts"]
-    except (OSError, ValueError, KeyError) as error:
+        return _artifact(assembly, name)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeployError(f"{assembly} is no cloud assembly: synthesize it again.") from error
+
+
+def _artifact(assembly: Path, name: str) -> _Artifact:
+    artifacts = json.loads((assembly / "manifest.json").read_text(encoding="utf-8"))["artifacts"]
     for identifier, artifact in artifacts.items():
         properties = artifact.get("properties", {})
         if artifact["type"] != "aws:cloudformation:stack" or name not in (identifier, properties.get("stackName")):
@@ -251,15 +261,22 @@ def _tolerating(*codes: str) -> Iterator[None]:
             raise
 
 
-def _publish(cloud: Cloud, assembly: Path, artifact: _Artifact, progress: Progress) -> None:
-    """Uploads the assets that are not there yet: folders as deterministic zip files, files as they are."""
+def _publish(cloud: Cloud, assembly: Path, artifact: _Artifact, progress: Progress) -> set[tuple[str, str]]:
+    """Uploads the assets that are not there yet: folders as deterministic zip files, files as they are.
+
+    Returns where all of them are, as (bucket, key). The template is no asset here: see `_uploaded_template`.
+    """
     s3 = cloud.client("s3")
+    places = set()
     for asset in artifact.files.values():
         source = assembly / asset["source"]["path"]
+        if source == artifact.template:
+            continue
         for destination in asset["destinations"].values():
             bucket = _filled_in(destination["bucketName"], cloud)
             key = _filled_in(destination["objectKey"], cloud)
-            if source == artifact.template or _exists(lambda b=bucket, k=key: s3.head_object(Bucket=b, Key=k)):  # type: ignore[misc]
+            places.add((bucket, key))
+            if _exists(lambda place={"Bucket": bucket, "Key": key}: s3.head_object(**place)):  # type: ignore[misc]
                 continue
             progress(f"publishing {asset.get('displayName') or source.name}")
             if asset["source"].get("packaging") != "zip":
@@ -270,6 +287,18 @@ def _publish(cloud: Cloud, assembly: Path, artifact: _Artifact, progress: Progre
                 write_zip(source, body)
                 body.seek(0)
                 s3.put_object(Bucket=bucket, Key=key, Body=body)
+    return places
+
+
+def _remove_unused(cloud: Cloud, assets: set[tuple[str, str]]) -> None:
+    """Deletes those of the assets that no stack refers to; none while a stack is only announced."""
+    present = stacks(cloud)
+    if NEW in present.values():
+        return
+    for name in present:
+        assets = assets - _assets_of(cloud, name)
+    for bucket, key in sorted(assets):
+        cloud.client("s3").delete_object(Bucket=bucket, Key=key)
 
 
 def _filled_in(text: str, cloud: Cloud) -> str:
@@ -297,7 +326,8 @@ def write_zip(folder: Path, out: Any) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def _apply(cloud: Cloud, stack: str, template: Path, bucket: str, *, creating: bool, progress: Progress) -> None:
+def _propose(cloud: Cloud, stack: str, template: Path, bucket: str, *, creating: bool) -> dict[str, Any] | None:
+    """Creates a change set and returns its description, or None if nothing would change."""
     formation = cloud.client("cloudformation")
     with _uploaded_template(cloud, template, bucket) as url:
         change_set = formation.create_change_set(
@@ -308,27 +338,30 @@ def _apply(cloud: Cloud, stack: str, template: Path, bucket: str, *, creating: b
             Capabilities=CAPABILITIES,
             **({"OnStackFailure": "DELETE"} if creating else {}),
         )
-        identifier, change = change_set["StackId"], change_set["Id"]
-        ready = _await_change_set(formation, stack, change)
-    if ready["Status"] == "FAILED":
-        reason = ready.get("StatusReason", "no reason was given")
-        formation.delete_change_set(ChangeSetName=change)
-        if not creating and any(text in reason for text in NO_CHANGE):
-            progress("nothing has changed")
-            return
-        if creating:
-            formation.delete_stack(StackName=identifier)
-        raise DeployError(f"Stack {stack} was refused: {_one_line(reason)}")
+        change = _await_change_set(formation, stack, change_set["Id"])
+    if change["Status"] != "FAILED":
+        return change
+    reason = change.get("StatusReason", "no reason was given")
+    formation.delete_change_set(ChangeSetName=change["ChangeSetId"])
+    if not creating and any(text in reason for text in NO_CHANGE):
+        return None
+    if creating:
+        formation.delete_stack(StackName=change["StackId"])
+    raise DeployError(f"Stack {stack} was refused: {_one_line(reason)}")
+
+
+def _execute(cloud: Cloud, stack: str, change: Mapping[str, Any], *, creating: bool, progress: Progress) -> None:
+    formation = cloud.client("cloudformation")
+    identifier = change["StackId"]
     before = _events(formation, identifier)
-    formation.execute_change_set(ChangeSetName=change)
-    total = len(ready.get("Changes", []))
+    formation.execute_change_set(ChangeSetName=change["ChangeSetId"])
+    total = len(change.get("Changes", []))
     status, failure = _follow(cloud, identifier, total, progress, since=before)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        done = "created" if creating else "updated"
         left = {"DELETE_COMPLETE": "Nothing of it is left.", "UPDATE_ROLLBACK_COMPLETE": "It stands as it did before."}
         after = left.get(status, f"It is in state {status}.")
-        raise DeployError(
-            f"Stack {stack} could not be {'created' if creating else 'updated'}: {failure or status}. {after}"
-        )
+        raise DeployError(f"Stack {stack} could not be {done}: {failure or status}. {after}")
 
 
 @contextlib.contextmanager

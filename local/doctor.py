@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 import shutil
 import socket
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from local.screen import command_line
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -152,7 +153,7 @@ def _port(port: int | None) -> Finding:
         with socket.create_server(("127.0.0.1", port)):
             pass
     except (OSError, OverflowError) as error:
-        mend = f"End what uses it, or name another: {_up()} --port {port + 1 if port < 65535 else 4566}"
+        mend = f"End what uses it, or name another: {command_line()} up --port {port + 1 if port < 65535 else 4566}"
         return Finding("Port", "problem", f"{port} cannot be used ({_reason(error)})", mend)
     return Finding("Port", "ok", f"{port} is free")
 
@@ -194,7 +195,3 @@ def _from_root(folder: Path) -> str:
 def _reason(error: BaseException) -> str:
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return " ".join(text.split()) or type(error).__name__
-
-
-def _up() -> str:
-    return f"{os.path.basename(sys.executable)} -m local up"

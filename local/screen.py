@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -136,6 +137,11 @@ class Screen:
         body = Text(text)
         body.truncate(max(room, 1), overflow="ellipsis", pad=True)
         return Text.assemble((mark, "green"), " ", body, " ", (took, "dim"))
+
+
+def command_line() -> str:
+    """How the command line is called on this machine. `local/__main__.py` finds the project's own Python by itself."""
+    return "python -m local" if shutil.which("python") else "python3 -m local"
 
 
 def _can_show(console: Console, text: str) -> bool:

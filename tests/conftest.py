@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 
 from local import environment, guard
 
@@ -74,15 +75,12 @@ def outputs(cloud: LocalCloud, assembly: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def fresh_stack(cloud: LocalCloud, request: pytest.FixtureRequest) -> Iterator[FreshStack]:
+def fresh_stack(cloud: LocalCloud) -> Iterator[FreshStack]:
     """A factory of copies of the architecture, for tests that change a stack or need other settings."""
     with ExitStack() as cleanup:
-        count = 0
 
         def make(settings: Mapping[str, Any] | None = None, *, assembly: Path | None = None) -> Deployed:
-            nonlocal count
-            count += 1
-            name = f"copy-{os.getpid()}-{abs(hash(request.node.nodeid)) % 10**6}-{count}"
+            name = f"copy-{uuid.uuid4().hex[:8]}"
             source = assembly or synthesize(ARCHITECTURE, settings={ARCHITECTURE: {**SMALL, **(settings or {})}})
             cleanup.callback(destroy, cloud, name)
             return Deployed(name, deploy(cloud, source, name, artifact=ARCHITECTURE))

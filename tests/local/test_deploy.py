@@ -183,6 +183,38 @@ def test_a_creation_that_fails_names_the_resource_and_leaves_nothing(cloud: Loca
     assert inventory(cloud) == before
 
 
+def test_assets_of_a_failed_creation_and_of_an_older_version_go(cloud: LocalCloud, made: Assembly) -> None:
+    # Given a stack with a function that cannot be created for another resource's sake
+    folder = made.write({"Queue": QUEUE, "Wrong": BROKEN_QUEUE, "Role": ROLE, "Function": made.function})
+    with pytest.raises(DeployError, match="Nothing of it is left"):
+        deploy(cloud, folder, made.stack)
+    # Then its code was not left behind
+    assert f"{made.asset}.zip" not in staged(cloud)
+    # Given it is deployed after all, When the function's code changes
+    deploy(cloud, made.write({"Role": ROLE, "Function": made.function}), made.stack)
+    older, made.asset = made.asset, uuid.uuid4().hex
+    deploy(cloud, made.write({"Role": ROLE, "Function": made.function}), made.stack)
+    # Then the new code is there, and the older gone
+    assert f"{made.asset}.zip" in staged(cloud)
+    assert f"{older}.zip" not in staged(cloud)
+
+
+def test_nothing_is_tidied_up_while_another_stack_is_announced(cloud: LocalCloud, made: Assembly) -> None:
+    # Given a deployed stack, and another one that is announced and may use the same assets
+    deploy(cloud, made.write({"Role": ROLE, "Function": made.function}), made.stack)
+    coming = unique("coming")
+    cloud.client("cloudformation").create_change_set(
+        StackName=coming,
+        ChangeSetName="soon",
+        ChangeSetType="CREATE",
+        TemplateBody=json.dumps({"Resources": {"Queue": QUEUE}}),
+    )
+    # When the first is destroyed, Then its assets stay
+    destroy(cloud, made.stack)
+    assert f"{made.asset}.zip" in staged(cloud)
+    assert destroy(cloud, coming) is True
+
+
 def test_an_update_that_fails_is_rolled_back(cloud: LocalCloud, made: Assembly) -> None:
     # Given a deployed stack
     first = deploy(cloud, made.write({"Queue": QUEUE}), made.stack)
