@@ -350,6 +350,9 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
         after = f"the stack is destroyed again; the local cloud {standing.cloud.name!r} was up, and is left up"
     else:
         after = "stack and cloud are gone again, nothing is left running"
+    labels = "the labels are those of a small real model"
+    if not standing.stack_was_there:
+        labels += f", from {SETTINGS[outcome.architecture.id]['minimum_confidence']} % up"
     place = standing.cloud.endpoint_url.removeprefix("https://")
     return _grid(
         ("The flow", outcome.architecture.flow.replace("→", screen.symbol("→", "->"))),
@@ -357,7 +360,7 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
             "The stack",
             f"{standing.stack}, {_count(len(standing.resources), 'resource')}, synthesized as for AWS",
         ),
-        ("The cloud", f"an emulator on {place}, IAM enforced; the labels are those of a small real model"),
+        ("The cloud", f"an emulator on {place}, IAM enforced; {labels}"),
         ("The network", "no connection left this machine"),
         ("The time", f"{outcome.seconds:.1f} s from the start to this table"),
         ("Afterwards", after),
