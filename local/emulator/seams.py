@@ -527,7 +527,7 @@ def _serialise_queue_changes() -> None:
     """One lock for all that changes a queue.
 
     MiniStack rebuilds a queue's list of messages in the poller's thread while requests and deliveries append to it in
-    others; what is appended in between is lost.
+    others: what is appended just before the new list is put in place is lost.
     """
     lock = threading.RLock()
     _sqs._queues_lock = lock
