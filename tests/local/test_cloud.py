@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -25,13 +26,32 @@ from local.control import Control, ControlError
 from local.environment import child_environment, clean_environment
 from tests.local.emulated import client_as, eventually, make_function, make_role, unique
 
-SLEEPER = "import time\ndef handler(event, context):\n    time.sleep(60)\n"
+SLEEPER = (
+    "import pathlib, time\n"
+    "def handler(event, context):\n"
+    "    pathlib.Path(event['marker']).touch() if 'marker' in event else None\n"
+    "    time.sleep(60)\n"
+)
+
+
+# Every cloud of this module is named after it, so that it can clean up after itself.
+MINE = f"life-{os.getpid()}"
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing() -> Iterator[None]:
+    """What a failed test left is ended; the logs that stopped clouds leave are of no use once their test is over."""
+    yield
+    for folder in clouds.STATE.glob(f"{MINE}-*"):
+        if left := LocalCloud.attach(folder.name):
+            left.stop()
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
 def own() -> Iterator[LocalCloud]:
     """A cloud that the test may end."""
-    with LocalCloud.start(unique("own")) as started:
+    with LocalCloud.start(unique(MINE)) as started:
         yield started
 
 
@@ -46,10 +66,12 @@ def group_of(cloud: LocalCloud) -> list[psutil.Process]:
 
 
 def start_sleeper(cloud: LocalCloud) -> None:
-    """Have a Lambda worker hang in its handler."""
-    name = make_function(cloud, SLEEPER, make_role(cloud), Timeout=120)
-    cloud.client("lambda").invoke(FunctionName=name, InvocationType="Event")
-    eventually(lambda: len(group_of(cloud)) > 1)
+    """Have a Lambda worker hang in its handler; returns once it does."""
+    name, marker = make_function(cloud, SLEEPER, make_role(cloud), Timeout=120), cloud.folder / "tmp" / "asleep"
+    payload = json.dumps({"marker": str(marker)}).encode()
+    cloud.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=payload)
+    eventually(marker.exists)
+    assert len(group_of(cloud)) > 1
 
 
 def test_a_started_cloud_answers_over_verified_tls(own: LocalCloud) -> None:
@@ -66,7 +88,7 @@ def test_a_started_cloud_answers_over_verified_tls(own: LocalCloud) -> None:
 
 def test_two_clouds_live_side_by_side(own: LocalCloud) -> None:
     # Given two clouds
-    with LocalCloud.start(unique("other")) as other:
+    with LocalCloud.start(unique(MINE)) as other:
         # When a bucket is created on one
         own.client("s3").create_bucket(Bucket="only-here")
         # Then the other does not have it, and each trusts only its own authority
@@ -97,7 +119,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
         port = taken.getsockname()[1]
         # When a cloud is started on it, Then one line names the port
         with pytest.raises(CloudError, match=rf"^Port {port} cannot be used .*Name another.*$") as raised:
-            LocalCloud.start(unique("taken"), port)
+            LocalCloud.start(unique(MINE), port)
     assert "\n" not in str(raised.value)
 
 
@@ -118,7 +140,7 @@ def test_an_emulator_that_cannot_start_is_one_clear_line(monkeypatch: pytest.Mon
     # Given an interpreter that dies at once
     monkeypatch.setattr(sys, "executable", "/bin/false")
     # When a cloud is started, Then one line names the log, and no state is left
-    name = unique("broken")
+    name = unique(MINE)
     with pytest.raises(CloudError, match=r"did not start.*emulator\.log"):
         LocalCloud.start(name)
     assert not (clouds.STATE / name / "cloud.json").exists()
@@ -138,7 +160,7 @@ def test_a_dead_emulator_is_one_clear_line(own: LocalCloud) -> None:
 
 def test_stopping_ends_hanging_workers_too() -> None:
     # Given a cloud with a Lambda worker that hangs in its handler
-    cloud = LocalCloud.start(unique("own"))
+    cloud = LocalCloud.start(unique(MINE))
     start_sleeper(cloud)
     members = group_of(cloud)
     # When it is stopped
@@ -172,7 +194,7 @@ def test_a_terminated_emulator_ends_although_a_custom_resource_hangs(own: LocalC
 @pytest.mark.parametrize("detached", [False, True])
 def test_only_a_detached_cloud_outlives_a_killed_parent(detached: bool) -> None:
     # Given a cloud with a hanging worker, started by another process
-    name = unique("orphan")
+    name = unique(MINE)
     program = (
         "import sys, time\n"
         "from tests.local.test_cloud import start_sleeper\n"
@@ -205,7 +227,7 @@ def test_only_a_detached_cloud_outlives_a_killed_parent(detached: bool) -> None:
 
 def test_a_stale_state_file_is_cleaned_and_harms_nobody() -> None:
     # Given the state of a dead cloud, whose process number now belongs to somebody else
-    with LocalCloud.start(unique("own")) as cloud:
+    with LocalCloud.start(unique(MINE)) as cloud:
         state = json.loads((cloud.folder / "cloud.json").read_text())
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as innocent:
         cloud.folder.mkdir(exist_ok=True)
@@ -223,7 +245,7 @@ def test_a_stale_state_file_is_cleaned_and_harms_nobody() -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"port": 1}', "null"])
 def test_an_unreadable_state_file_counts_as_no_cloud(content: str) -> None:
     # Given a state file that holds rubbish
-    folder = clouds.STATE / unique("rubbish")
+    folder = clouds.STATE / unique(MINE)
     folder.mkdir(parents=True)
     (folder / "cloud.json").write_text(content)
     # When the cloud is looked for, Then there is none; and one of that name can be started
@@ -234,7 +256,7 @@ def test_an_unreadable_state_file_counts_as_no_cloud(content: str) -> None:
 
 def test_a_worker_left_by_a_killed_detached_emulator_is_ended() -> None:
     # Given a detached cloud whose emulator was killed while a worker hung
-    cloud = LocalCloud.start(unique("own"), detached=True)
+    cloud = LocalCloud.start(unique(MINE), detached=True)
     start_sleeper(cloud)
     os.kill(cloud.pid, signal.SIGKILL)
     eventually(lambda: not cloud.alive())
@@ -299,7 +321,7 @@ def test_the_users_environment_does_not_leak_in(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     # When a cloud is started and a handler prints its environment
     source = "import os\ndef handler(event, context):\n    return dict(os.environ)\n"
-    with LocalCloud.start(unique("own")) as cloud:
+    with LocalCloud.start(unique(MINE)) as cloud:
         name = make_function(cloud, source, make_role(cloud))
         seen = json.loads(cloud.client("lambda").invoke(FunctionName=name)["Payload"].read())
         environment = cloud.environment()
