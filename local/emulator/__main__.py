@@ -13,7 +13,10 @@ from typing import Any, NoReturn
 def main() -> None:
     """Serve until the lifeline breaks or a signal comes. The whole process group ends with this process."""
     folder = Path(sys.argv[1])
-    settings: dict[str, Any] = json.loads((folder / "settings.json").read_text())
+    handed_down = folder / "settings.json"
+    settings: dict[str, Any] = json.loads(handed_down.read_text())
+    # It holds the token, and nobody else needs it.
+    handed_down.unlink()
     signal.signal(signal.SIGTERM, lambda *_: _end_group())
     signal.signal(signal.SIGINT, lambda *_: _end_group())
     if not settings["detached"]:
