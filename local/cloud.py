@@ -53,7 +53,6 @@ class LocalCloud:
         self.endpoint_url = f"https://{HOST}:{self.port}"
         self.ca_bundle = self.folder / "ca.pem"
         self.control = Control(self.port, state["token"], self.ca_bundle)
-        self._started: float = state["started"]
         self._process = process
         self._clients: dict[str, Any] = {}
         self._client_lock = threading.Lock()
@@ -76,7 +75,7 @@ class LocalCloud:
             _make_state_folder(folder)
             state = {"name": name, "port": port, "token": secrets.token_urlsafe(32), "detached": detached}
             process = _spawn(folder, state, listener)
-        state |= {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+        state["pid"] = process.pid
         _write_private(folder / "cloud.json", json.dumps(state))
         cloud = cls(name, state, process)
         try:
@@ -106,7 +105,7 @@ class LocalCloud:
             return self._process.poll() is None
         try:
             process = psutil.Process(self.pid)
-            return process.create_time() == self._started and process.status() != psutil.STATUS_ZOMBIE
+            return _names(process, self.folder) and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -196,15 +195,22 @@ class LocalCloud:
 
     def _end(self) -> None:
         """Nothing is worth saving and a hanging handler must not be waited for, so there is no gentler signal first."""
+        members = _group(self.pid)
         if self._process is not None or self.alive():
-            # Not reaped yet, or known by its start time: the number is still this cloud's.
+            # Not reaped yet, or known by its command line: the number is still this cloud's, and so is its group.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
+        else:
+            # The number may be somebody else's by now: only what names this cloud's folder was started by it.
+            members = [member for member in members if _names(member, self.folder)]
+            for member in members:
+                with contextlib.suppress(psutil.Error):
+                    member.kill()
         if self._process is not None:
             self._process.wait()
             if self._process.stdin is not None:
                 self._process.stdin.close()
-        _end_leftovers(self.pid, self.folder)
+        psutil.wait_procs(members, timeout=STOP_SECONDS)
         _keep_log(self.folder)
 
 
@@ -291,19 +297,22 @@ def _spawn(folder: Path, state: dict[str, Any], listener: socket.socket) -> "sub
         )
 
 
-def _end_leftovers(group: int, folder: Path) -> None:
-    """End what is left of a group whose leader is gone, and wait until it is.
-
-    Only processes whose command line names the cloud's folder (the emulator, its Lambda workers) are touched: the
-    number may have been given to somebody else's group since.
-    """
+def _group(leader: int) -> list[psutil.Process]:
+    """The processes of a group."""
     members = []
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if os.getpgid(process.pid) == group and any(str(folder) in part for part in process.cmdline()):
-                process.kill()
+        with contextlib.suppress(OSError):
+            if os.getpgid(process.pid) == leader:
                 members.append(process)
-    psutil.wait_procs(members, timeout=STOP_SECONDS)
+    return members
+
+
+def _names(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process was started with this cloud's folder in its command line, as emulator and workers are."""
+    try:
+        return any(str(folder) in part for part in process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def _keep_log(folder: Path) -> None:
