@@ -105,9 +105,9 @@ class LocalCloud:
             return self._process.poll() is None
         try:
             process = psutil.Process(self.pid)
-            return _names(process, self.folder) and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
+        return _names(process, self.folder) and _lives(process)
 
     def stop(self) -> None:
         """End the emulator and everything that it started, and remove its state. Stopping twice is fine."""
@@ -210,7 +210,9 @@ class LocalCloud:
             self._process.wait()
             if self._process.stdin is not None:
                 self._process.stdin.close()
-        psutil.wait_procs(members, timeout=STOP_SECONDS)
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(map(_lives, members)) and time.monotonic() < deadline:
+            time.sleep(0.01)
         _keep_log(self.folder)
 
 
@@ -305,6 +307,14 @@ def _group(leader: int) -> list[psutil.Process]:
             if os.getpgid(process.pid) == leader:
                 members.append(process)
     return members
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether a process still runs. Ended ones that nobody reaps, as in a container without an init, do not."""
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _names(process: psutil.Process, folder: Path) -> bool:
