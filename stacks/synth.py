@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -32,6 +33,10 @@ FEATURES = {
     "@aws-cdk/core:validateAgainstDefaultRules": True,
     "@aws-cdk/core:strictCfnValidateErrors": True,
 }
+
+# CloudFormation names a resource `<stack>-<logical id>-<12 characters>` and cuts what is longer than its service takes,
+# which is 80 characters for a queue. Key policies tell a stack's resources by its name, so it must stay whole.
+STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 
 
 class ContextError(Exception):
@@ -92,6 +97,8 @@ def build(app: cdk.App) -> list[Built]:
         raise ContextError(f"Context settings names {', '.join(sorted(unknown))}, which is not built here.")
     if context["stack_name"] and not context["architecture"]:
         raise ContextError("Context stack_name needs context architecture: one name cannot serve several stacks.")
+    if context["stack_name"] and not STACK_NAME.fullmatch(str(context["stack_name"])):
+        raise ContextError("Context stack_name must be 40 letters, digits and hyphens at most, a letter first.")
     return [
         _stack(app, architecture, target, values.get(architecture.id, {}), context["stack_name"] or architecture.id)
         for architecture in architectures

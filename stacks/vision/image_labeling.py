@@ -109,7 +109,11 @@ class ImageLabeling(cdk.Stack):
         self._outputs()
 
     def _own_key(self) -> kms.Key:
-        """One key for all that holds data. Services may use it only on behalf of this stack's own resources."""
+        """One key for all that holds data. Services may use it only on behalf of this stack's own resources.
+
+        Those are told by the stack's name, with which CloudFormation begins theirs (`synth` bounds its length, so that
+        none is cut): an ARN itself would make a circle, for each of them refers to the key.
+        """
         key = kms.Key(
             self,
             "Key",
@@ -121,7 +125,8 @@ class ImageLabeling(cdk.Stack):
         name = f"{cdk.Aws.STACK_NAME}-*"
         use = ["kms:Decrypt", "kms:GenerateDataKey"]
         # As CloudWatch Logs asks for ("Encrypt log data in CloudWatch Logs using AWS KMS", Amazon CloudWatch Logs User
-        # Guide), with its wildcards spelt out for a symmetric key.
+        # Guide), with its wildcards spelt out for a symmetric key. Not kms:Describe*: such a request has no encryption
+        # context, so under AWS's own condition it is never allowed, and is not needed.
         re_encrypt = ["kms:Encrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
         for service, actions, condition, source in (
             # By the encryption context, in which SQS names the queue: for EventBridge AWS does not promise a source ARN
@@ -204,8 +209,10 @@ class ImageLabeling(cdk.Stack):
         Not one rule for all: a key must have the prefix and an ending, which only a wildcard can ask of one field, and
         EventBridge refuses a pattern of many wildcards after one prefix as too complex (Amazon EventBridge User Guide,
         "Comparison operators for use in event patterns", on wildcard matching complexity). Where the limit lies AWS
-        does not say: three patterns of two wildcards were taken and four refused (github.com/vals-ai/Valkyrie/pull/278,
-        2026-04-15). A rule here has four of one at the most.
+        does not say: three patterns `*:stack/NAME/*` were taken and four refused (github.com/vals-ai/Valkyrie/pull/278,
+        2026-04-15), which is a complexity of 9 and of 12 as EventBridge's own matcher counts it
+        (github.com/aws/event-ruler, MachineComplexityEvaluator: how many wildcards one input can keep in play). Four
+        patterns of one wildcard after the same prefix, the most that a rule has here, count 8.
         """
         rules = [
             events.CfnRule(

@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"settings": {"image-labeling": 3}}, "Context settings must look like"),
         ({"settings": {"face-search": {}}}, "Context settings names face-search, which is not built here."),
         ({"stack_name": "copy"}, "Context stack_name needs context architecture"),
+        ({"architecture": "image-labeling", "stack_name": "a_copy"}, "Context stack_name must be 40 letters"),
+        ({"architecture": "image-labeling", "stack_name": "a" * 41}, "Context stack_name must be 40 letters"),
         (
             {"settings": {"image-labeling": {"maximum_labels": 0, "colour": "red"}}},
             "Settings of image-labeling: maximum_labels: Input should be greater than or equal to 1;"

@@ -189,3 +189,21 @@ def test_a_missing_right_is_not_taken_for_an_empty_bucket() -> None:
         stub.add_client_error("get_bucket_tagging", "AccessDenied")
         with pytest.raises(client.exceptions.ClientError):
             empty(client, BUCKET, TAG, Context())
+
+
+def test_a_delete_answers_with_the_id_that_it_is_asked_about(s3: Any, cloudformation: CloudFormation) -> None:
+    # Given a creation that never answered, to which CloudFormation gave an id of its own
+    event = {**cloudformation.event("Delete"), "PhysicalResourceId": "stack-EmptiedImages-1ABC"}
+    # When it is rolled back
+    handler(event, Context())
+    # Then the answer is about that id
+    assert [answer["PhysicalResourceId"] for answer in cloudformation.answers] == ["stack-EmptiedImages-1ABC"]
+
+
+def test_an_update_answers_with_the_new_bucket(s3: Any, cloudformation: CloudFormation) -> None:
+    # Given an update that replaced the bucket
+    event = {**cloudformation.event("Update"), "PhysicalResourceId": "the-old-bucket"}
+    # When CloudFormation asks for it
+    handler(event, Context())
+    # Then the new id makes CloudFormation delete the old one afterwards
+    assert [answer["PhysicalResourceId"] for answer in cloudformation.answers] == [BUCKET]

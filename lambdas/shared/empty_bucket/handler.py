@@ -26,11 +26,13 @@ def handler(event: dict[str, Any], context: Any) -> None:
     """Answers every request by a PUT to its `ResponseURL`, a failed one too, with the reason.
 
     Request and answer: AWS CloudFormation User Guide, "Custom resource request types" and "Custom resource response
-    objects", read 2026-11-23. The physical id is the bucket's name, so that a replaced bucket is emptied too.
+    objects", read 2026-11-23. The physical id is the bucket's name, so that a replaced bucket is emptied too. A delete
+    answers with the id that it is asked about: after a creation without an answer CloudFormation made one up itself.
     """
     bucket = event["ResourceProperties"]["BucketName"]
     answer = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
-    answer |= {"PhysicalResourceId": bucket, "Status": "SUCCESS"}
+    physical_id = event.get("PhysicalResourceId", bucket) if event["RequestType"] == "Delete" else bucket
+    answer |= {"PhysicalResourceId": physical_id, "Status": "SUCCESS"}
     try:
         if event["RequestType"] == "Delete":
             empty(boto3.client("s3"), bucket, os.environ["CONSENT_TAG"], context)
