@@ -73,6 +73,7 @@ def install() -> None:
     _authorise_poller()
     _authorise_log_delivery()
     _authorise_customer_keys()
+    _hide_missing_objects()
     _watch_invocations()
     _serve_traces()
     _take_over_alarms()
@@ -988,6 +989,42 @@ def _table_key_use(
         table = _dynamodb._tables.get(arn.partition(":table/")[2].partition("/")[0]) or {}
         keys.add(_customer_key((table.get("SSEDescription") or {}).get("KMSMasterKeyArn")))
     return [use for key in sorted(filter(None, keys)) for use in _uses(key, "kms:Decrypt")]
+
+
+# --- Objects that are not there --------------------------------------------------------------------------------------
+
+
+def _hide_missing_objects() -> None:
+    """Answer AccessDenied for an object or version that is not there, unless the caller may list the bucket.
+
+    Amazon S3 API Reference, "GetObject" and "HeadObject", read 2026-11-23: without s3:ListBucket a missing object is
+    403, not 404. They do not say otherwise of a version. The question is not recorded: no read needs the permission.
+    """
+    handler = _app.SERVICE_HANDLERS["s3"]
+
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Response:
+        response: Response = await handler(method, path, headers, body, query)
+        bucket, _, key = path.strip("/").partition("/")
+        if response[0] != 404 or method not in ("GET", "HEAD") or not key or _s3._buckets.get(bucket) is None:
+            return response
+        access_key, region = _router.extract_access_key_id(headers, query), _responses.get_region()
+        if _iam.is_root_access_key(access_key):
+            return response
+        if _iam_enforce(access_key, "s3:ListBucket", "s3", region, f"arn:aws:s3:::{bucket}", {}) is None:
+            return response
+        denied: Response = _iam_actions.access_denied_response(
+            "s3",
+            "s3:ListBucket",
+            _iam.caller_arn(),
+            str(uuid.uuid4()),
+            headers=headers,
+            resource_arn=f"arn:aws:s3:::{bucket}",
+        )
+        return denied if method == "GET" else (denied[0], denied[1], b"")
+
+    _app.SERVICE_HANDLERS["s3"] = handle
 
 
 # --- Lambda: poller, logs, invocations -------------------------------------------------------------------------------

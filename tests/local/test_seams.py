@@ -252,6 +252,40 @@ def test_an_added_service_reads_objects_as_its_caller(cloud: LocalCloud) -> None
     assert error_of(Bucket=bucket, Name="in/ä b.jpg", Version=first) == "InvalidS3ObjectException"
 
 
+def test_who_may_not_list_a_bucket_does_not_learn_what_is_missing(cloud: LocalCloud) -> None:
+    # Given a versioned bucket, an object of which one version was deleted, and a role that may read objects only
+    bucket, s3 = unique("bucket"), cloud.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    gone = s3.put_object(Bucket=bucket, Key="in/a.jpg", Body=b"1")["VersionId"]
+    s3.put_object(Bucket=bucket, Key="in/a.jpg", Body=b"2")
+    s3.delete_object(Bucket=bucket, Key="in/a.jpg", VersionId=gone)
+    objects = {"Action": ["s3:GetObject", "s3:GetObjectVersion"], "Resource": f"arn:aws:s3:::{bucket}/*"}
+    role = make_role(cloud, objects)
+    mine = client_as(cloud, role, "s3")
+
+    def answers() -> list[str]:
+        asked = (
+            (mine.get_object, {"Key": "in/a.jpg", "VersionId": gone}),
+            (mine.get_object, {"Key": "in/none.jpg"}),
+            (mine.head_object, {"Key": "in/none.jpg"}),
+        )
+        codes = []
+        for ask, which in asked:
+            with pytest.raises(ClientError) as raised:
+                ask(Bucket=bucket, **which)
+            codes.append(str(raised.value.response["Error"]["Code"]))
+        return codes
+
+    # When it reads what is not there, Then it is refused, as S3 does
+    assert answers() == ["AccessDenied", "AccessDenied", "403"]
+    # and what is there is read
+    assert mine.get_object(Bucket=bucket, Key="in/a.jpg")["Body"].read() == b"2"
+    # When it may list the bucket, Then it is told
+    set_permissions(cloud, role, objects, {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"})
+    assert answers() == ["NoSuchVersion", "NoSuchKey", "404"]
+
+
 # --- Queues
 
 
