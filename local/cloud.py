@@ -1,10 +1,12 @@
 """The local cloud, seen from the process that starts or uses it.
 
 An emulator runs in a child process, in a session of its own, so that its whole process group, Lambda workers included,
-ends together. Its state (port, process, certificate, log, temporary files) lives in `.local/<name>/` and goes with it.
+ends together. Its state (port, process, certificate, log, temporary files) lives in `.local/<name>/` and goes with it;
+only the log of one that died, or did not start, stays.
 """
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -53,6 +56,7 @@ class LocalCloud:
         self.endpoint_url = f"https://{HOST}:{self.port}"
         self.ca_bundle = self.folder / "ca.pem"
         self.control = Control(self.port, state["token"], self.ca_bundle)
+        self._token: str = state["token"]
         self._process = process
         self._clients: dict[str, Any] = {}
         self._client_lock = threading.Lock()
@@ -66,38 +70,63 @@ class LocalCloud:
         """
         if not NAME.fullmatch(name):
             raise CloudError(f"A cloud's name is made of small letters, digits and dashes; {name!r} is not.")
-        if running := cls.attach(name):
-            raise CloudError(f"The local cloud {name!r} is already running at {running.endpoint_url}; stop it first.")
         folder = STATE / name
-        listener = _bind(port)
-        with listener:
-            port = listener.getsockname()[1]
-            _make_state_folder(folder)
-            state = {"name": name, "port": port, "token": secrets.token_urlsafe(32), "detached": detached}
-            process = _spawn(folder, state, listener)
-        state["pid"] = process.pid
-        _write_private(folder / "cloud.json", json.dumps(state))
-        cloud = cls(name, state, process)
+        with _exclusive():
+            if (found := cls._read(name)) is not None:
+                if found.alive():
+                    raise CloudError(
+                        f"The local cloud {name!r} is already running at {found.endpoint_url}; stop it first."
+                    )
+                found._end()
+            with _bind(port) as listener:
+                port = listener.getsockname()[1]
+                state = {"name": name, "port": port, "token": secrets.token_urlsafe(32), "detached": detached}
+                try:
+                    _make_state_folder(folder)
+                    process = _spawn(folder, state, listener)
+                except BaseException:
+                    _remove_state(folder, keep_log=False)
+                    raise
+            state["pid"] = process.pid
+            cloud = cls(name, state, process)
+            try:
+                _write_private(folder / "cloud.json", json.dumps(state))
+            except BaseException:
+                cloud._end()
+                raise
         try:
             cloud._wait_until_ready()
-        except BaseException:
-            cloud._end()
+        except BaseException as error:
+            with _exclusive():
+                cloud._end(keep_log=isinstance(error, CloudError))
             raise
         return cloud
 
     @classmethod
     def attach(cls, name: str = "default") -> "LocalCloud | None":
-        """The running cloud of that name, else None. What a dead one left behind is ended and removed."""
-        folder = STATE / name
-        try:
-            state = json.loads((folder / "cloud.json").read_text())
-            cloud = cls(name, state)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
-        if cloud.alive():
+        """The running cloud of that name, else None. Of a dead one only the log is left."""
+        cloud = cls._read(name)
+        if cloud is None or cloud.alive():
             return cloud
-        cloud._end()
+        with _exclusive():
+            # Another process may have started one anew meanwhile.
+            cloud = cls._read(name)
+            if cloud is None or cloud.alive():
+                return cloud
+            cloud._end()
         return None
+
+    @classmethod
+    def _read(cls, name: str) -> "LocalCloud | None":
+        """The cloud that the state of this name tells of, dead or alive; None where there is none that can be read."""
+        if not NAME.fullmatch(name):
+            return None
+        try:
+            state = json.loads((STATE / name / "cloud.json").read_text())
+            meant = type(state["pid"]) is type(state["port"]) is int and isinstance(state["token"], str)
+            return cls(name, state) if meant and 0 < state["pid"] < 1 << 31 and 0 < state["port"] < 1 << 16 else None
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError):
+            return None
 
     def alive(self) -> bool:
         """Whether the emulator's process is there. A process that only inherited its number does not count."""
@@ -110,8 +139,12 @@ class LocalCloud:
         return _names(process, self.folder) and _lives(process)
 
     def stop(self) -> None:
-        """End the emulator and everything that it started, and remove its state. Stopping twice is fine."""
-        self._end()
+        """End the emulator and everything that it started, and remove its state. Stopping twice is fine.
+
+        Of an emulator that had died by itself the log stays, if it says anything.
+        """
+        with _exclusive():
+            self._end()
 
     def environment(self) -> dict[str, str]:
         """A complete environment for a subprocess that works on this cloud: endpoint, keys, region, trust, guard."""
@@ -177,7 +210,7 @@ class LocalCloud:
 
     def _death(self) -> str:
         log = self.folder / "emulator.log"
-        why = f"; its log is {log}" if log.exists() else ""
+        why = f"; its log is {log}" if _says_something(log) else ""
         return f"The local cloud {self.name!r} has stopped{why}. Start it again."
 
     def _wait_until_ready(self) -> None:
@@ -193,8 +226,9 @@ class LocalCloud:
             f"The local cloud {self.name!r} did not answer within {START_SECONDS:.0f} s: {_last_line(self.folder)}"
         )
 
-    def _end(self) -> None:
+    def _end(self, *, keep_log: bool = False) -> None:
         """Nothing is worth saving and a hanging handler must not be waited for, so there is no gentler signal first."""
+        keep_log = keep_log or not self.alive()
         members = _group(self.pid)
         if self._process is not None or self.alive():
             # Not reaped yet, or known by its command line: the number is still this cloud's, and so is its group.
@@ -213,7 +247,23 @@ class LocalCloud:
         deadline = time.monotonic() + STOP_SECONDS
         while any(map(_lives, members)) and time.monotonic() < deadline:
             time.sleep(0.01)
-        _keep_log(self.folder)
+        successor = self._read(self.name)
+        if successor is None or successor._token == self._token:
+            _remove_state(self.folder, keep_log=keep_log)
+
+
+@contextlib.contextmanager
+def _exclusive() -> Iterator[None]:
+    """One process and thread at a time starts a cloud or removes one: else two could have one folder at once."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    folder = os.open(STATE, os.O_RDONLY)
+    try:
+        # A file system that knows no locks must not keep a cloud from starting.
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def trust(ca_bundle: Path) -> dict[str, str]:
@@ -257,8 +307,11 @@ def _make_state_folder(folder: Path) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text)
+    """Writes a file that only its owner may read, and that nobody ever sees half written."""
+    half = path.with_name(f".{path.name}")
+    half.touch(mode=0o600)
+    half.write_text(text)
+    half.replace(path)
 
 
 def _spawn(folder: Path, state: dict[str, Any], listener: socket.socket) -> "subprocess.Popen[bytes]":
@@ -325,17 +378,26 @@ def _names(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-def _keep_log(folder: Path) -> None:
-    """Remove a cloud's state but for its log, which may be the only witness."""
-    for path in folder.iterdir() if folder.exists() else ():
-        if path.name == "emulator.log":
-            continue
+def _remove_state(folder: Path, *, keep_log: bool) -> None:
+    """Remove a cloud's folder, or all of it but the log where that may be the only witness."""
+    log = folder / "emulator.log"
+    if not keep_log or not _says_something(log):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        else:
+        elif path != log:
             path.unlink(missing_ok=True)
 
 
+def _says_something(log: Path) -> bool:
+    return log.is_file() and log.stat().st_size > 0
+
+
 def _last_line(folder: Path) -> str:
-    lines = (folder / "emulator.log").read_text(errors="replace").strip().splitlines()
-    return f"{lines[-1]} (whole log: {folder / 'emulator.log'})" if lines else f"see {folder / 'emulator.log'}"
+    log = folder / "emulator.log"
+    lines = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
+    if not lines:
+        return "it said nothing. `python3 -m local doctor` looks for the cause."
+    return f"{lines[-1]} (whole log: {log})"

@@ -18,14 +18,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.assembly import synthesize
-from local.cloud import STATE, LocalCloud
-from local.deploy import UPDATABLE, deploy, destroy, outputs, resources, stacks
+from local.cloud import STATE, CloudError, LocalCloud
+from local.deploy import UPDATABLE, DeployError, deploy, destroy, log_events, outputs, resources, stacks
 from local.screen import Screen
 from stacks.catalogue import Architecture
 
@@ -43,6 +43,7 @@ LARGEST_PHOTO_BYTES = 100_000_000
 # What an assembly and a cloud's data take, with room to spare.
 FREE_BYTES = 200_000_000
 LABELS_SHOWN = 3
+LOG_LINES_KEPT = 1000
 NARROW = 80
 # A label that is at least as likely as not is a finding; what is below it is a guess, and shown after.
 LIKELY_PERCENT = 50.0
@@ -70,7 +71,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a demo did, for people and for machines. `log` is the emulator's, if a photograph came to no result."""
+    """What a demo did, for people and for machines. `log` is what was logged, if a photograph came to no result."""
 
     architecture: Architecture
     standing: Standing
@@ -104,7 +105,7 @@ def run(architecture: Architecture, images: Sequence[Path], screen: Screen, clou
         with screen.step(f"Uploading {what}, waiting for the labels", f"Uploaded {what}") as step:
             report: Report = scenario.run(stands.cloud, stands.outputs, photos, step.detail)
             step.result = _summary(report)
-        log = None if report.complete else _keep_log(stands.cloud)
+        log = None if report.complete else _keep_log(stands)
         # The clock stops where the user has the answer; tidying up comes on top.
         return Outcome(architecture, stands, report, time.monotonic() - begin, log)
 
@@ -189,10 +190,21 @@ def _start_and_warm_up(name: str) -> tuple[LocalCloud, float]:
     return cloud, time.monotonic() - begin
 
 
-def _keep_log(cloud: LocalCloud) -> Path:
-    """The log of a cloud of the demo's own is gone with it; this copy outlives both."""
+def _keep_log(standing: Standing) -> Path | None:
+    """What the functions and the emulator logged: it is gone with a cloud of the demo's own, and this copy is not.
+
+    None if they logged nothing.
+    """
+    lines = []
+    with suppress(CloudError, DeployError):
+        events = log_events(standing.cloud, standing.stack, LOG_LINES_KEPT)
+        lines += [f"{moment.isoformat()}  {group}  {message}" for moment, group, message in events]
+    with suppress(FileNotFoundError):
+        lines += (standing.cloud.folder / "emulator.log").read_text(errors="replace").splitlines()
+    if not lines:
+        return None
     kept = ROOT / ".build" / "demo.log"
-    shutil.copyfile(cloud.folder / "emulator.log", kept)
+    kept.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return kept
 
 
@@ -208,12 +220,7 @@ def _stop(starting: Future[tuple[LocalCloud, float]]) -> None:
     with _undisturbed():
         if starting.cancel() or starting.exception() is not None:
             return
-        cloud, _ = starting.result()
-        died = not cloud.alive()
-        cloud.stop()
-        # The log of a cloud that died is the only witness; otherwise nothing stays.
-        if not died:
-            shutil.rmtree(cloud.folder, ignore_errors=True)
+        starting.result()[0].stop()
 
 
 @contextmanager
@@ -255,10 +262,11 @@ def check_photos(paths: Sequence[Path]) -> list[Path]:
 def _complaint(path: Path) -> str | None:
     from scenarios.image_labeling import SUFFIXES, is_watched
 
-    shown = str(path).encode(errors="backslashreplace").decode()
+    valid = str(path).encode(errors="backslashreplace").decode()
+    shown = _printable(valid)
     complaint: str | None = None
     try:
-        if shown != str(path):
+        if valid != str(path):
             complaint = "the name is not valid UTF-8, which S3 needs. Rename the file."
         elif path.is_dir():
             complaint = f"this is a folder. Name the photographs in it, for example {shown}/*.jpg"
@@ -283,7 +291,7 @@ def show(outcome: Outcome, screen: Screen, command: str) -> None:
     screen.say()
     screen.out.print(_table(outcome.report, screen))
     if outcome.log:
-        screen.say(f"Not every photograph came to a result. What the emulator logged: {outcome.log.relative_to(ROOT)}")
+        screen.say(f"Not every photograph came to a result. What was logged: {outcome.log.relative_to(ROOT)}")
     screen.say()
     screen.out.print(_what_ran(outcome, screen))
     screen.say()
@@ -299,9 +307,12 @@ def _table(report: Report, screen: Screen) -> RenderableType:
     table.add_column("Photo", overflow="fold", max_width=max(screen.out.width // 3, 12))
     table.add_column("Labels, with their parents", overflow="fold")
     table.add_column("Upload to row", justify="right", min_width=7)
+    named = Counter(photo.path.name for photo in report.photos)
     for photo in report.photos:
+        # Files of one name are told apart by their folders.
+        name = photo.path.name if named[photo.path.name] == 1 else str(photo.path)
         took = "-" if photo.seconds is None else f"{photo.seconds:.2f} s"
-        table.add_row(_plain(photo.path.name), _findings(photo, screen), took)
+        table.add_row(_plain(name), _findings(photo, screen), took)
     return table
 
 
@@ -411,7 +422,11 @@ def _count(number: int, thing: str) -> str:
 def _plain(name: str) -> Text:
     from rich.text import Text
 
-    return Text("".join(character if character.isprintable() else "?" for character in name))
+    return Text(_printable(name))
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _photo_to_json(photo: Photo) -> dict[str, Any]:

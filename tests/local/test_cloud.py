@@ -40,12 +40,12 @@ MINE = f"life-{os.getpid()}"
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing() -> Iterator[None]:
-    """What a failed test left is ended; the logs that stopped clouds leave are of no use once their test is over."""
+    """What a failed test left is ended; the logs of clouds that died are of no use once their test is over."""
     yield
     for folder in clouds.STATE.glob(f"{MINE}-*"):
         if left := LocalCloud.attach(folder.name):
             left.stop()
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -139,9 +139,9 @@ def test_a_bad_name_is_refused_before_anything_is_made() -> None:
 def test_an_emulator_that_cannot_start_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an interpreter that dies at once
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    # When a cloud is started, Then one line names the log, and no state is left
+    # When a cloud is started, Then one line says where to go on, and no state is left
     name = unique(MINE)
-    with pytest.raises(CloudError, match=r"did not start.*emulator\.log"):
+    with pytest.raises(CloudError, match=r"did not start: it said nothing.*doctor"):
         LocalCloud.start(name)
     assert not (clouds.STATE / name / "cloud.json").exists()
 
@@ -152,7 +152,7 @@ def test_a_dead_emulator_is_one_clear_line(own: LocalCloud) -> None:
     os.kill(own.pid, signal.SIGKILL)
     # When the client calls, Then one line says so and how to go on, in good time
     started = time.monotonic()
-    with pytest.raises(CloudError, match=r"has stopped; its log is .*\. Start it again\.$"):
+    with pytest.raises(CloudError, match=r"has stopped\. Start it again\.$"):
         s3.list_buckets()
     assert time.monotonic() - started < 5
     assert not own.alive()
@@ -165,10 +165,10 @@ def test_stopping_ends_hanging_workers_too() -> None:
     # When it is stopped
     started = time.monotonic()
     cloud.stop()
-    # Then all of its processes are gone at once, and so is its state but for the log
+    # Then all of its processes are gone at once, and so is its state
     assert time.monotonic() - started < 3
     assert group_of(cloud) == []
-    assert [path.name for path in cloud.folder.iterdir()] == ["emulator.log"]
+    assert not cloud.folder.exists()
     cloud.stop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,7 @@ def test_a_demo_that_is_killed_takes_its_cloud_with_it() -> None:
         assert started.leftovers() == []
 
 
-def test_an_emulator_that_dies_half_way_is_one_line_and_leaves_its_log() -> None:
+def test_an_emulator_that_dies_half_way_is_one_line_and_leaves_its_log_at_most() -> None:
     # Given a demo that is about to deploy
     with running() as started:
         started.read_until("Deploying")
@@ -187,13 +188,13 @@ def test_an_emulator_that_dies_half_way_is_one_line_and_leaves_its_log() -> None
         # When its emulator is killed
         os.kill(pid, signal.SIGKILL)
         status, _, err = started.end()
-        # Then one line says so, and only the log is left
+        # Then one line says so, and only the log is left, if it says anything
         assert status == 1
         complaints = [line for line in err.splitlines() if line.startswith("Error: ")]
         assert len(complaints) == 1, err
         assert "Traceback" not in err
         assert started.leftovers() == []
-        assert [file.name for file in started.state.iterdir()] == ["emulator.log"]
+        assert not started.state.exists() or [file.name for file in started.state.iterdir()] == ["emulator.log"]
 
 
 def test_a_cloud_that_is_up_is_used_and_left_as_it_was() -> None:
@@ -263,6 +264,7 @@ def test_the_result_can_be_read_on_any_terminal(
         (lambda path: _looping(path / "loop.jpg"), "there is no such file"),
         (lambda path: _written(path / os.fsdecode(b"caf\xe9.jpg")), "not valid UTF-8"),
         (lambda path: path / ("x" * 300 + ".jpg"), "cannot be read"),
+        (lambda path: path / "two\nlines.jpg", "two?lines.jpg: there is no such file"),
     ],
 )
 def test_what_is_no_photograph_is_refused_before_anything_starts(tmp_path: Path, make: Any, complaint: str) -> None:
@@ -322,6 +324,33 @@ def test_a_disk_that_is_almost_full_is_said_before_anything_starts(monkeypatch: 
     monkeypatch.setattr(LocalCloud, "start", lambda *_, **__: pytest.fail("it was started"))
     with pytest.raises(OSError, match="No space left"), demo.standing(catalogue.get(ARCHITECTURE), Screen(), "none"):
         pass
+
+
+def test_a_photograph_without_a_result_leaves_what_was_logged(
+    cloud: LocalCloud, outputs: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a stack whose functions have logged something
+    outcome = demo.run(catalogue.get(ARCHITECTURE), [CAT], Screen(), cloud.name)
+    assert outcome.log is None
+    # When a photograph came to no result there
+    log = demo._keep_log(outcome.standing)
+    # Then the functions' own words are kept where it is said
+    assert log is not None
+    assert "status" in log.read_text(encoding="utf-8")
+    demo.show(dataclasses.replace(outcome, log=log), Screen(), "python3 -m local")
+    assert "What was logged: .build/demo.log" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("places", "shown"), [(("a", "b"), ["a/same.jpg", "b/same.jpg"]), (("a",), ["same.jpg"])])
+def test_photographs_of_one_name_are_told_apart(
+    capsys: pytest.CaptureFixture[str], places: Sequence[str], shown: list[str]
+) -> None:
+    # Given results of photographs that may have the same name in different folders
+    photos = tuple(Photo(Path(place) / "same.jpg", "image", "1", "LABELED") for place in places)
+    # When they are shown, Then one can see which is which
+    screen = Screen()
+    screen.out.print(demo._table(image_labeling.Report(photos, 1.0), screen))
+    assert [word for word in capsys.readouterr().out.split() if word.endswith(".jpg")] == shown
 
 
 def label(name: str, confidence: float, *parents: str) -> Label:
