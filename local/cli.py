@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -63,8 +64,16 @@ class FailedError(Exception):
     """It was meant well and cannot be done now. `str()` is one line."""
 
 
+def _cloud_name(name: str) -> str:
+    from local.cloud import NAME
+
+    if not NAME.fullmatch(name):
+        raise MistakeError(f"--name {name}: a cloud's name is made of small letters, digits and dashes.")
+    return name
+
+
 Id = Annotated[str, typer.Argument(metavar="ID", help="The architecture, as `list` names it.")]
-Name = Annotated[str, typer.Option("--name", help="The local cloud, where several are up.")]
+Name = Annotated[str, typer.Option("--name", help="The local cloud, where several are up.", callback=_cloud_name)]
 Cloud = Annotated[Where, typer.Option("--cloud", help="Where: local, localstack (planned) or aws.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
@@ -151,7 +160,7 @@ def up(
     screen.say(f"  {command_line()} down{named}                     stop it; what it holds is gone then")
     screen.say("Any AWS tool can use it with these variables:")
     for variable in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        screen.say(f"  export {variable}={cloud.environment()[variable]}")
+        screen.say(f"  export {variable}={shlex.quote(cloud.environment()[variable])}")
 
 
 @app.command()
@@ -169,7 +178,7 @@ def down(name: Name = DEFAULT_CLOUD) -> None:
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show the local clouds that are up, and what is deployed on them."""
+    """Show the local clouds that are up, and what is on them."""
     from local.deploy import stacks
 
     found = [
@@ -285,7 +294,7 @@ def demo(  # noqa: PLR0917 (typer's way of naming options)
 
 @app.command()
 def destroy(architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.LOCAL) -> None:
-    """Remove an architecture from the local cloud, with all that it stored."""
+    """Remove an architecture and all that it stored."""
     chosen = _available(architecture)
     _only_local(cloud, chosen, "destroy")
     running = _running(name)
@@ -306,12 +315,18 @@ def logs(
     name: Name = DEFAULT_CLOUD,
     cloud: Cloud = Where.LOCAL,
 ) -> None:
-    """Show what the functions of a deployed architecture wrote to CloudWatch Logs."""
+    """Show what the functions of an architecture logged."""
     chosen = _available(architecture)
     _only_local(cloud, chosen, "logs")
     running = _running(name)
-    from local.deploy import log_events
+    from local.deploy import log_events, stacks
 
+    if chosen.id not in stacks(running):
+        named = "" if name == DEFAULT_CLOUD else f" --name {name}"
+        raise FailedError(
+            f"{chosen.id} is not deployed on the local cloud {name!r}. Deploy it: "
+            f"{command_line()} deploy {chosen.id}{named}"
+        )
     events = log_events(running, chosen.id, lines)
     for moment, group, message in events:
         screen.say(f"{moment:%H:%M:%S}  {HASH.sub('', group)}  {_readable(message)}")
@@ -482,7 +497,8 @@ def _line(error: BaseException) -> tuple[int, str | None]:
         return MISTAKE, str(error)
     if isinstance(error, typer.TyperException):
         message = error.format_message().rstrip(".")
-        return error.exit_code, f"{message}. `{command_line()} --help` shows how it is used."
+        context = getattr(error, "ctx", None)
+        return error.exit_code, f"{message}. `{getattr(context, 'command_path', command_line())} --help` shows its use."
     if isinstance(error, (FailedError, CloudError, ControlError, DeployError, SynthesisError, LeftLoopback)):
         return FAILED, str(error)
     if isinstance(error, OSError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -140,8 +139,11 @@ class Screen:
 
 
 def command_line() -> str:
-    """How the command line is called on this machine. `local/__main__.py` finds the project's own Python by itself."""
-    return "python -m local" if shutil.which("python") else "python3 -m local"
+    """How the command line is called. `local/__main__.py` finds the project's own Python by itself.
+
+    Not `python`: on some machines there is none, on others it is Python 2.
+    """
+    return "python3 -m local"
 
 
 def _can_show(console: Console, text: str) -> bool:

@@ -139,6 +139,9 @@ def test_the_list_can_be_narrowed(local: Local) -> None:
         (("logs", "image-labeling", "--lines", "0"), "--lines"),
         (("deploy", "image-labeling", "--cloud", "mars"), "mars"),
         (("demo", "image-labeling", "cat.jpg"), "--image"),
+        (("demo", "--nonsense"), "`python3 -m local demo --help` shows its use"),
+        (("up", "--name", "../elsewhere"), "small letters, digits and dashes"),
+        (("down", "--name", ""), "small letters, digits and dashes"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -267,6 +270,32 @@ def test_an_architecture_is_deployed_used_and_destroyed(
     assert stacks(own) == {}
     again = local("destroy", "image-labeling", "--name", own.name)
     assert (again.status, "nothing to destroy" in again.out) == (0, True)
+
+
+def test_logs_of_what_is_not_deployed_are_one_line_with_the_mend(local: Local, own: LocalCloud) -> None:
+    # Given a cloud on which nothing is deployed, When logs are asked for, Then one line says what to do first
+    answer = local("logs", "image-labeling", "--name", own.name)
+    assert answer.status == 1
+    assert f"Deploy it: python3 -m local deploy image-labeling --name {own.name}" in answer.complaint
+
+
+def test_the_variables_that_up_prints_can_be_pasted_wherever_the_project_lies(
+    local: Local, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given a project in a folder whose name a shell would take apart
+    monkeypatch.setattr(clouds, "STATE", tmp_path / "my prøject; it's" / ".local")
+    # When a cloud is started there
+    name = unique("up")
+    try:
+        out = local("up", "--name", name).out
+        pasted = "\n".join(line for line in out.splitlines() if line.startswith("  export "))
+        # Then a shell that runs those lines has the very file that the cloud wrote
+        said = subprocess.run(
+            ["/bin/sh", "-c", f'{pasted}\ncat "$AWS_CA_BUNDLE"'], capture_output=True, text=True, check=True
+        ).stdout
+        assert said.startswith("-----BEGIN CERTIFICATE-----")
+    finally:
+        assert local("down", "--name", name).status == 0
 
 
 def test_a_cloud_that_died_is_one_line(local: Local, own: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
