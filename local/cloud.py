@@ -57,6 +57,7 @@ class LocalCloud:
         self.ca_bundle = self.folder / "ca.pem"
         self.control = Control(self.port, state["token"], self.ca_bundle)
         self._token: str = state["token"]
+        self._detached: bool = state["detached"]
         self._process = process
         self._clients: dict[str, Any] = {}
         self._client_lock = threading.Lock()
@@ -72,6 +73,7 @@ class LocalCloud:
             raise CloudError(f"A cloud's name is made of small letters, digits and dashes; {name!r} is not.")
         folder = STATE / name
         with _exclusive():
+            cls._tidy_up_after_killed_parents()
             if (found := cls._read(name)) is not None:
                 if found.alive():
                     raise CloudError(
@@ -115,6 +117,14 @@ class LocalCloud:
                 return cloud
             cloud._end()
         return None
+
+    @classmethod
+    def _tidy_up_after_killed_parents(cls) -> None:
+        """Remove what clouds left whose parents were killed. Of detached ones this may be all that tells of them."""
+        for place in STATE.iterdir():
+            found = cls._read(place.name)
+            if found is not None and not found._detached and not found.alive():
+                found._end()
 
     @classmethod
     def _read(cls, name: str) -> "LocalCloud | None":

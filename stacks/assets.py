@@ -200,13 +200,23 @@ def _targets(arguments: Sequence[str]) -> Iterator[Target]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Stages every function for the targets that are named, or for both. Exit code 0, or 1 with one line."""
+    """Stages every function for the targets that are named, or for both. Exit code 0, or another with one line."""
     try:
+        before = set(BUILD.glob("lambdas/*/*/*"))
         for folder in stage_all(list(_targets(arguments))):
-            print(f"staged {folder.relative_to(ROOT)}")
+            if folder not in before:
+                print(f"Staged {folder.relative_to(BUILD)}")
     except AssetError as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        print(
+            f"The functions cannot be staged: {error.strerror or error} ({error.filename or BUILD}).", file=sys.stderr
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     return 0
 
 

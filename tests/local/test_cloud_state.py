@@ -110,6 +110,22 @@ def test_of_two_that_start_the_same_cloud_at_once_one_wins(name: str) -> None:
     assert [process.pid for process in named] == [cloud.pid]
 
 
+def test_what_a_killed_process_left_of_its_cloud_goes_when_the_next_one_starts(name: str) -> None:
+    # Given the state of a cloud that died together with its parent, and that of a dead detached one
+    folders = [clouds.STATE / f"{name}-{kind}" for kind in ("bound", "detached")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        state = SOUND | {"pid": (1 << 31) - 1, "detached": folder is folders[1]}
+        (folder / "cloud.json").write_text(json.dumps(state))
+    try:
+        # When any cloud is started, Then the first is removed, and the second is left to who asks for it
+        with LocalCloud.start(name):
+            assert [folder.exists() for folder in folders] == [False, True]
+    finally:
+        assert LocalCloud.attach(folders[1].name) is None
+    assert not folders[1].exists()
+
+
 def test_stopping_a_cloud_spares_another_that_has_taken_its_name(name: str) -> None:
     # Given a cloud that died, and a new one of the same name
     old = LocalCloud.start(name)

@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -234,3 +235,49 @@ def test_old_folders_are_removed_and_new_ones_kept(empty_build: pathlib.Path) ->
 def test_the_command_refuses_an_unknown_target(capsys: pytest.CaptureFixture[str]) -> None:
     assert assets.main(["windows"]) == 1
     assert capsys.readouterr().err == "There is no target 'windows'. There are: lambda, local.\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "line"),
+    [
+        (OSError(28, "No space left on device", "/some/file"), 1, "No space left on device (/some/file)"),
+        (shutil.Error("many files"), 1, "many files"),
+        (KeyboardInterrupt(), 130, "Interrupted."),
+    ],
+)
+def test_what_stops_staging_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException,
+    status: int,
+    line: str,
+) -> None:
+    # Given a staging that a full disk or the user ends
+    def stop(*_: object) -> list[pathlib.Path]:
+        raise raised
+
+    monkeypatch.setattr(assets, "stage_all", stop)
+    # When the command runs, Then it says so in one line
+    assert assets.main(["local"]) == status
+    (said,) = capsys.readouterr().err.splitlines()
+    assert line in said
+
+
+def test_only_what_is_new_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    # Given one function that was staged before, and one that is not yet
+    place = tmp_path / "lambdas" / "image-labeling"
+    (place / "old" / "local-1").mkdir(parents=True)
+
+    def stage(targets: object) -> list[pathlib.Path]:
+        (place / "new" / "local-2").mkdir(parents=True, exist_ok=True)
+        return [place / "new" / "local-2", place / "old" / "local-1"]
+
+    monkeypatch.setattr(assets, "BUILD", tmp_path)
+    monkeypatch.setattr(assets, "stage_all", stage)
+    # When the command runs twice, Then it tells of the new one, once
+    assert assets.main(["local"]) == 0
+    assert capsys.readouterr().out == "Staged lambdas/image-labeling/new/local-2\n"
+    assert assets.main(["local"]) == 0
+    assert capsys.readouterr().out == ""
