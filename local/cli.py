@@ -102,7 +102,9 @@ def main(arguments: Sequence[str] | None = None, ignored_variables: Sequence[str
             args=list(arguments) if arguments is not None else None, prog_name=command_line(), standalone_mode=False
         )
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         # The reader (`| head`) has seen enough; typer exits then. The interpreter flushes once more: into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE

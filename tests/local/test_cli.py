@@ -389,6 +389,36 @@ def test_any_python_finds_the_projects_own() -> None:
     assert answer.returncode == 0
 
 
+def test_packages_that_the_shell_points_at_do_not_get_in(tmp_path: Path) -> None:
+    # Given a shell whose PYTHONPATH has packages of the same names, but not of this project's versions
+    if not (ROOT / ".venv" / "bin" / "python").exists():
+        pytest.skip("the environment of this run is not the project's .venv")
+    for name in ("typer", "boto3", "psutil", "rich"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('the wrong one')")
+    # When the command line is called with a Python that is not the project's
+    answer = subprocess.run(
+        [sys.executable, "-S", "-m", "local", "list", "--json"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # Then the project's own packages answer
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)
+
+
+def test_an_exit_that_no_command_asked_for_is_not_taken_for_success(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given something deep down that ends the process
+    monkeypatch.setattr(cli, "_show_list", lambda chosen: sys.exit("the end"))
+    # When a command meets it, Then it does not end as if all were well
+    with pytest.raises(SystemExit, match="the end"):
+        local("list")
+
+
 def test_a_terminal_without_unicode_gets_plain_characters() -> None:
     # Given a terminal that knows ASCII only, When the list is shown
     answer = run("list", PYTHONIOENCODING="ascii")
