@@ -74,6 +74,8 @@ class Running:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[Running]:
+    # A shell lets what it starts in the background ignore Ctrl-C, and all that comes of it would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "local", "demo", ARCHITECTURE, *arguments],
         cwd=ROOT,
@@ -82,6 +84,7 @@ def running(*arguments: str) -> Iterator[Running]:
         # Unbuffered, so that what one reader has not taken is there for the next.
         bufsize=0,
     )
+    signal.signal(signal.SIGINT, before)
     started = Running(process)
     try:
         yield started
