@@ -22,19 +22,21 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stacks.policy.grants import UNUSED_GRANTS, UnusedGrant, faults
+from stacks.policy.grants import MOST_PER_ROLE, UNUSED_GRANTS, UnusedGrant, faults, is_named
+from stacks.policy.wildcards import WITHOUT_RESOURCE
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WILDCARD = re.compile(r"[*?]")
 SEPARATOR = re.compile(r"[:/]")
+PART = re.compile(r"[^:/]+")
 CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
 
 
@@ -127,17 +129,22 @@ class Granted:
 
     def logical_id(self, arn: str) -> str:
         """Logical id of the stack's resource that an ARN names, "" where it names none."""
-        return next((self.names[part] for part in SEPARATOR.split(arn) if part in self.names), "")
+        return self.split(arn)[0]
+
+    def split(self, arn: str) -> tuple[str, str]:
+        """Logical id of the stack's resource that an ARN names, and what follows its name; "" where it names none."""
+        for part in PART.finditer(arn):
+            if part[0] in self.names:
+                return self.names[part[0]], arn[part.end() :]
+        return "", ""
 
     def display(self, principal: str) -> str:
         return self.roles.get(principal, principal)
 
     def short(self, resource: str) -> str:
         """An ARN with its resource's logical id for the physical name, for a reader."""
-        part = next((part for part in SEPARATOR.split(resource) if part in self.names), None)
-        if part is None:
-            return resource
-        return f"{{{self.names[part]}}}{resource.split(part, 1)[1]}"
+        logical, rest = self.split(resource)
+        return f"{{{logical}}}{rest}" if logical else resource
 
 
 @dataclass(frozen=True)
@@ -288,15 +295,17 @@ def compare(
         for who, action, resource in [key]
     ]
     own = [entry for entry in acknowledged if entry.architecture == (architecture or granted.stack)]
-    answered: set[UnusedGrant] = set()
+    answered: dict[UnusedGrant, set[tuple[str, str]]] = defaultdict(set)
     for grant in granted.grants:
         for unit in _units(granted, grant, used.get(grant, {}), not_checkable):
             entry = next((e for e in own if unit.status is Status.UNUSED and _names(granted, e, unit)), None)
             if entry is not None:
-                answered.add(entry)
+                answered[entry].add((unit.principal, unit.resource))
             units.append(replace(unit, acknowledged=True, reason=entry.reason) if entry else unit)
     if not whole_life:
-        answered.update(entry for entry in own if any(_names(granted, entry, unit) for unit in units))
+        held = [unit for unit in units if unit.status is not Status.MISSING]
+        for entry in own:
+            answered[entry] |= {(unit.principal, unit.resource) for unit in held if _names(granted, entry, unit)}
 
     return PermissionReport(
         stack=granted.stack,
@@ -597,17 +606,22 @@ def _units(
 
 
 def _names(granted: Granted, entry: UnusedGrant, unit: Unit) -> bool:
-    """An acknowledgement covers one action on one resource of one role, and no wildcard."""
-    logical = granted.logical_id(unit.resource)
-    return (
-        entry.action == unit.action
-        and granted.display(unit.principal).startswith(entry.role)
-        and (logical.startswith(entry.resource) if entry.resource else not logical)
-    )
+    """An acknowledgement covers one action on one resource of one role; no pattern, and nothing by its beginning."""
+    if entry.action != unit.action or not is_named(entry.role, granted.display(unit.principal)):
+        return False
+    if not entry.resource:
+        return unit.resource == "*" and unit.action in WITHOUT_RESOURCE
+    if WILDCARD.search(unit.resource) or not unit.resource.startswith("arn:"):
+        return False
+    logical, rest = granted.split(unit.resource)
+    return entry.resource.endswith(rest) and is_named(entry.resource.removesuffix(rest), logical)
 
 
 def _problems(
-    granted: Granted, units: Sequence[Unit], own: Sequence[UnusedGrant], answered: set[UnusedGrant]
+    granted: Granted,
+    units: Sequence[Unit],
+    own: Sequence[UnusedGrant],
+    answered: Mapping[UnusedGrant, set[tuple[str, str]]],
 ) -> Iterable[str]:
     for unit in units:
         what = f"{unit.role}: {unit.action} on {granted.short(unit.resource)}"
@@ -618,5 +632,13 @@ def _problems(
             yield f"{what} is granted and unused{why}: take it away, or acknowledge it in stacks/policy/grants.py"
     yield from faults(own)
     for entry in own:
-        if entry not in answered:
+        covered = answered.get(entry, set())
+        if not covered:
             yield f"{entry}: acknowledged as unused, but it is used or not granted any more"
+        elif len(covered) > 1:
+            yield f"{entry}: covers {len(covered)} grants; name one by its whole logical id"
+    # The table may name one role in two ways; here it is known which.
+    held = Counter(role for role, _, _ in {(u.role, u.action, u.resource) for u in units if u.acknowledged})
+    for role, times in held.items():
+        if times > MOST_PER_ROLE:
+            yield f"{role} has {times} acknowledged grants, {MOST_PER_ROLE} are the most"

@@ -8,20 +8,29 @@ more, fails the same tests, so that the table cannot rot.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stacks.policy.wildcards import WITHOUT_RESOURCE
+
 MOST_PER_ROLE = 3
+
+# CDK makes a logical id of the path's names and eight hexadecimal digits of a hash (AWS CDK Developer Guide,
+# "Identifiers and the AWS CDK", "Logical IDs").
+HASH = re.compile(r"[0-9A-F]{8}$")
+ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
 class UnusedGrant:
     """One action that a role holds on one resource and that no scenario uses.
 
-    `role` and `resource` are logical ids in the synthesized template, or the beginning of one (CDK appends eight
-    characters of hash); `role` may be a service that a resource's own policy lets in. `resource` is empty where the
-    action supports no resource and is granted on `*`.
+    `role` and `resource` are logical ids in the synthesized template, whole or without CDK's eight characters of hash;
+    `role` may be a service that a resource's own policy lets in. What follows the resource's name in the ARN follows
+    it here too (`Results/index/by-label`). `resource` is empty for a grant on `*` of an action that supports no
+    resource. Any other grant on a pattern (`bucket/*`) cannot be acknowledged: use it or take it away.
     """
 
     architecture: str
@@ -52,20 +61,36 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
 )
 
 
+def is_named(name: str, logical_id: str) -> bool:
+    """Whether a name in the table is this logical id, whole or without its hash. The beginning of one is not enough."""
+    return bool(name) and (name == logical_id or name == without_hash(logical_id))
+
+
+def without_hash(logical_id: str) -> str:
+    """The names of a construct's path, which people know, without what CDK appends."""
+    return HASH.sub("", logical_id)
+
+
 def faults(table: Sequence[UnusedGrant]) -> list[str]:
     """Say what is wrong with a table by itself: a wildcard, no role, no reason, an entry twice, too many a role."""
     found = []
     for entry in table:
         if any(sign in field for sign in "*?" for field in (entry.role, entry.action, entry.resource)):
             found.append(f"{entry}: acknowledged by wildcard; name one action and one resource")
-        if not entry.role:
+        elif not ACTION.fullmatch(entry.action):
+            found.append(f"{entry}: names no action")
+        elif not entry.resource and entry.action not in WITHOUT_RESOURCE:
+            found.append(f"{entry}: names no resource, and the action supports one")
+        if entry.role in ("", "anyone"):
             found.append(f"{entry}: names no role")
         if not entry.reason.strip():
             found.append(f"{entry}: acknowledged without a reason")
-    for key, times in Counter((e.architecture, e.role, e.action, e.resource) for e in table).items():
+    roles = [(entry.architecture, without_hash(entry.role)) for entry in table]
+    grants = [(*role, e.action, without_hash(e.resource)) for role, e in zip(roles, table, strict=True)]
+    for key, times in Counter(grants).items():
         if times > 1:
             found.append(f"{' '.join(key)}: acknowledged {times} times")
-    for (architecture, role), times in Counter((e.architecture, e.role) for e in table).items():
+    for (architecture, role), times in Counter(roles).items():
         if times > MOST_PER_ROLE:
             found.append(f"{architecture}: {role} has {times} acknowledged grants, {MOST_PER_ROLE} are the most")
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,11 +31,11 @@ ROLE = "thing-Worker-1A2B"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:thing-Queue-9Z"
 PHOTOS = "arn:aws:s3:::thing-photos-77"
 CONDITION = json.dumps({"ArnEquals": {"aws:SourceArn": [QUEUE, "[red]"]}})
-NAMES = {"thing-Queue-9Z": "Queue4711", "thing-photos-77": "Photos0815", ROLE: "WorkerRoleABCD"}
+NAMES = {"thing-Queue-9Z": "Queue47110815", "thing-photos-77": "Photos08154711", ROLE: "WorkerRoleABCD1234"}
 
 
 def granted(*grants: Grant) -> Granted:
-    return Granted(stack="thing", roles={ROLE: "WorkerRoleABCD"}, names=NAMES, grants=grants)
+    return Granted(stack="thing", roles={ROLE: "WorkerRoleABCD1234"}, names=NAMES, grants=grants)
 
 
 def grant(action: str, resource: str, principal: str = ROLE, **more: Any) -> Grant:
@@ -79,9 +80,9 @@ def test_a_grant_that_nothing_needed_is_unused_and_a_problem() -> None:
     # Then the purge is unused, and the problem names role, action and resource
     assert statuses(report) == [("sqs:ReceiveMessage", "used"), ("sqs:PurgeQueue", "unused")]
     (problem,) = report.problems
-    assert "WorkerRoleABCD" in problem
+    assert "WorkerRoleABCD1234" in problem
     assert "sqs:PurgeQueue" in problem
-    assert "{Queue4711}" in problem
+    assert "{Queue47110815}" in problem
     assert not report.ok
 
 
@@ -188,7 +189,7 @@ def test_a_condition_is_shown_and_credited_only_where_the_decision_names_the_sta
             {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": QUEUE},
         ]
     }
-    has = granted(*statements(document, "policy of queue Queue4711"))
+    has = granted(*statements(document, "policy of queue Queue47110815"))
     sent = decision("sqs:SendMessage", QUEUE, role=None, principal="events.amazonaws.com", via="service")
     # When a decision names no statement, Then the grant is not credited
     assert statuses(compare(has, [sent])) == [("sqs:SendMessage", "unused")]
@@ -282,18 +283,104 @@ def test_an_acknowledged_unused_grant_is_no_problem() -> None:
     assert report.problems == ()
 
 
+@pytest.mark.parametrize("resource", ["Queue", "Queue47110815"])
+@pytest.mark.parametrize("role", ["WorkerRole", "WorkerRoleABCD1234"])
+def test_an_acknowledgement_names_with_or_without_cdks_hash(role: str, resource: str) -> None:
+    # Given an unused grant, When it is acknowledged in either way, Then it is no problem
+    table = [acknowledgement(role=role, resource=resource)]
+    assert compare(granted(grant("sqs:PurgeQueue", QUEUE)), [], acknowledged=table).problems == ()
+
+
 @pytest.mark.parametrize(
     "fields",
-    [{"resource": "Photos"}, {"resource": ""}, {"role": "Other"}, {"action": "sqs:SendMessage"}],
-    ids=["another resource", "no resource", "another role", "another action"],
+    [
+        {"resource": "Photos"},
+        {"resource": ""},
+        {"resource": "Queu"},
+        {"resource": "Queue4711"},
+        {"resource": "Queue/x"},
+        {"role": "Other"},
+        {"role": "WorkerRol"},
+        {"role": "W"},
+        {"role": "WorkerRoleABCD"},
+        {"action": "sqs:SendMessage"},
+        {"action": "sqs:Purge"},
+    ],
+    ids=lambda fields: " ".join(f"{key}={value}" for key, value in fields.items()),
 )
 def test_an_acknowledgement_covers_nothing_but_what_it_names(fields: dict[str, str]) -> None:
-    # Given an unused grant, and an acknowledgement of something else
+    # Given an unused grant, and an acknowledgement of something else, or of the beginning of a name
     has = granted(grant("sqs:PurgeQueue", QUEUE))
     # When compared
     report = compare(has, [], acknowledged=[acknowledgement(**fields)])
-    # Then both are problems: the grant is not covered, the acknowledgement covers nothing
-    assert len(report.problems) == 2
+    # Then the grant is not covered, and the acknowledgement covers nothing
+    assert not report.units[0].acknowledged
+    assert any("is granted and unused" in problem for problem in report.problems)
+    assert any("not granted any more" in problem for problem in report.problems)
+
+
+@pytest.mark.parametrize(
+    ("resource", "named"),
+    [
+        ("*", ""),
+        ("*", "Photos"),
+        (f"{PHOTOS}/*", "Photos"),
+        (f"{PHOTOS}/*", "Photos/*"),
+        (f"{PHOTOS}*", "Photos"),
+        (f"{PHOTOS}/uploads/*", "Photos/uploads/"),
+        ("arn:aws:s3:::elsewhere/x", ""),
+        (f"all but {PHOTOS}", "Photos"),
+    ],
+)
+def test_a_grant_on_a_pattern_cannot_be_acknowledged(resource: str, named: str) -> None:
+    # Given an unused grant on more than one thing, of an action that supports resources
+    has = granted(grant("s3:DeleteObject", resource))
+    # When somebody tries to acknowledge it
+    report = compare(has, [], acknowledged=[acknowledgement(action="s3:DeleteObject", resource=named)])
+    # Then it stays a problem
+    assert not report.units[0].acknowledged
+    assert any("s3:DeleteObject" in problem and "is granted and unused" in problem for problem in report.problems)
+
+
+def test_a_grant_on_part_of_a_resource_is_acknowledged_by_that_part() -> None:
+    # Given an unused grant on one object
+    has = granted(grant("s3:DeleteObject", f"{PHOTOS}/index.json"))
+    table = [acknowledgement(action="s3:DeleteObject", resource="Photos/index.json")]
+    # When that object is named, Then the grant is covered; and it is not by the bucket alone
+    assert compare(has, [], acknowledged=table).problems == ()
+    assert compare(has, [], acknowledged=[replace(table[0], resource="Photos")]).problems
+
+
+def test_an_action_that_supports_no_resource_is_acknowledged_without_one() -> None:
+    # Given an unused grant that has to be on `*`
+    has = granted(grant("rekognition:DetectLabels", "*"))
+    table = [acknowledgement(action="rekognition:DetectLabels", resource="")]
+    # When it is acknowledged without a resource, Then that is no problem
+    assert compare(has, [], acknowledged=table).problems == ()
+
+
+def test_no_role_gets_more_acknowledged_grants_by_being_named_in_two_ways() -> None:
+    # Given a role with four unused grants
+    actions = ("sqs:PurgeQueue", "sqs:DeleteQueue", "sqs:TagQueue", "sqs:UntagQueue")
+    has = granted(*(grant(action, QUEUE) for action in actions))
+    # When two are acknowledged under each of its names
+    names = ("WorkerRole", "WorkerRole", "WorkerRoleABCD1234", "WorkerRoleABCD1234")
+    table = [acknowledgement(action=action, role=role) for action, role in zip(actions, names, strict=True)]
+    report = compare(has, [], acknowledged=table)
+    # Then they are too many, to the table by itself and to the report
+    assert any("3 are the most" in fault for fault in faults(table))
+    assert "WorkerRoleABCD1234 has 4 acknowledged grants, 3 are the most" in report.problems
+
+
+def test_an_acknowledgement_that_covers_two_roles_is_a_problem() -> None:
+    # Given two roles whose names differ in nothing but the hash
+    other = "thing-Other"
+    roles = {ROLE: "WorkerRoleABCD1234", other: "WorkerRole00000000"}
+    grants = (grant("sqs:PurgeQueue", QUEUE), grant("sqs:PurgeQueue", QUEUE, principal=other))
+    has = Granted(stack="thing", roles=roles, names=NAMES, grants=grants)
+    # When one entry would cover both, Then it has to say which
+    (problem,) = compare(has, [], acknowledged=[acknowledgement()]).problems
+    assert "covers 2 grants" in problem
 
 
 @pytest.mark.parametrize("still_granted", [True, False])
@@ -331,7 +418,12 @@ def test_acknowledgements_of_other_architectures_are_left_alone() -> None:
         ([acknowledgement(resource="*")], "wildcard"),
         ([acknowledgement(role="*")], "wildcard"),
         ([acknowledgement(role="")], "no role"),
+        ([acknowledgement(role="anyone")], "no role"),
+        ([acknowledgement(resource="")], "names no resource"),
+        ([acknowledgement(action="")], "names no action"),
+        ([acknowledgement(action="all but sqs:SendMessage")], "names no action"),
         ([acknowledgement(reason=" ")], "without a reason"),
+        ([acknowledgement(), acknowledgement(resource="Queue47110815")], "2 times"),
         ([acknowledgement(), acknowledgement()], "2 times"),
         ([acknowledgement(action=f"sqs:{name}") for name in "ABCD"], "3 are the most"),
     ],
@@ -376,26 +468,64 @@ def test_patterns_match_as_iam_matches() -> None:
     assert not matches("a.c", "abc")
 
 
+def unit_in_json(action: str, resource: str, status: str) -> dict[str, Any]:
+    return {
+        "principal": ROLE,
+        "role": "WorkerRoleABCD1234",
+        "action": action,
+        "resource": resource,
+        "status": status,
+        "policy": "inline policy P",
+        "condition": None,
+        "times": 0,
+        "matched": [],
+        "tighter": None,
+        "reason": None,
+        "acknowledged": False,
+    }
+
+
 def test_the_report_is_given_as_json_and_as_a_table() -> None:
     # Given a report with something of each kind, and with text that looks like markup
     has = granted(grant("s3:GetObject", f"{PHOTOS}/*"), grant("sqs:PurgeQueue", QUEUE, condition=CONDITION))
     report = compare(
         has,
         [decision("s3:GetObject", f"{PHOTOS}/uploads/[b].jpg"), decision("sqs:SendMessage", QUEUE, allowed=False)],
+        acknowledged=[acknowledgement()],
     )
-    # When it is given as JSON, Then every unit is in it
+    # When it is given as JSON, Then every unit is in it, with everything that is known of it
     body = json.loads(json.dumps(report.to_json()))
     assert body["summary"] == {"missing": 1, "used": 1, "unused": 1, "not checkable here": 0}
-    assert {unit["action"] for unit in body["units"]} == {"s3:GetObject", "sqs:PurgeQueue", "sqs:SendMessage"}
-    assert not body["ok"]
+    assert {unit["action"]: unit for unit in body["units"]} == {
+        "sqs:SendMessage": {
+            **unit_in_json("sqs:SendMessage", QUEUE, "missing"),
+            "policy": "",
+            "times": 1,
+            "reason": "no policy allows it",
+        },
+        "s3:GetObject": {
+            **unit_in_json("s3:GetObject", f"{PHOTOS}/*", "used"),
+            "times": 1,
+            "matched": [f"{PHOTOS}/uploads/[b].jpg"],
+            "tighter": f"{PHOTOS}/uploads/[b].jpg",
+        },
+        "sqs:PurgeQueue": {
+            **unit_in_json("sqs:PurgeQueue", QUEUE, "unused"),
+            "condition": json.loads(CONDITION),
+            "acknowledged": True,
+            "reason": "only after an accident",
+        },
+    }
+    assert (body["stack"], body["exercised"], body["ok"]) == ("thing", True, False)
+    assert body["problems"] == list(report.problems) != []
     # When it is printed, Then statuses, short names, tighter patterns and problems are in it
     out = io.StringIO()
     render(report, Console(file=out, width=200))
     for text in (
-        "WorkerRoleABCD",
-        "{Photos0815}/*",
-        "enough: {Photos0815}/uploads/[b].jpg",
-        "if aws:SourceArn ArnEquals {Queue4711}, [red]",
+        "WorkerRoleABCD1234",
+        "{Photos08154711}/*",
+        "enough: {Photos08154711}/uploads/[b].jpg",
+        "if aws:SourceArn ArnEquals {Queue47110815}, [red]",
         "✗",
     ):
         assert text in out.getvalue()
