@@ -338,12 +338,19 @@ def logs(
 
 @app.command()
 def permissions(
-    architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.LOCAL, as_json: Json = False
+    architecture: Id,
+    name: Name = DEFAULT_CLOUD,
+    cloud: Cloud = Where.LOCAL,
+    as_json: Json = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="The status is 1 unless there is nothing to mend, unused grants included.")
+    ] = False,
 ) -> None:
     """Compare what each role may do with what it did.
 
     Where the architecture is deployed, with what it did since the cloud started; else the sample photographs are put
-    through a copy first. The status is 1 when something was refused.
+    through a copy first. The status is 1 when something was refused; with --strict also when a grant is unused and not
+    acknowledged, when an acknowledgement is stale, or when nobody has used the stack.
     """
     chosen = _available(architecture)
     _only_local(cloud, chosen, "permissions")
@@ -366,7 +373,7 @@ def permissions(
         proof.render(report, screen.out)
         if any(unit.status is proof.Status.UNUSED and not unit.acknowledged for unit in report.units):
             screen.say("What is unused here may be for failures: photographs that are fine cause none. The tests do.")
-    if report.count(proof.Status.MISSING):
+    if report.count(proof.Status.MISSING) or (strict and not report.ok):
         raise typer.Exit(FAILED)
 
 

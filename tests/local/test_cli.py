@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from local import cli, screen
+from local import cli, demo, permissions, screen
 from local import cloud as clouds
 from local.cloud import LocalCloud
 from local.deploy import stacks
@@ -261,6 +262,18 @@ def test_an_architecture_is_deployed_used_and_destroyed(
     used = {unit["action"] for unit in permissions["units"] if unit["status"] == "used"}
     assert "rekognition:DetectLabels" in used
     assert permissions["summary"]["missing"] == 0
+    # and a grant that was planted in its role fails a strict look, and a plain one not
+    (described,) = own.client("cloudformation").describe_stacks(StackName="image-labeling")["Stacks"]
+    (role,) = (one["OutputValue"] for one in described["Outputs"] if one["OutputKey"] == "FunctionRoleName")
+    planted = {"Effect": "Allow", "Action": "sqs:PurgeQueue", "Resource": "arn:aws:sqs:us-east-1:000000000000:q"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": planted})
+    iam = own.client("iam")
+    iam.put_role_policy(RoleName=role, PolicyName="Planted", PolicyDocument=document)
+    assert local("permissions", "image-labeling", "--name", own.name).status == 0
+    strict = local("permissions", "image-labeling", "--name", own.name, "--strict", "--json")
+    assert strict.status == 1
+    assert any("sqs:PurgeQueue" in problem for problem in json.loads(strict.out)["problems"])
+    iam.delete_role_policy(RoleName=role, PolicyName="Planted")
     # and the logs tell of every photograph, in words
     logs = local("logs", "image-labeling", "--name", own.name, "--lines", "1000").out
     assert logs.count("status=LABELED") == len(demo["photos"])
@@ -270,6 +283,37 @@ def test_an_architecture_is_deployed_used_and_destroyed(
     assert stacks(own) == {}
     again = local("destroy", "image-labeling", "--name", own.name)
     assert (again.status, "nothing to destroy" in again.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("found", "plain", "strict"),
+    [
+        (permissions.Status.USED, 0, 0),
+        (permissions.Status.NOT_CHECKABLE, 0, 0),
+        (permissions.Status.UNUSED, 0, 1),
+        (permissions.Status.MISSING, 1, 1),
+    ],
+)
+@pytest.mark.parametrize("exercised", [True, False])
+def test_a_strict_look_at_permissions_fails_unless_there_is_nothing_to_mend(
+    local: Local,
+    monkeypatch: pytest.MonkeyPatch,
+    found: permissions.Status,
+    plain: int,
+    strict: int,
+    exercised: bool,
+) -> None:
+    # Given a stack whose report has one unit
+    unit = permissions.Unit("role", "Role", "sqs:PurgeQueue", "arn:q", found)
+    problems = ("to be mended",) if strict else ()
+    report = permissions.PermissionReport("image-labeling", exercised, (unit,), problems)
+    stands = SimpleNamespace(cloud=SimpleNamespace(control=SimpleNamespace(decisions=list)), stack="image-labeling")
+    stands.stack_was_there = True
+    monkeypatch.setattr(demo, "standing", lambda *_: contextlib.nullcontext(stands))
+    monkeypatch.setattr(permissions, "report", lambda *_, **__: report)
+    # When it is looked at, Then the status tells of refusals, and strictly of everything, of an idle stack too
+    assert local("permissions", "image-labeling").status == plain
+    assert local("permissions", "image-labeling", "--strict").status == (strict if exercised else 1)
 
 
 def test_logs_of_what_is_not_deployed_are_one_line_with_the_mend(local: Local, own: LocalCloud) -> None:
