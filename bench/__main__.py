@@ -28,8 +28,12 @@ def main() -> int:
     if arguments.images < 1:
         parser.error("--images must be at least 1")
     console = Console(width=None if os.isatty(1) else 110)
-    console.print(architecture.run(arguments.images, console.print))
-    return imports.main()
+    figures = architecture.run(arguments.images, console.print)
+    console.print(figures.table())
+    status = imports.main()
+    for bar in figures.missed():
+        console.print(f"Missed: {bar}.")
+    return 1 if figures.missed() else status
 
 
 if __name__ == "__main__":

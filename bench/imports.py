@@ -6,7 +6,7 @@ A cold start is a fresh interpreter that imports the staged handler, clients inc
 alternate with the plain import, so that a busy machine slows both. Two figures, because Lambda compiles a function's
 modules at every cold start (its folder cannot be written to), while a machine with a cache does it once:
 
-- `cached`: all modules compiled before.
+- `cached`: all modules compiled before. The bar is on this one: it compares like with like.
 - `sources`: boto3 compiled before (the runtime brings it), the function's folder not.
 """
 

@@ -1,0 +1,55 @@
+"""The benchmark, in small: that it measures what it says, and that a missed bar is one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from rich.console import Console
+
+from bench import architecture
+
+
+@pytest.fixture(scope="module")
+def figures() -> architecture.Figures:
+    return architecture.run(6, lambda _: None, paced=2, warm_up=2)
+
+
+def test_every_image_is_measured_and_none_is_lost(figures: architecture.Figures) -> None:
+    # Given a run over six images, When its figures are looked at, Then each image has its row and its latencies
+    assert (figures.rows, len(figures.latencies_at_once), len(figures.latencies_paced)) == (6, 6, 2)
+    # And nothing took no time, and no memory
+    assert min(*figures.latencies_at_once, *figures.latencies_paced, figures.deploy, figures.destroy) > 0
+    assert 0 < figures.idle < figures.deployed < figures.busy
+
+
+def test_the_table_has_every_row_that_is_promised(figures: architecture.Figures) -> None:
+    # Given the table, as it is printed
+    console = Console(width=120)
+    with console.capture() as printed:
+        console.print(figures.table())
+    # Then it sets the architecture beside the bare model, with latencies, deployment and memory
+    for row in ("bare model", "overhead", "throughput", "p50", "p95", "rows found", "deploy", "destroy", "idle"):
+        assert row in printed.get()
+
+
+def test_an_idle_cloud_keeps_to_its_memory(figures: architecture.Figures) -> None:
+    # Given a cloud with a deployed stack and no call of a model yet, Then it is within the bar
+    assert figures.deployed < architecture.MAXIMUM_IDLE_MEGABYTES
+
+
+@pytest.mark.parametrize(
+    ("change", "missed"),
+    [
+        ({"through_an_image": 1000.0}, "overhead"),
+        ({"rows": 5}, "lost"),
+        ({"deployed": 500.0}, "idle"),
+    ],
+)
+def test_a_missed_bar_is_named(figures: architecture.Figures, change: dict[str, float], missed: str) -> None:
+    # Given figures that keep every bar, When one of them is worse
+    kept = dataclasses.replace(figures, through_an_image=figures.bare_an_image + 1)
+    assert kept.missed() == []
+    # Then that bar is named, and no other
+    (bar,) = dataclasses.replace(kept, **change).missed()  # type: ignore[arg-type]  # Figures of several types.
+    assert missed in bar
