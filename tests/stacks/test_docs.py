@@ -105,6 +105,16 @@ def test_every_available_architecture_has_a_row_in_the_failure_matrix() -> None:
     assert {architecture.id for architecture in available()} <= set(MATRIX)
 
 
+def test_the_control_api_is_documented_as_it_is_served() -> None:
+    # Given the requests that the local cloud serves (read as text: the server's imports belong to its own process)
+    server = (ROOT / "local/emulator/server.py").read_text(encoding="utf-8")
+    served = set(re.findall(r'^    \("([A-Z]+)", "([a-z/]+)"\): _', server, re.MULTILINE))
+    assert ("POST", "faults") in served
+    # Then the page lists these and no others
+    page = (ROOT / "docs/how-to/inject-faults.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([A-Z]+) /_local/([a-z/]+)` \|", page, re.MULTILINE)) == served
+
+
 def test_the_costs_in_the_catalogue_are_the_sums_on_the_page(templates: dict[str, graph.Template]) -> None:
     for architecture in available():
         assert architecture.cost_idle == generate.total(generate.idle_lines(templates[architecture.id]))
