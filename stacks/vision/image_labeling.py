@@ -373,7 +373,7 @@ class ImageLabeling(cdk.Stack):
             cloudwatch.Alarm(
                 self,
                 "ErrorsAlarm",
-                alarm_description="The function broke off: a crash, a time-out or a lost permission.",
+                alarm_description="The function broke off: a crash, a time-out or too little memory.",
                 metric=function.metric_errors(period=a_minute, statistic="Sum"),
                 threshold=0,
                 evaluation_periods=1,

@@ -121,6 +121,20 @@ def test_the_costs_in_the_catalogue_are_the_sums_on_the_page(templates: dict[str
         assert architecture.cost_per_thousand == generate.total(generate.thousand_lines(architecture.id))
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/deploy-to-aws.md"])
+def test_the_costs_in_prose_are_those_of_the_catalogue(page: str, templates: dict[str, graph.Template]) -> None:
+    # Given what image-labeling costs, by the catalogue and line by line
+    (architecture,) = (one for one in available() if one.id == "image-labeling")
+    (dashboard,) = (line.usd for line in generate.idle_lines(templates[architecture.id]) if line.what == "dashboard")
+    # When a page that tells how to deploy speaks of it
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    # Then it says so to the cent
+    assert (
+        f"image-labeling costs {architecture.cost_idle:.2f} US dollars a month while idle, {dashboard:.2f} of them for "
+        f"the dashboard, and {architecture.cost_per_thousand:.2f} US dollars per thousand images"
+    ) in text
+
+
 def test_every_price_is_used_and_has_its_source() -> None:
     prices = generate.prices()
     used = {line["price"] for lines in prices["thousand"].values() for line in lines}
