@@ -9,6 +9,20 @@ ID ?= image-labeling
 # Where the user's shell sends Python to other places, the project's own packages would not be the ones that are found.
 unexport PYTHONHOME PYTHONPATH
 
+# The installer keeps what it downloads in the user's cache, where there is one to write to.
+ifeq ($(origin UV_CACHE_DIR),undefined)
+ifneq ($(shell { folder="$${XDG_CACHE_HOME:-$${HOME:?}/.cache}/uv" && mkdir -p "$$folder" && test -w "$$folder" && echo yes; } 2>/dev/null),yes)
+export UV_CACHE_DIR := $(CURDIR)/.build/uv
+endif
+endif
+
+# A Python that was removed or moved since takes the environment with it: then that is made anew.
+ifneq ($(wildcard $(VENV)/.python),)
+ifneq ($(shell $(BIN)/python -I -c 'print("yes")' 2>/dev/null),yes)
+$(shell rm -f $(VENV)/.python)
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test soak bench lint format synth deploy destroy docs lock clean
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CLOUD = "default"
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 
 # CDK ends a logical id with a hash.
 HASH = re.compile(r"[0-9A-F]{8}$")
@@ -92,6 +93,7 @@ _ignored_variables: list[str] = []
 def main(arguments: Sequence[str] | None = None, ignored_variables: Sequence[str] = ()) -> int:
     """Runs one command and returns its exit status. `ignored_variables` were removed from the user's environment."""
     _ignored_variables[:] = ignored_variables
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks must not end the command.
         if hasattr(stream, "reconfigure"):
@@ -458,13 +460,26 @@ def _show_list(chosen: Sequence[Architecture]) -> None:
         )
     screen.out.print(table)
     available = sum(one.status == "available" for one in chosen)
-    screen.say(f"{len(chosen)} architectures, {available} available: {command_line()} demo ID shows one at work.")
+    count = f"{len(chosen)} architecture{'' if len(chosen) == 1 else 's'}, {available} available"
+    screen.say(f"{count}: {command_line()} demo ID shows one at work.")
     if any(one.availability for one in chosen):
         screen.say("* has a variant that a new AWS account cannot use; the default stack does without.")
 
 
 def _print_json(answer: object) -> None:
-    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    # Where the output's encoding lacks a name's characters, JSON can still say them.
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(answer, indent=2, ensure_ascii=not utf8))
+
+
+def _open_closed_streams() -> None:
+    """What the caller has closed (`>&-`) leads to nowhere: else the next file or socket would take its place."""
+    # The system gives the lowest free number, so this fills what is missing of 0, 1 and 2.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(STANDARD_OUTPUT, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(STANDARD_ERROR, "w", encoding="utf-8", closefd=False)
 
 
 def _end_on_signals() -> None:

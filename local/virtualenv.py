@@ -4,6 +4,7 @@ It runs on a bare Python, so it imports the standard library alone. Two that set
 finds the work done.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -67,8 +68,10 @@ def main(arguments: list[str]) -> int:
         # make says so too.
         return 130
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
-        print(f"The environment cannot be set up: {error.cmd[2]}: {said[-1] if said else 'see above'}", file=sys.stderr)
+        said = (error.stderr or b"").decode(errors="replace").strip().splitlines() or ["see above"]
+        # What Python says last of a full disk is that a command of its own failed.
+        full = [os.strerror(errno.ENOSPC) for line in said if os.strerror(errno.ENOSPC) in line]
+        print(f"The environment cannot be set up: {error.cmd[2]}: {(full or said)[-1][:200]}", file=sys.stderr)
         return 1
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -461,6 +464,27 @@ def test_an_exit_that_no_command_asked_for_is_not_taken_for_success(
     # When a command meets it, Then it does not end as if all were well
     with pytest.raises(SystemExit, match="the end"):
         local("list")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_has_closed_are_done_without(closed: str) -> None:
+    # Given a caller that has closed a stream, When a command runs
+    command = f"{shlex.quote(sys.executable)} -m local list {closed}"
+    answer = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    # Then it runs as ever
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert bool(answer.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
+def test_json_is_whole_in_any_encoding(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an output that knows ASCII only, When names that ASCII lacks are printed
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
+    monkeypatch.setattr(sys, "stdout", out)
+    cli._print_json({"file": "Käthe 😺.jpg"})
+    out.flush()
+    # Then a reader gets them back
+    assert isinstance(out.buffer, io.BytesIO)
+    assert json.loads(out.buffer.getvalue()) == {"file": "Käthe 😺.jpg"}
 
 
 def test_a_terminal_without_unicode_gets_plain_characters() -> None:

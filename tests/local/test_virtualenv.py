@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from local import virtualenv
 from tests.local.emulated import eventually
+
+FULL = b"OSError: [Errno 28] No space left on device\nsubprocess.CalledProcessError: Command '...'"
 
 
 @pytest.fixture
@@ -73,6 +76,11 @@ def test_who_comes_second_waits_and_finds_the_work_done(tmp_path: Path) -> None:
     [
         (OSError(28, "No space left on device", "/some/file"), 1, "No space left on device (/some/file)"),
         (subprocess.CalledProcessError(1, ["python", "-m", "ensurepip"], stderr=b"why\nno disk"), 1, "no disk"),
+        (
+            subprocess.CalledProcessError(1, ["", "-m", "ensurepip"], stderr=FULL),
+            1,
+            "ensurepip: No space left on device",
+        ),
         (subprocess.CalledProcessError(1, ["python", "-m", "pip"]), 1, "pip: see above"),
         (KeyboardInterrupt(), 130, ""),
     ],
@@ -104,3 +112,45 @@ def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
     command = [sys.executable, "-S", "-I", "-c", f"import sys; sys.path.insert(0, {str(virtualenv.ROOT)!r})"]
     command[-1] += "; import local.virtualenv"
     subprocess.run(command, check=True, cwd=tmp_path)
+
+
+def made(folder: Path, **environment: str) -> str:
+    """What the Makefile, in a project in `folder`, would have the installer use as its cache."""
+    shutil.copy(virtualenv.ROOT / "Makefile", folder)
+    return subprocess.run(
+        ["make", "-s", "-f", "-", "show"],
+        input='include Makefile\nshow:\n\t@echo "$$UV_CACHE_DIR"\n',
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_the_installers_cache_is_the_users_where_there_is_one_to_write_to(tmp_path: Path) -> None:
+    # Given a home, none, one that cannot be, and a cache of the user's choice; When make looks for a cache
+    project = tmp_path / "my project"
+    project.mkdir()
+    home = tmp_path / "home"
+    chosen = {
+        "home": made(project, HOME=str(home)),
+        "none": made(project),
+        "impossible": made(project, HOME="/dev/null"),
+        "chosen": made(project, HOME=str(home), UV_CACHE_DIR="/some/cache"),
+    }
+    # Then the installer is left to find the user's, or has one in the project
+    own = str(project / ".build" / "uv")
+    assert chosen == {"home": "", "none": own, "impossible": own, "chosen": "/some/cache"}
+
+
+@pytest.mark.parametrize(("python", "kept"), [(sys.executable, True), ("/nowhere/python3", False)])
+def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path, python: str, kept: bool) -> None:
+    # Given an environment, and a shell that sends Python elsewhere
+    stamp = tmp_path / ".venv" / virtualenv.STAMP
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(python)
+    stamp.touch()
+    # When make is called, Then the environment counts as made only where its Python still runs
+    made(tmp_path, HOME=str(tmp_path), PYTHONHOME="/nowhere")
+    assert stamp.exists() == kept
