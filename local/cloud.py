@@ -242,7 +242,8 @@ class LocalCloud:
         members = _group(self.pid)
         if self._process is not None or self.alive():
             # Not reaped yet, or known by its command line: the number is still this cloud's, and so is its group.
-            with contextlib.suppress(ProcessLookupError):
+            # macOS answers EPERM for a group of which only zombies are left: nothing there is to be killed.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         else:
             # The number may be somebody else's by now: only what names this cloud's folder was started by it.

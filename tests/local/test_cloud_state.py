@@ -48,6 +48,23 @@ def test_a_cloud_that_is_stopped_leaves_nothing(name: str) -> None:
     assert not cloud.folder.exists()
 
 
+def test_a_cloud_of_which_only_zombies_are_left_is_stopped_all_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a cloud that died, on a system that refuses signals to a group of zombies
+    cloud = LocalCloud.start(name)
+    os.kill(cloud.pid, signal.SIGKILL)
+
+    def refuse(_group: int, _signal: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    # When it is stopped, Then nothing is in the way, and nothing is left
+    cloud.stop()
+    assert not cloud.alive()
+    assert not (cloud.folder / "cloud.json").exists()
+
+
 @pytest.mark.parametrize(("said", "left"), [("no memory\n", ["emulator.log"]), ("", None)])
 def test_of_a_cloud_that_died_the_log_stays_if_it_says_anything(name: str, said: str, left: list[str] | None) -> None:
     # Given a cloud that died, and what its log holds
