@@ -1,8 +1,10 @@
 """Fails any connection that leaves this machine, in this process and in its children, Python or Node.
 
 The demo and the tests promise to need no network. The guard turns that promise into a check: a look-up of a name, a
-connection or a datagram to anything but loopback raises `LeftLoopback` with the address, and so does a server that
-would listen on another interface. It guards against accidents, not against malice: native code can go around it.
+connection or a datagram to anything but loopback raises `LeftLoopback` with the address. In Python so does a server
+that would listen on another interface. A server of Node may listen anywhere, because it does so on every interface
+unless it is told otherwise; what it reaches out to is refused all the same. The guard is against accidents, not against
+malice: native code can go around it.
 """
 
 import os
@@ -29,6 +31,8 @@ def is_loopback(host: object) -> bool:
 def _check(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _NAME_EVENTS:
         host = arguments[0]
+    elif event == "socket.getnameinfo":
+        host = arguments[0][0]
     elif event in _ADDRESS_EVENTS:
         address = arguments[1]
         if not isinstance(address, tuple):

@@ -1,4 +1,5 @@
-// Node loads this first (NODE_OPTIONS=--require): the same guard as in __init__.py, for Node's own network calls.
+// Node loads this first (NODE_OPTIONS=--require): the same guard as in __init__.py, for Node's own network calls. What
+// leaves is refused; a server may listen on any interface, since Node's servers do unless they are told otherwise.
 "use strict";
 const dgram = require("node:dgram");
 const dns = require("node:dns");
@@ -28,15 +29,23 @@ net.Socket.prototype.connect = function (...args) {
   return connect.apply(this, args);
 };
 
-for (const target of [dns, dns.promises]) {
-  for (const name of Object.keys(target).filter((key) => /^(lookup|resolve|reverse)/.test(key))) {
+function guardNames(target, mayPass) {
+  for (const name of Object.getOwnPropertyNames(target).filter((key) => /^(lookup|resolve|reverse)/.test(key))) {
     const original = target[name];
     if (typeof original !== "function") continue;
     target[name] = function (host, ...rest) {
-      if (!isLoopback(host)) refuse("look up", host);
+      if (!isLoopback(host) && !mayPass(name, host)) refuse("look up", host);
       return original.call(this, host, ...rest);
     };
   }
+}
+
+// A server looks up the address that it listens on. That of a number asks nobody; who connects to it is refused above.
+const asksNobody = (name, host) => name === "lookup" && net.isIP(host) !== 0;
+for (const target of [dns, dns.promises]) {
+  guardNames(target, asksNobody);
+  // A resolver of one's own has the same methods and none of the functions above.
+  guardNames(target.Resolver.prototype, () => false);
 }
 
 const send = dgram.Socket.prototype.send;
@@ -45,3 +54,13 @@ dgram.Socket.prototype.send = function (...args) {
   if (!isLoopback(address)) refuse("reach", address);
   return send.apply(this, args);
 };
+
+// Newer versions of Node have a second one.
+for (const name of ["connect", "connectSync"]) {
+  const original = dgram.Socket.prototype[name];
+  if (typeof original !== "function") continue;
+  dgram.Socket.prototype[name] = function (port, address, ...rest) {
+    if (typeof address === "string" && !isLoopback(address)) refuse("reach", address);
+    return original.call(this, port, address, ...rest);
+  };
+}

@@ -46,6 +46,8 @@ def listen_on(address: tuple[Any, ...]) -> None:
         (lambda: send_datagram((FAR, 53)), FAR),
         (lambda: socket.getaddrinfo("example.com", 443), "example.com"),
         (lambda: socket.gethostbyname("example.com"), "example.com"),
+        (lambda: socket.getnameinfo((FAR, 443), 0), FAR),
+        (lambda: socket.getnameinfo((FAR_V6, 443, 0, 0), 0), FAR_V6),
         (lambda: listen_on(("0.0.0.0", 0)), "0.0.0.0"),
         (lambda: listen_on(("", 0)), "every interface"),
     ],
@@ -106,7 +108,17 @@ def test_a_python_child_is_guarded_without_knowing_it() -> None:
         "require('dns').promises.resolve4('example.com')",
         f"fetch('http://{FAR}/').catch((error) => {{ throw error.cause ?? error; }})",
         f"require('dgram').createSocket('udp4').send('x', 53, '{FAR}')",
+        f"require('dgram').createSocket('udp4').connect(53, '{FAR}')",
+        f"require('dgram').createSocket('udp6').connect(53, '{FAR_V6}')",
+        "new (require('dns').Resolver)().resolve4('example.com', () => {})",
+        "new (require('dns').promises.Resolver)().resolve4('example.com')",
+        f"new (require('dns').Resolver)().reverse('{FAR}', () => {{}})",
+        f"require('dns').lookupService('{FAR}', 443, () => {{}})",
+        f"require('dns').promises.lookupService('{FAR}', 443)",
+        f"require('dns').reverse('{FAR}', () => {{}})",
         "import('node:dns').then((dns) => dns.lookup('example.com', () => {}))",
+        "import('node:dns').then((dns) => new dns.Resolver().resolveTxt('example.com', () => {}))",
+        "import('node:dns/promises').then((dns) => dns.resolveAny('example.com'))",
     ],
 )
 def test_a_node_child_is_guarded(program: str) -> None:
@@ -128,6 +140,39 @@ def test_a_node_child_may_use_loopback() -> None:
     """
     ended = run(["node", "-e", program])
     assert (ended.returncode, ended.stdout) == (0, "hello\nhello\n"), ended.stderr
+
+
+def test_a_node_child_may_send_datagrams_to_itself() -> None:
+    # Given a Node program with a socket that it connects to another of its own
+    program = """
+    const dgram = require("dgram");
+    const [one, other] = [dgram.createSocket("udp4"), dgram.createSocket("udp4")];
+    other.on("message", (text) => { console.log(String(text)); one.close(); other.close(); });
+    other.bind(0, "127.0.0.1", () =>
+      one.connect(other.address().port, "127.0.0.1", () => one.send("hello")));
+    """
+    # When it runs, Then the datagram arrives
+    ended = run(["node", "-e", program])
+    assert (ended.returncode, ended.stdout) == (0, "hello\n"), ended.stderr
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "require('net').createServer().listen(0, done)",
+        "require('net').createServer().listen(0, '0.0.0.0', done)",
+        "require('net').createServer().listen(0, '::', done)",
+        "require('dgram').createSocket('udp4').bind(0, done)",
+    ],
+)
+def test_a_node_server_may_listen_where_node_puts_it_and_still_not_reach_out(listen: str) -> None:
+    # Given a Node server that names no interface, or every one, and then connects far away
+    program = f"function done() {{ console.log('listens'); require('net').connect(443, '{FAR}'); }} {listen}"
+    # When it runs, Then it listens, and only the connection fails
+    ended = run(["node", "-e", program])
+    assert ended.stdout == "listens\n", ended.stderr
+    assert ended.returncode != 0
+    assert f"Refused to reach {FAR}" in ended.stderr
 
 
 def test_a_handler_is_guarded(cloud: LocalCloud) -> None:
