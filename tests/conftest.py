@@ -16,6 +16,8 @@ from local import environment, guard
 
 environment.clean_environment()
 guard.install()
+# Tests start programs of their own, which inherit this.
+os.environ.update(guard.environment())
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from local import guard
-from local.cloud import LocalCloud
-from local.environment import child_environment
+from local.cloud import ROOT, LocalCloud
+from local.environment import child_environment, node_folder
 from local.guard import LeftLoopback
 from tests.local.emulated import make_function, make_role
 
@@ -95,6 +95,46 @@ def test_a_python_child_is_guarded_without_knowing_it() -> None:
     assert ended.returncode != 0
     assert "LeftLoopback" in ended.stderr
     assert FAR in ended.stderr
+
+
+def test_a_child_of_any_test_is_guarded() -> None:
+    # Given a Python and a Node program started with no thought of the guard, When they connect far away
+    for command in (
+        [sys.executable, "-c", f"import socket; socket.create_connection(('{FAR}', 443), 0.2)"],
+        [str(node_folder() / "node"), "-e", f"require('net').connect(443, '{FAR}')"],
+    ):
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        # Then they fail for that reason
+        assert ended.returncode != 0
+        assert f"Refused to reach {FAR}" in ended.stderr
+
+
+def test_the_command_guards_itself_while_the_demo_runs() -> None:
+    # Given a demo that connects far away, in a process that nobody else guards
+    program = f"""
+import socket, sys
+from local import __main__, demo
+
+def reach_out(*_):
+    socket.create_connection(("{FAR}", 443), 0.2)
+
+demo.run = reach_out
+sys.argv = ["local", "demo", "image-labeling"]
+sys.exit(__main__.main())
+"""
+    unguarded = {name: value for name, value in os.environ.items() if name not in guard.environment()}
+    # When the command runs it, Then it fails for that reason, in a line
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=unguarded,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert f"Refused to reach {FAR}: only this machine may be used here." in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
+from local import guard
 from stacks.synth import ContextError, build
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,11 +66,11 @@ def test_settings_come_as_text_from_the_cdk_cli_too() -> None:
 def test_the_command_ends_with_one_line_and_the_exit_code_for_a_users_mistake(tmp_path: Path) -> None:
     # Given a setting out of bounds
     context = {"target": "local", "settings": {"image-labeling": {"minimum_confidence": 101}}}
-    # When the app runs as the CDK CLI runs it, with nothing in its environment
+    # When the app runs as the CDK CLI runs it, with nothing else in its environment but the guard
     ran = subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT,
-        env={"CDK_OUTDIR": str(tmp_path / "out"), "CDK_CONTEXT_JSON": json.dumps(context)},
+        env={**guard.environment(), "CDK_OUTDIR": str(tmp_path / "out"), "CDK_CONTEXT_JSON": json.dumps(context)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from local import guard
 from stacks import catalogue
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, expected
 from stacks.policy.nag import suppressed
@@ -70,7 +71,12 @@ def synthesize_with(what: str, folder: Path) -> Planted:
     ran = subprocess.run(
         [sys.executable, "-c", PLANT, what],
         cwd=ROOT,
-        env={"CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": json.dumps(context), "PATH": "/usr/bin:/bin"},
+        env={
+            **guard.environment(),
+            "CDK_OUTDIR": str(folder),
+            "CDK_CONTEXT_JSON": json.dumps(context),
+            "PATH": "/usr/bin:/bin",
+        },
         capture_output=True,
         text=True,
         timeout=120,

@@ -16,10 +16,13 @@ import sysconfig
 import pytest
 
 from bench.imports import MAXIMUM_OTHER_BYTES_ZIPPED, MAXIMUM_OWN_BYTES, asset_sizes
+from local import guard
+from local.environment import NO_USER_SETTINGS
 from stacks import assets
 from stacks.assets import AssetError, function_asset, functions
 
 LABELING = ("image-labeling", "label_image")
+GUARD = pathlib.Path(guard.FOLDER, "site", "sitecustomize.py")
 
 # What the Lambda runtime brings: boto3 and what boto3 needs.
 RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3")
@@ -51,8 +54,10 @@ def runtime(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
+# -I leaves out the variable by which children are guarded as well: this one guards itself.
 _IMPORT = """
-import sys
+import runpy, sys
+runpy.run_path(sys.argv.pop())
 sys.path[:0] = sys.argv[1:3]
 import lambdas.image_labeling.label_image.handler as handler
 from lambdas.image_labeling.label_image.images import prepare
@@ -71,6 +76,7 @@ def test_a_folder_holds_all_that_its_function_imports(runtime: pathlib.Path) -> 
     staged = function_asset(*LABELING, "local")
     (runtime / "picture.webp").write_bytes(picture(kind="WEBP"))
     environment = {
+        **NO_USER_SETTINGS,
         "PATH": os.environ["PATH"],
         "AWS_DEFAULT_REGION": "us-east-1",
         "RESULTS_TABLE": "results",
@@ -81,7 +87,15 @@ def test_a_folder_holds_all_that_its_function_imports(runtime: pathlib.Path) -> 
     }
     # When the handler is imported, and a picture converted, which imports the rest
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", _IMPORT, str(staged), str(runtime), str(runtime / "picture.webp")],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-B",
+            "-c",
+            _IMPORT,
+            *map(str, (staged, runtime, runtime / "picture.webp", GUARD)),
+        ],
         env=environment,
         capture_output=True,
         text=True,
