@@ -88,11 +88,13 @@ app = typer.Typer(
 )
 screen = Screen()
 _ignored_variables: list[str] = []
+_what_interruption_means = ["What this command had started is ended."]
 
 
 def main(arguments: Sequence[str] | None = None, ignored_variables: Sequence[str] = ()) -> int:
     """Runs one command and returns its exit status. `ignored_variables` were removed from the user's environment."""
     _ignored_variables[:] = ignored_variables
+    del _what_interruption_means[1:]
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks must not end the command.
@@ -114,7 +116,7 @@ def main(arguments: Sequence[str] | None = None, ignored_variables: Sequence[str
         return _explain(error)
     if status == INTERRUPTED:
         # This is how typer hands Ctrl-C on.
-        screen.note("Interrupted. What this command had started is ended.")
+        screen.note(f"Interrupted. {_what_interruption_means[-1]}")
     return status if isinstance(status, int) else DONE
 
 
@@ -255,6 +257,7 @@ def deploy(
 
     with screen.step("Synthesizing the stack with the CDK", "Synthesized the stack with the CDK"):
         assembly = synthesize(chosen.id, settings={chosen.id: values} if values else None)
+    _leave_it_to_the_cloud()
     with screen.step("Deploying the stack", "Deployed the stack") as step:
         outputs = deploy_stack(running, assembly, chosen.id, step.detail)
         step.result = f"{len(resources(running, chosen.id))} resources"
@@ -308,6 +311,7 @@ def destroy(architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.L
     if chosen.id not in stacks(running):
         screen.say(f"{chosen.id} is not deployed on the local cloud {name!r}: there is nothing to destroy.")
         return
+    _leave_it_to_the_cloud()
     with screen.step("Destroying the stack", "Destroyed the stack") as step:
         destroy_stack(running, chosen.id, step.detail)
 
@@ -414,6 +418,13 @@ def _running_clouds() -> list[LocalCloud]:
 
     names = sorted(folder.name for folder in STATE.iterdir()) if STATE.is_dir() else []
     return [cloud for name in names if (cloud := LocalCloud.attach(name))]
+
+
+def _leave_it_to_the_cloud() -> None:
+    """From here on an interrupted command has handed over what the cloud then does without it."""
+    _what_interruption_means.append(
+        f"The local cloud goes on with what it has begun: `{command_line()} status` shows how the stack stands."
+    )
 
 
 def _readable(message: str) -> str:

@@ -306,7 +306,8 @@ def _bind(port: int | None) -> socket.socket:
         listener.bind((HOST, port or 0))
     except (OSError, OverflowError) as error:
         listener.close()
-        raise CloudError(f"Port {port} cannot be used ({error}). Name another, or none to get a free one.") from error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise CloudError(f"Port {port} cannot be used ({reason}). Name another, or none to get a free one.") from error
     return listener
 
 

@@ -354,7 +354,10 @@ def _execute(cloud: Cloud, stack: str, change: Mapping[str, Any], *, creating: b
     formation = cloud.client("cloudformation")
     identifier = change["StackId"]
     before = _events(formation, identifier)
-    formation.execute_change_set(ChangeSetName=change["ChangeSetId"])
+    try:
+        formation.execute_change_set(ChangeSetName=change["ChangeSetId"])
+    except formation.exceptions.ChangeSetNotFoundException as error:
+        raise DeployError(f"Stack {stack} was destroyed while it was being deployed.") from error
     total = len(change.get("Changes", []))
     status, failure = _follow(cloud, identifier, total, progress, since=before)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shutil
 import socket
@@ -154,7 +155,8 @@ def _port(port: int | None) -> Finding:
             pass
     except (OSError, OverflowError) as error:
         mend = f"End what uses it, or name another: {command_line()} up --port {port + 1 if port < 65535 else 4566}"
-        return Finding("Port", "problem", f"{port} cannot be used ({_reason(error)})", mend)
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        return Finding("Port", "problem", f"{port} cannot be used ({reason})", mend)
     return Finding("Port", "ok", f"{port} is free")
 
 

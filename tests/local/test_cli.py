@@ -345,6 +345,23 @@ def test_the_variables_that_up_prints_can_be_pasted_wherever_the_project_lies(
         assert local("down", "--name", name).status == 0
 
 
+@pytest.mark.parametrize("command", ["deploy", "destroy"])
+def test_an_interruption_says_what_the_cloud_does_without_the_command(
+    local: Local, own: LocalCloud, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    # Given a command that the user interrupts while the cloud is at work for it
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"local.deploy.{command}", interrupt)
+    monkeypatch.setattr("local.deploy.stacks", lambda cloud: {"image-labeling": "CREATE_COMPLETE"})
+    monkeypatch.setattr("local.assembly.synthesize", lambda *_, **__: Path())
+    # When it ends, Then it does not claim that what it began has ended with it
+    answer = local(command, "image-labeling", "--name", own.name)
+    assert answer.status == 130
+    assert answer.err.splitlines()[-1].startswith("Interrupted. The local cloud goes on with what it has begun:")
+
+
 def test_a_cloud_that_died_is_one_line(local: Local, own: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a cloud that dies while a command uses it
     def die(*_: Any) -> None:

@@ -118,7 +118,9 @@ def test_a_taken_port_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         # When a cloud is started on it, Then one line names the port
-        with pytest.raises(CloudError, match=rf"^Port {port} cannot be used .*Name another.*$") as raised:
+        with pytest.raises(
+            CloudError, match=rf"^Port {port} cannot be used \(Address already in use\)\. Name another.*$"
+        ) as raised:
             LocalCloud.start(unique(MINE), port)
     assert "\n" not in str(raised.value)
 

@@ -270,6 +270,20 @@ def test_a_change_set_that_was_never_executed_is_no_obstacle(cloud: LocalCloud, 
     assert deploy(cloud, made.write({"Queue": QUEUE}), made.stack)["QueueUrl"]
 
 
+def test_a_stack_that_is_destroyed_while_it_is_deployed_is_one_clear_line(cloud: LocalCloud, made: Assembly) -> None:
+    # Given a deployment that is publishing its assets, When the stack is destroyed
+    folder = made.write({"Role": ROLE, "Function": made.function})
+
+    def interfere(message: str) -> None:
+        destroy(cloud, made.stack)
+
+    with pytest.raises(DeployError, match=f"^Stack {made.stack} was destroyed while it was being deployed.$"):
+        deploy(cloud, folder, made.stack, interfere)
+    # Then the deployment says so, and leaves nothing
+    assert made.stack not in stacks(cloud)
+    assert not any(made.asset in key for key in staged(cloud))
+
+
 def test_destroying_leaves_nothing_and_can_be_repeated(cloud: LocalCloud, made: Assembly) -> None:
     # Given a deployed stack
     before = inventory(cloud)
