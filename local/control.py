@@ -65,7 +65,7 @@ class Control:
         return float(self._object("GET", "clock")["offset_seconds"])
 
     def clock_advance(self, seconds: float) -> float:
-        """Move the clock of queues, metrics and alarms forward; returns the whole offset in seconds."""
+        """Move the clock of queues, metrics, alarms and telemetry forward; returns the whole offset in seconds."""
         return float(self._object("POST", "clock", {"advance_seconds": seconds})["offset_seconds"])
 
     def alarms(self) -> dict[str, Any]:
@@ -77,6 +77,14 @@ class Control:
         """Evaluate every alarm now; returns alarm name to state."""
         states: dict[str, Any] = self._object("POST", "alarms/evaluate")["alarms"]
         return states
+
+    def telemetry(self) -> list[dict[str, Any]]:
+        """X-Ray's latest telemetry records, oldest first, as PutTelemetryRecords takes them.
+
+        `Timestamp` is in epoch seconds; `Account` and `Region` say whose they are.
+        """
+        records: list[dict[str, Any]] = self._object("GET", "telemetry")["telemetry"]
+        return records
 
     def _object(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         context = ssl.create_default_context(cafile=str(self._ca_bundle))

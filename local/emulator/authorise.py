@@ -44,7 +44,7 @@ PATHS: Mapping[str, Path] = {
             "tracing",
             "the function's role",
             ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
-            "the function runs, its segments are lost",
+            "the function runs; its segments are lost, or its telemetry is",
         ),
         Path(
             "alarm-to-topic",

@@ -1,7 +1,7 @@
 """The emulator's clock: the machine's, plus an offset that tests move forward.
 
-Queues (visibility, delay, retention), metrics and alarms read it. Signatures and certificates do not: they are checked
-against the real time.
+Queues (visibility, delay, retention), metrics, alarms and the telemetry of traces read it. Signatures and certificates
+do not: they are checked against the real time.
 """
 
 import threading

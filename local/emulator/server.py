@@ -19,7 +19,7 @@ import psutil
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
-from local.emulator import alarms, clock, decisions, faults, seams
+from local.emulator import alarms, clock, decisions, faults, seams, xray
 
 PREFIX = "/_local/"
 # The emulator's own back doors: reset and configure without credentials. Nothing here needs them.
@@ -157,6 +157,10 @@ def _alarms_evaluate(_query: dict[str, str], _body: Any) -> Any:
     return {"alarms": alarms.evaluate_now()}
 
 
+def _telemetry_list(_query: dict[str, str], _body: Any) -> Any:
+    return {"telemetry": xray.TELEMETRY.records()}
+
+
 CONTROL: dict[tuple[str, str], Answer] = {
     ("GET", "health"): _health,
     ("GET", "faults"): _faults_list,
@@ -170,4 +174,5 @@ CONTROL: dict[tuple[str, str], Answer] = {
     ("POST", "clock"): _clock_advance,
     ("GET", "alarms"): _alarms_list,
     ("POST", "alarms/evaluate"): _alarms_evaluate,
+    ("GET", "telemetry"): _telemetry_list,
 }

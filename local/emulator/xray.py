@@ -1,21 +1,23 @@
-"""A small stand-in for AWS X-Ray: takes segments, gives traces back.
+"""A small stand-in for AWS X-Ray: takes segments and telemetry, gives traces back.
 
-It keeps traces in memory, the latest ones: `MOST_TRACES`, and no more than `MOST_BYTES` of segments. It has no service
-graph, no filter expressions, no sampling rules of its own and no annotations in summaries. Source of the shapes:
-botocore's model of X-Ray, and AWS X-Ray Developer Guide, "X-Ray segment documents" (read in 2026-11).
+It keeps traces in memory, the latest ones: `MOST_TRACES`, and no more than `MOST_BYTES` of segments. X-Ray's API gives
+no telemetry back, so the control API shows it (`local.control.Control.telemetry`). The stand-in has no service graph,
+no filter expressions, no sampling rules of its own and no annotations in summaries. Source of the shapes: botocore's
+model of X-Ray, and AWS X-Ray Developer Guide, "X-Ray segment documents" (read in 2026-11).
 """
 
 import json
 import re
 import secrets
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
-from local.emulator import authorise
+from local.emulator import authorise, clock
 from local.services.wire import Caller, JsonService, Operation, ServiceError
 
 MOST_TRACES = 1_000
@@ -24,6 +26,7 @@ MOST_BYTES = 16_000_000
 SEGMENT_BYTES = 64_000
 TRACE_BYTES = 500_000
 MOST_IDS = 5
+MOST_RECORDS = 1_000
 TELEMETRY_SECONDS = 60.0
 
 _TRACE_ID = re.compile(r"1-[0-9a-f]{8}-[0-9a-f]{24}")
@@ -89,6 +92,56 @@ class Traces:
                 if key[:2] == (account, region)
             ]
         return [_summary(name, account, found) for name, found in mine if start <= _span(found)[0] <= end]
+
+
+class Telemetry:
+    """What senders of segments told about their sending, and what they have still to tell."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._records: deque[dict[str, Any]] = deque(maxlen=MOST_RECORDS)
+        self._untold: dict[str, Counts] = {}
+        self._told: dict[str, float] = {}
+
+    def add(self, account: str, region: str, record: Mapping[str, Any]) -> None:
+        """Keep a record as PutTelemetryRecords takes it; its `Timestamp` becomes epoch seconds."""
+        kept = {**record, "Timestamp": record["Timestamp"].timestamp(), "Account": account, "Region": region}
+        with self._lock:
+            self._records.append(kept)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The latest records, oldest first."""
+        with self._lock:
+            return list(self._records)
+
+    def count(self, function_arn: str, *, sent: int, rejected: int, now: float) -> bool:
+        """Count segments of a function, of which somebody is to be told; whether that is due (`now` in seconds)."""
+        with self._lock:
+            before = self._untold.get(function_arn, Counts())
+            self._untold[function_arn] = Counts(before.sent + sent, before.rejected + rejected)
+            return now - self._told.get(function_arn, -TELEMETRY_SECONDS) >= TELEMETRY_SECONDS
+
+    def tell(self, account: str, region: str, function_arn: str, now: float) -> None:
+        """Keep a record of what was counted of a function since the last one."""
+        with self._lock:
+            counts = self._untold.pop(function_arn, Counts())
+            self._told[function_arn] = now
+        record = {
+            "Timestamp": datetime.now(timezone.utc),
+            "SegmentsReceivedCount": counts.sent + counts.rejected,
+            "SegmentsSentCount": counts.sent,
+            "SegmentsRejectedCount": counts.rejected,
+            "ResourceARN": function_arn,
+        }
+        self.add(account, region, record)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Segments that were taken, and that were refused."""
+
+    sent: int = 0
+    rejected: int = 0
 
 
 def _read(text: str) -> tuple[dict[str, Any], str | None]:
@@ -158,8 +211,9 @@ class XRay(JsonService):
     iam_namespace: ClassVar[str] = "xray"
     target_prefix: ClassVar[str] = ""
 
-    def __init__(self, traces: Traces) -> None:
+    def __init__(self, traces: Traces, telemetry: Telemetry) -> None:
         self._traces = traces
+        self._telemetry = telemetry
 
     def operations(self) -> Mapping[str, Operation]:
         """Served operations by their API name."""
@@ -178,8 +232,10 @@ class XRay(JsonService):
                 unprocessed.append({"ErrorCode": "ParseError", "Message": problem})
         return {"UnprocessedTraceSegments": unprocessed}
 
-    def _put_telemetry(self, _request: Mapping[str, Any], _caller: Caller) -> Mapping[str, Any]:
-        # Nothing reads telemetry back, on AWS as here.
+    def _put_telemetry(self, request: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        about = {name: request[name] for name in ("EC2InstanceId", "Hostname", "ResourceARN") if name in request}
+        for record in request["TelemetryRecords"]:
+            self._telemetry.add(caller.account, caller.region, {**record, **about})
         return {}
 
     def _summaries(self, request: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
@@ -202,9 +258,8 @@ class XRay(JsonService):
 
 
 TRACES = Traces()
-SERVICE = XRay(TRACES)
-
-_telemetry: dict[str, float] = {}
+TELEMETRY = Telemetry()
+SERVICE = XRay(TRACES, TELEMETRY)
 
 
 @dataclass(frozen=True)
@@ -226,13 +281,26 @@ class TracedInvocation:
 def traced(invocation: TracedInvocation) -> None:
     """Write what Lambda writes for a sampled invocation, on behalf of the function's role: two segments, telemetry.
 
-    A role that may not put segments leaves no trace; the function does not notice.
+    A role that may not put segments leaves no trace, one that may not put telemetry no record; the function does not
+    notice. Telemetry is sent once a minute; what could not be told is told with the next invocation that may.
     """
     parts = dict(part.partition("=")[::2] for part in invocation.header.split(";"))
     if parts.get("Sampled") != "1":
         return
-    if not authorise.act_as(invocation.role, "xray:PutTraceSegments", "*", path="tracing"):
-        return
+    segments = _segments(invocation, parts)
+    allowed = authorise.act_as(invocation.role, "xray:PutTraceSegments", "*", path="tracing")
+    for segment in segments if allowed else []:
+        TRACES.add(invocation.account, invocation.region, json.dumps(segment))
+    # The clock of the emulator can be moved, so that nobody has to wait for the minute.
+    now, function = time.monotonic() + clock.offset(), invocation.function_arn
+    sent, rejected = (len(segments), 0) if allowed else (0, len(segments))
+    if TELEMETRY.count(function, sent=sent, rejected=rejected, now=now) and authorise.act_as(
+        invocation.role, "xray:PutTelemetryRecords", "*", path="tracing"
+    ):
+        TELEMETRY.tell(invocation.account, invocation.region, function, now)
+
+
+def _segments(invocation: TracedInvocation, parts: Mapping[str, str]) -> list[dict[str, Any]]:
     service = secrets.token_hex(8)
     shared = {
         "name": invocation.function,
@@ -241,7 +309,7 @@ def traced(invocation: TracedInvocation) -> None:
         "end_time": round(invocation.ended, 6),
         **({"fault": True} if invocation.failed else {}),
     }
-    segments: list[dict[str, Any]] = [
+    return [
         {
             **shared,
             "id": service,
@@ -258,8 +326,3 @@ def traced(invocation: TracedInvocation) -> None:
             "aws": {"function_arn": invocation.function_arn},
         },
     ]
-    for segment in segments:
-        TRACES.add(invocation.account, invocation.region, json.dumps(segment))
-    if invocation.ended - _telemetry.get(invocation.function_arn, 0.0) >= TELEMETRY_SECONDS:
-        _telemetry[invocation.function_arn] = invocation.ended
-        authorise.act_as(invocation.role, "xray:PutTelemetryRecords", "*", path="tracing")

@@ -212,6 +212,63 @@ def test_an_invocation_with_active_tracing_leaves_a_trace(cloud: LocalCloud) -> 
         assert (decision["role"], decision["allowed"], decision["path"]) == (role.rpartition("/")[2], True, "tracing")
 
 
+def told_by(cloud: LocalCloud, function: str) -> list[tuple[int, int]]:
+    """Segments that were sent and rejected, by each telemetry record of a function."""
+    return [
+        (record["SegmentsSentCount"], record["SegmentsRejectedCount"])
+        for record in cloud.control.telemetry()
+        if record.get("ResourceARN", "").endswith(f":{function}")
+    ]
+
+
+def test_telemetry_that_is_sent_is_kept(cloud: LocalCloud) -> None:
+    # Given somebody who may do nothing yet
+    role, host, now = make_role(cloud), unique("host"), datetime.now(timezone.utc)
+    client = client_as(cloud, role, "xray")
+    record = {"Timestamp": now, "SegmentsSentCount": 3}
+    # When telemetry is sent without and with the permission
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.put_telemetry_records(TelemetryRecords=[record], Hostname=host)
+    set_permissions(cloud, role, {"Action": "xray:PutTelemetryRecords", "Resource": "*"})
+    client.put_telemetry_records(TelemetryRecords=[record], Hostname=host)
+    # Then the second is kept, whole
+    (kept,) = [one for one in cloud.control.telemetry() if one.get("Hostname") == host]
+    assert kept["SegmentsSentCount"] == 3
+    assert abs(kept["Timestamp"] - now.timestamp()) <= 1
+    assert (kept["Account"], kept["Region"]) == (cloud.account, cloud.region)
+
+
+def test_a_function_that_may_not_send_telemetry_sends_none(cloud: LocalCloud) -> None:
+    # Given a traced function that has sent telemetry of its two segments
+    role = make_role(cloud, TRACING)
+    name = make_function(cloud, TELLS_ITS_TRACE, role, TracingConfig={"Mode": "Active"})
+
+    def invoke() -> None:
+        cloud.client("lambda").invoke(FunctionName=name, Payload=b'"go"')
+
+    invoke()
+    assert eventually(lambda: told_by(cloud, name)) == [(2, 0)]
+    # When its role may not any more, and a minute later it runs
+    set_permissions(cloud, role, {"Action": "xray:PutTraceSegments", "Resource": "*"})
+    cloud.control.clock_advance(61)
+    since = last_sequence(cloud)
+    invoke()
+    # Then that is refused and no record comes, while its trace does
+    (decision,) = eventually(lambda: decided(cloud, "xray:PutTelemetryRecords", "*", since))
+    assert (decision["role"], decision["allowed"]) == (role.rpartition("/")[2], False)
+    assert told_by(cloud, name) == [(2, 0)]
+    assert len(summaries(cloud, name)) == 2
+    # When it may again, Then it tells of what was untold
+    set_permissions(cloud, role, TRACING)
+    invoke()
+    assert eventually(lambda: told_by(cloud, name)[1:]) == [(4, 0)]
+    # When its segments are refused, Then its telemetry says so
+    set_permissions(cloud, role, {"Action": "xray:PutTelemetryRecords", "Resource": "*"})
+    cloud.control.clock_advance(61)
+    invoke()
+    assert eventually(lambda: told_by(cloud, name)[2:]) == [(0, 2)]
+
+
 def test_a_failed_invocation_is_a_fault(cloud: LocalCloud) -> None:
     # Given a traced function
     name = make_function(cloud, TELLS_ITS_TRACE, make_role(cloud, TRACING), TracingConfig={"Mode": "Active"})
