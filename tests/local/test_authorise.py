@@ -1,16 +1,18 @@
 """Each service-side path with its permission, and without it: the flow must stop and the decision must say why."""
 
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud import LocalCloud
+from local.cloud import ROOT, LocalCloud
 from local.emulator import authorise
-from local.emulator.authorise import PATHS
+from local.emulator.authorise import PATHS, Path
 from tests.local.emulated import (
     client_as,
     decided,
@@ -491,17 +493,122 @@ def test_a_changed_policy_counts_at_once(cloud: LocalCloud) -> None:
         mine.list_queues()
 
 
+# For each path and action: the tests in which that permission is taken away and the flow stops.
+TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "rule-to-queue": {
+        "sqs:SendMessage": (
+            "tests/local/test_authorise.py::test_a_refused_event_goes_to_the_targets_dead_letter_queue",
+            "tests/local/test_authorise.py::test_a_dead_letter_queue_needs_a_policy_too",
+        )
+    },
+    "queue-poller": {
+        "sqs:ReceiveMessage": ("tests/local/test_authorise.py::test_a_poller_that_may_not_receive_feeds_nothing",),
+        "sqs:GetQueueAttributes": ("tests/local/test_authorise.py::test_a_poller_that_may_not_receive_feeds_nothing",),
+        "sqs:DeleteMessage": (
+            "tests/local/test_authorise.py::test_a_poller_that_may_not_delete_sees_its_message_again",
+        ),
+    },
+    "log-delivery": {
+        "logs:CreateLogGroup": (
+            "tests/local/test_authorise.py::test_no_log_group_appears_unless_the_role_may_create_it",
+        ),
+        "logs:CreateLogStream": ("tests/local/test_authorise.py::test_a_function_that_may_not_log_runs_unseen",),
+        "logs:PutLogEvents": ("tests/local/test_authorise.py::test_a_function_that_may_not_log_runs_unseen",),
+    },
+    "tracing": {
+        "xray:PutTraceSegments": ("tests/local/test_xray.py::test_without_permission_or_tracing_there_is_no_trace",),
+        "xray:PutTelemetryRecords": (
+            "tests/local/test_xray.py::test_a_function_that_may_not_send_telemetry_sends_none",
+        ),
+    },
+    "alarm-to-topic": {
+        "sns:Publish": ("tests/local/test_alarms.py::test_a_topic_whose_policy_shuts_alarms_out_hears_nothing",)
+    },
+    "topic-to-queue": {"sqs:SendMessage": ("tests/local/test_authorise.py::test_a_topic_needs_the_queues_policy",)},
+    "customer-key": {
+        "kms:Decrypt": (
+            "tests/local/test_authorise.py::test_an_object_under_a_customer_key_needs_the_key_too",
+            "tests/local/test_authorise.py::test_a_table_under_a_customer_key_needs_the_key_too",
+            "tests/local/test_authorise.py::test_a_rule_and_a_poller_need_the_queues_key",
+        ),
+        "kms:GenerateDataKey": (
+            "tests/local/test_authorise.py::test_an_object_under_a_customer_key_needs_the_key_too",
+            "tests/local/test_authorise.py::test_a_rule_and_a_poller_need_the_queues_key",
+        ),
+    },
+}
+PASSED_OVER = {"skip", "skipif", "xfail", "soak"}
+
+
+def gaps(
+    paths: Mapping[str, Path], taken_away: Mapping[str, Mapping[str, tuple[str, ...]]], found: Mapping[str, set[str]]
+) -> list[str]:
+    """What is missing: `found` maps each test that pytest collects to the marks it bears."""
+    needed = {(name, action) for name, path in paths.items() for action in path.actions}
+    listed = {(name, action): tests for name, actions in taken_away.items() for action, tests in actions.items()}
+    missing = [f"{name}: {action} is on no such path" for name, action in sorted(set(listed) - needed)]
+    for name, action in sorted(needed):
+        tests = listed.get((name, action), ())
+        missing += [] if tests else [f"{name}: {action} is taken away in no test"]
+        for test in tests:
+            if test not in found:
+                missing.append(f"{name}: {action} names {test}, which does not exist")
+            elif passed_over := found[test] & PASSED_OVER:
+                missing.append(f"{name}: {action} names {test}, which is marked {passed_over}")
+    return missing
+
+
+def collected() -> dict[str, set[str]]:
+    """Names, without parameters, and marks of every test that pytest itself collects in the files that are named."""
+    named = (test for actions in TAKEN_AWAY.values() for tests in actions.values() for test in tests)
+    files = sorted({test.partition("::")[0] for test in named})
+    program = (
+        "import pytest, sys\n"
+        "class Names:\n"
+        "    def pytest_collection_modifyitems(self, items):\n"
+        "        for i in items:\n"
+        "            name = i.nodeid.partition('[')[0]\n"
+        "            print('TEST', name, *[mark.name for mark in i.iter_markers()])\n"
+        "pytest.main(['--collect-only', '-qq', '-m', '', *sys.argv[1:]], plugins=[Names()])\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program, *files], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    lines = [line.split()[1:] for line in answer.stdout.splitlines() if line.startswith("TEST ")]
+    assert lines, f"pytest collected nothing:\n{answer.stdout}{answer.stderr}"
+    marks: dict[str, set[str]] = {}
+    for name, *of_this in lines:
+        marks.setdefault(name, set()).update(of_this)
+    return marks
+
+
+def test_every_action_of_every_path_is_taken_away_in_a_test() -> None:
+    # Given the list of paths, When it is compared with the tests that exist, Then nothing is missing
+    assert gaps(PATHS, TAKEN_AWAY, collected()) == []
+
+
+@pytest.mark.parametrize(
+    ("taken_away", "marks", "missing"),
+    [
+        ({"p": {"s:A": ("t",)}}, set(), []),
+        ({}, set(), ["p: s:A is taken away in no test"]),
+        ({"p": {"s:A": ()}}, set(), ["p: s:A is taken away in no test"]),
+        ({"p": {"s:A": ("gone",)}}, set(), ["p: s:A names gone, which does not exist"]),
+        ({"p": {"s:A": ("t",)}}, {"skip"}, ["p: s:A names t, which is marked {'skip'}"]),
+        ({"p": {"s:A": ("t",), "s:B": ("t",)}}, set(), ["p: s:B is on no such path"]),
+        ({"p": {"s:A": ("t",)}, "q": {"s:A": ("t",)}}, set(), ["q: s:A is on no such path"]),
+    ],
+)
+def test_a_path_without_its_test_is_found(
+    taken_away: dict[str, dict[str, tuple[str, ...]]], marks: set[str], missing: list[str]
+) -> None:
+    # Given one path of one action, When its tests are looked for, Then exactly what is missing is named
+    paths = {"p": Path("p", "somebody", ("s:A",), "nothing happens")}
+    assert gaps(paths, taken_away, {"t": marks}) == missing
+
+
 def test_every_path_is_described() -> None:
     # Given the list of paths, When it is read, Then each says who acts, what is needed and what happens without it
-    assert set(PATHS) == {
-        "rule-to-queue",
-        "queue-poller",
-        "log-delivery",
-        "tracing",
-        "alarm-to-topic",
-        "topic-to-queue",
-        "customer-key",
-    }
     for name, path in PATHS.items():
         assert path.name == name
         assert path.actor
