@@ -4,6 +4,8 @@ Rows: the bare labelling model in a loop; the same images through the deployed a
 handlers' import time and size beside `import boto3`; resident memory of the local cloud. Figures are of this machine.
 """
 
+# ruff: noqa: E402 (the environment is cleaned and guarded before anything else is imported)
+
 from __future__ import annotations
 
 from local import environment, guard
@@ -11,13 +13,13 @@ from local import environment, guard
 environment.clean_environment()
 guard.install()
 
-import argparse  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
+import argparse
+import os
+import sys
 
-from rich.console import Console  # noqa: E402
+from rich.console import Console
 
-from bench import architecture, imports  # noqa: E402
+from bench import architecture, imports
 
 
 def main() -> int:

@@ -123,8 +123,8 @@ def asset_sizes() -> list[AssetSize]:
 
 def _timed(module: str, staged: pathlib.Path, options: Sequence[str]) -> float:
     command = [sys.executable, *options, "-c", _TIMED, module, str(staged)]
-    path = {"PATH": os.environ.get("PATH", "")}
-    done = subprocess.run(command, env={**_ENVIRONMENT, **path}, capture_output=True, text=True, check=True)  # noqa: S603
+    environment = {**_ENVIRONMENT, "PATH": os.environ.get("PATH", "")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 (this Python)
     return float(done.stdout.splitlines()[-1])
 
 

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +277,7 @@ def _publish(cloud: Cloud, assembly: Path, artifact: _Artifact, progress: Progre
             bucket = _filled_in(destination["bucketName"], cloud)
             key = _filled_in(destination["objectKey"], cloud)
             places.add((bucket, key))
-            if _exists(lambda place={"Bucket": bucket, "Key": key}: s3.head_object(**place)):  # type: ignore[misc]
+            if _exists(partial(s3.head_object, Bucket=bucket, Key=key)):
                 continue
             progress(f"publishing {asset.get('displayName') or source.name}")
             if asset["source"].get("packaging") != "zip":

@@ -141,7 +141,7 @@ def _install(place: pathlib.Path, lock: pathlib.Path, target: Target) -> None:
     # Copies, not links into the installer's cache: their times are set below.
     command = [_uv(), "pip", "install", "--quiet", "--link-mode", "copy", "--target", str(place), *wanted]
     command += ["--require-hashes", "--only-binary", ":all:", "--requirements", str(lock)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own installer)
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
         raise AssetError(f"Installing {lock.relative_to(ROOT)} for {target} failed: {' '.join(said)}")

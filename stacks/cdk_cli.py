@@ -39,7 +39,7 @@ def install() -> None:
     if manifest.is_file() and json.loads(manifest.read_text())["version"] == wanted:
         return
     npm = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    ran = subprocess.run(  # noqa: S603
+    ran = subprocess.run(  # noqa: S603 (the npm that comes with our Node)
         [node(), npm, "ci", "--loglevel=error"],
         cwd=ROOT,
         env=_environment(),
@@ -57,7 +57,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         install()
         command = [str(node()), str(CLI / "bin" / "cdk"), *arguments]
-        return subprocess.run(command, cwd=ROOT, env=_environment(), check=False).returncode  # noqa: S603
+        return subprocess.run(  # noqa: S603 (the CLI in its pinned version)
+            command, cwd=ROOT, env=_environment(), check=False
+        ).returncode
     except MissingError as error:
         print(error, file=sys.stderr)
         return 1

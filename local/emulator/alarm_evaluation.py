@@ -49,7 +49,7 @@ _NOT_SERVED = {
 }
 
 
-class NotEvaluated(Exception):  # noqa: N818
+class NotEvaluated(Exception):  # noqa: N818 (an alarm beyond this cloud is no error)
     """The alarm uses something that is not evaluated here; the message says what."""
 
 

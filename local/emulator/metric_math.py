@@ -44,7 +44,7 @@ _EACH_POINT: dict[str, Callable[[float], float]] = {
 }
 
 
-class NotServed(Exception):  # noqa: N818
+class NotServed(Exception):  # noqa: N818 (an expression beyond this cloud is no error)
     """The expression is wrong, or uses what is not served here; the message says which."""
 
 

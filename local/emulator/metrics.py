@@ -150,7 +150,7 @@ def sample() -> None:
 
     Each minute is seen with the messages that are there now: what was visible, in flight and how old at that time.
     """
-    global _sampled  # noqa: PLW0603
+    global _sampled  # noqa: PLW0603 (one sampler a process)
     if _store is None:
         return
     with _lock:

@@ -31,7 +31,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Answer = Callable[[dict[str, str], Any], Any]
 
 
-class BadRequest(Exception):  # noqa: N818
+class BadRequest(Exception):  # noqa: N818 (HTTP's own name for it)
     """The control request makes no sense; the message says why."""
 
 

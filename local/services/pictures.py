@@ -24,11 +24,11 @@ _UPRIGHT = {
 _DAMAGE = (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, EOFError, struct.error)
 
 
-class UnreadablePicture(Exception):  # noqa: N818
+class UnreadablePicture(Exception):  # noqa: N818 (the picture is at fault, not the program)
     """The bytes are not a whole JPEG or PNG picture."""
 
 
-class HugePicture(Exception):  # noqa: N818
+class HugePicture(Exception):  # noqa: N818 (the same)
     """The header promises more pixels than any service takes (over 178 million): decoding was not even tried."""
 
 

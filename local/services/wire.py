@@ -147,7 +147,7 @@ class JsonService:
         return model.operation_model(operation)
 
 
-class InvalidResponse(Exception):  # noqa: N818
+class InvalidResponse(Exception):  # noqa: N818 (named after what is wrong)
     """A stand-in's answer does not fit the service's published model: a bug in the stand-in."""
 
 

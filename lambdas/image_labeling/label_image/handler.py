@@ -86,7 +86,7 @@ def _label_safely(upload: Upload, attempt: dict[str, Any]) -> bool:
         # Another worker has it. That one knows the reason, if it fails.
         logger.info("in progress elsewhere", extra=told)
         return False
-    except Exception as failure:  # noqa: BLE001  # Whatever it is: this message fails, the others of the batch do not.
+    except Exception as failure:  # noqa: BLE001 (whatever it is, this message fails, the others of the batch do not)
         cause = failure.__cause__ if isinstance(failure, IdempotencyPersistenceLayerError) else failure
         cause = cause or failure
         code, asked = error_code(cause), request_id(cause)
@@ -104,11 +104,11 @@ def _told(attempt: dict[str, Any]) -> dict[str, Any]:
 def _keep_reason(write: Callable[..., None], *arguments: Any) -> None:
     try:
         write(*arguments)
-    except Exception as error:  # noqa: BLE001  # The message is delivered again all the same.
+    except Exception as error:  # noqa: BLE001 (the message is delivered again all the same)
         logger.warning("reason not kept", extra={"code": error_code(error), "request_id": request_id(error)})
 
 
-@idempotent_function(  # type: ignore[untyped-decorator]
+@idempotent_function(  # type: ignore[untyped-decorator]  # (Powertools' own)
     data_keyword_argument="identity", persistence_store=store, config=once, key_prefix="image"
 )
 def _label_once(*, identity: dict[str, str], upload: Upload, attempt: dict[str, Any]) -> dict[str, str]:

@@ -165,7 +165,7 @@ def _plain(opened: Image.Image) -> tuple[Image.Image, str]:
 
 def _range(deep: Image.Image) -> tuple[float, float]:
     lowest, highest = deep.getextrema()
-    return float(lowest), float(highest)  # type: ignore[arg-type]
+    return float(lowest), float(highest)  # type: ignore[arg-type]  # (one band: no pairs)
 
 
 def _encoded(picture: Image.Image) -> tuple[bytes, tuple[int, int]]:

@@ -142,7 +142,7 @@ class ResultStore(DynamoDBPersistenceLayer):
                 return self._write_together(writes[:-1], attempt)
             if "TransactionConflict" not in codes or attempt == CONFLICT_ATTEMPTS:
                 raise
-            time.sleep(random.random() * 0.05 * 2**attempt)  # noqa: S311
+            time.sleep(random.random() * 0.05 * 2**attempt)  # noqa: S311 (spreads attempts, no secret)
             return self._write_together(writes, attempt + 1)
 
     def _put_record(self, data_record: DataRecord) -> None:

@@ -39,10 +39,10 @@ def handler(event: dict[str, Any], context: Any) -> None:
     except Exception as error:  # whatever happened, CloudFormation must hear of it
         logger.exception("The bucket was not emptied")
         answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:500]}
-    request = urllib.request.Request(  # noqa: S310 - the address comes from CloudFormation
+    request = urllib.request.Request(  # noqa: S310 (the address comes from CloudFormation)
         event["ResponseURL"], data=json.dumps(answer).encode(), method="PUT", headers={"content-type": ""}
     )
-    with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310 (the same)
         logger.info("CloudFormation took the answer with status %s", response.status)
 
 

@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
-class UnreadableWeights(ValueError):  # noqa: N818
+class UnreadableWeights(ValueError):  # noqa: N818 (named after what is wrong)
     """The file is not the one that was pinned, or is not what this reader understands."""
 
 
