@@ -18,6 +18,12 @@ class LeftLoopback(RuntimeError):  # noqa: N818 (not an OSError: code that retri
     """Something tried to reach, or to be reached by, more than this machine. The message names the address."""
 
 
+# A child was guarded before it could import this: then its guard's error is the one to know.
+_earlier = sys.modules.get("_loopback_guard") if __name__ != "_loopback_guard" else None
+if _earlier is not None:
+    LeftLoopback = _earlier.LeftLoopback  # type: ignore[misc]  # (the same class, loaded from this very file)
+
+
 def is_loopback(host: object) -> bool:
     """Whether a host name or address stays on this machine. No name is resolved."""
     if isinstance(host, (bytes, bytearray)):
@@ -51,7 +57,7 @@ _NAME_EVENTS = frozenset(
 # An address tuple stands second; a connected socket's sendmsg carries None, a Unix socket's a string.
 _ADDRESS_EVENTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind"})
 
-_installed = False
+_installed = _earlier is not None
 
 
 def install() -> None:

@@ -185,7 +185,8 @@ def test_a_terminated_emulator_ends_although_a_custom_resource_hangs(own: LocalC
     os.kill(own.pid, signal.SIGTERM)
     # Then it and its worker end
     eventually(lambda: group_of(own) == [], seconds=5)
-    assert not own.alive()
+    # A leader is a zombie, and not yet to be waited for, while one of its threads is still ending.
+    eventually(lambda: not own.alive(), seconds=5)
 
 
 @pytest.mark.parametrize("detached", [False, True])
