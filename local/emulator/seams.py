@@ -58,6 +58,7 @@ def install() -> None:
     """Put every hook in place. Once a process, before the first request."""
     _trust_background_transport()
     _name_batch_actions()
+    _let_wildcards_span_lines()
     _record_gateway_decisions()
     authorise.use(_evaluate_as)
     for service in SERVICES:
@@ -408,6 +409,18 @@ def _parsed(name: str, document: str | dict[str, Any]) -> list[Any]:
 def _trust_background_transport() -> None:
     """What a service does outside a request travels by TLS; MiniStack's default would meet every TLS-only policy."""
     _iam._request_origin = contextvars.ContextVar("request_origin", default=("127.0.0.1", True))
+
+
+def _let_wildcards_span_lines() -> None:
+    """A `*` of a policy stands for any characters, a newline in an object's key included; MiniStack's stops there."""
+    compile_pattern = _iam._fnmatch_compile
+
+    @functools.lru_cache(maxsize=4096)
+    def compiling(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        compiled = compile_pattern(pattern, ignore_case)
+        return re.compile(compiled.pattern, compiled.flags | re.DOTALL)
+
+    _iam._fnmatch_compile = compiling
 
 
 # Batch operations that have no IAM action of their own. Sources: "Amazon SQS API permissions: Actions and resource

@@ -96,6 +96,7 @@ SIGNATURES = {
         "resource_arn",
         "service_context",
     ),
+    "core.iam_evaluator._fnmatch_compile": ("pattern", "ignore_case"),
     "core.iam_evaluator._first_match": ("ctx", "stmts", "effect"),
     "core.iam_evaluator._gather_role_policies": ("role_name", "account_id"),
     "services.eventbridge._invoke_target": ("target", "event", "rule", "view"),

@@ -52,6 +52,7 @@ def test_every_sample_photo_is_labeled_and_not_all_alike(driver: Driver) -> None
         "100%25 sure%20.jpg",
         "Übergröße, naïve.jpg",
         "写真/猫.jpeg",
+        "two\nlines.jpg",
         "😀 & <tag> \"quoted\" 'it'.png",
     ],
 )
