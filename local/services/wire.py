@@ -17,7 +17,7 @@ import math
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, cast
 
 from botocore.loaders import Loader
@@ -80,6 +80,36 @@ class Caller(Protocol):
 
     def read_object(self, bucket: str, key: str, version: str | None) -> bytes:
         """The object's bytes, read with the caller's own permissions. Raises ObjectUnavailable."""
+
+    def list_objects(self, bucket: str, prefix: str) -> list[str]:
+        """The keys under a prefix, sorted, listed with the caller's own permissions. Raises ObjectUnavailable."""
+
+    def write_object(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        kms_key_id: str | None = None,
+    ) -> None:
+        """Write an object with the caller's own permissions, its notifications sent as for any other.
+
+        `kms_key_id` asks for encryption with that key, else the bucket's default applies. Raises ObjectUnavailable.
+        """
+
+    def publish(self, topic_arn: str, message: str, *, subject: str | None = None) -> None:
+        """Publish to a topic with the caller's own permissions. Raises ServiceError (AccessDeniedException)."""
+
+    def assume(self, role_arn: str, service_principal: str) -> "Caller":
+        """The role as a caller, taken on by a service such as `textract.amazonaws.com` on this caller's behalf.
+
+        Needs `iam:PassRole` of this caller on the role, and a trust policy that lets the service in. Raises
+        ServiceError (AccessDeniedException) where one of them is missing.
+        """
+
+    def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
+        """Send an event to the default bus of the caller's account and region, as the service does by itself."""
 
 
 Operation = Callable[[Mapping[str, Any], Caller], Mapping[str, Any]]

@@ -1,4 +1,4 @@
-"""The only module that touches MiniStack's internals.
+"""The only package that touches MiniStack's internals.
 
 Each section hooks one thing and says which names it relies on; `tests/local/test_seams.py` fails when an upgrade moves
 one of them. Functions are wrapped, not copied, wherever that is possible.
