@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from importlib import import_module, metadata
-from pathlib import Path
 from types import CodeType
 from typing import Any
 
