@@ -185,18 +185,7 @@ def down(name: Name = DEFAULT_CLOUD) -> None:
 @app.command()
 def status(as_json: Json = False) -> None:
     """Show the local clouds that are up, and what is on them."""
-    from local.deploy import stacks
-
-    found = [
-        {
-            "name": cloud.name,
-            "endpoint": cloud.endpoint_url,
-            "pid": cloud.pid,
-            "memory_bytes": cloud.control.health()["rss"],
-            "stacks": [{"name": stack, "status": state} for stack, state in stacks(cloud).items()],
-        }
-        for cloud in _running_clouds()
-    ]
+    found = [entry for cloud in _running_clouds() if (entry := _told(cloud)) is not None]
     if as_json:
         _print_json({"clouds": found})
         return
@@ -209,6 +198,27 @@ def status(as_json: Json = False) -> None:
             screen.say(f"  {stack['name']}  {stack['status']}")
         if not entry["stacks"]:
             screen.say("  nothing deployed")
+
+
+def _told(cloud: LocalCloud) -> dict[str, Any] | None:
+    """A cloud that is up and what is on it; None for one that ended while it was asked."""
+    from botocore.exceptions import BotoCoreError
+
+    from local.control import ControlError
+    from local.deploy import stacks
+
+    try:
+        return {
+            "name": cloud.name,
+            "endpoint": cloud.endpoint_url,
+            "pid": cloud.pid,
+            "memory_bytes": cloud.control.health()["rss"],
+            "stacks": [{"name": stack, "status": state} for stack, state in stacks(cloud).items()],
+        }
+    except (ControlError, BotoCoreError):
+        if cloud.alive():
+            raise
+        return None
 
 
 @app.command()
@@ -269,9 +279,10 @@ def deploy(
 @app.command()
 def demo(  # noqa: PLR0917 (typer's way of naming options)
     architecture: Id,
-    more: Annotated[list[Path] | None, typer.Argument(metavar="[MORE...]", help="More files for --image.")] = None,
-    image: Annotated[
-        list[Path] | None, typer.Option("--image", metavar="PATH", help="A photograph of yours, or several.")
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[MORE...]", help="More files for --file.")] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "--image", metavar="PATH", help="A file of yours, or several."),
     ] = None,
     name: Name = DEFAULT_CLOUD,
     cloud: Cloud = Where.LOCAL,
@@ -279,18 +290,19 @@ def demo(  # noqa: PLR0917 (typer's way of naming options)
 ) -> None:
     """See an architecture at work. Without a running cloud it brings its own, and leaves nothing behind.
 
-    The status is 0 when every photograph came to a result. A file that is no readable image is rejected by the
-    architecture with a reason, and that is a result. It is 1 when one failed or was lost.
+    The status is 0 when every input came to a result. A file that cannot be read as what it should be is rejected by
+    the architecture with a reason, and that is a result. It is 1 when one failed or was lost.
     """
     chosen = _available(architecture)
     _only_local(cloud, chosen, "demo")
-    if more and not image:
-        raise MistakeError(f"What is {str(more[0])!r}? Photographs are named with --image.")
+    if more and not file:
+        raise MistakeError(f"What is {str(more[0])!r}? Files are named with --file, photographs with --image too.")
+    _require_models(chosen)
     if name != DEFAULT_CLOUD:
         _running(name)
     from local import demo as demonstration
 
-    outcome = demonstration.run(chosen, [*(image or []), *(more or [])], screen, name)
+    outcome = demonstration.run(chosen, [*(file or []), *(more or [])], screen, name)
     if as_json:
         _print_json(outcome.to_json())
     else:
@@ -354,31 +366,31 @@ def permissions(
 ) -> None:
     """Compare what each role may do with what it did.
 
-    Where the architecture is deployed, with what it did since the cloud started; else the sample photographs are put
-    through a copy first. The status is 1 when something was refused; with --strict also when a grant is unused and not
+    Where the architecture is deployed, with what it did since the cloud started; else its samples are put through a
+    copy first. The status is 1 when something was refused; with --strict also when a grant is unused and not
     acknowledged, when an acknowledgement is stale, or when nobody has used the stack.
     """
     chosen = _available(architecture)
     _only_local(cloud, chosen, "permissions")
     if name != DEFAULT_CLOUD:
         _running(name)
-    import importlib
-
+    _require_models(chosen)
     from local import demo as demonstration
+    from local import demos
     from local import permissions as proof
 
     with demonstration.standing(chosen, screen, name) as stands:
         if not stands.stack_was_there:
             with screen.step("Running its scenario", "Ran its scenario"):
-                scenario = importlib.import_module(str(chosen.scenario))
-                scenario.run(stands.cloud, stands.outputs, demonstration.sample_photos())
+                its = demos.of(chosen.id)
+                its.run(stands.cloud, stands.outputs, its.sample_files(), lambda _: None)
         report = proof.report(stands.cloud, stands.stack, stands.cloud.control.decisions(), architecture=chosen.id)
     if as_json:
         _print_json(report.to_json())
     else:
         proof.render(report, screen.out)
         if any(unit.status is proof.Status.UNUSED and not unit.acknowledged for unit in report.units):
-            screen.say("What is unused here may be for failures: photographs that are fine cause none. The tests do.")
+            screen.say("What is unused here may be for failures: inputs that are fine cause none. The tests do.")
     if report.count(proof.Status.MISSING) or (strict and not report.ok):
         raise typer.Exit(FAILED)
 
@@ -390,6 +402,16 @@ def _available(architecture_id: str) -> Architecture:
             f"{architecture.id} is planned, not built yet. Built: {', '.join(one.id for one in catalogue.available())}"
         )
     return architecture
+
+
+def _require_models(architecture: Architecture) -> None:
+    """Raises FailedError where the models that the architecture needs here are not installed."""
+    import importlib.util
+
+    if architecture.models == "language" and importlib.util.find_spec("spacy") is None:
+        raise FailedError(
+            f"{architecture.id} needs the models for documents, text and speech. Install them: make setup-language"
+        )
 
 
 def _only_local(where: Where, architecture: Architecture, verb: str) -> None:
@@ -524,11 +546,11 @@ def _line(error: BaseException) -> tuple[int, str | None]:
     from local.assembly import SettingsRefusedError, SynthesisError
     from local.cloud import CloudError
     from local.control import ControlError
-    from local.demo import PhotoRefusedError
     from local.deploy import DeployError
+    from local.files import FilesRefusedError
     from local.guard import LeftLoopback
 
-    if isinstance(error, (MistakeError, PhotoRefusedError, SettingsRefusedError, catalogue.UnknownArchitectureError)):
+    if isinstance(error, (MistakeError, FilesRefusedError, SettingsRefusedError, catalogue.UnknownArchitectureError)):
         return MISTAKE, str(error)
     if isinstance(error, typer.TyperException):
         message = error.format_message().rstrip(".")

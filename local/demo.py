@@ -8,14 +8,11 @@ there is used and left; else the demo deploys a copy under another name and dest
 from __future__ import annotations
 
 import errno
-import importlib
-import io
 import os
 import shutil
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,36 +22,21 @@ from typing import TYPE_CHECKING, Any
 
 from local.assembly import synthesize
 from local.cloud import STATE, CloudError, LocalCloud
+from local.demos import Demo, Report, of
 from local.deploy import UPDATABLE, DeployError, deploy, destroy, log_events, outputs, resources, stacks
+from local.files import check
 from local.screen import Screen
 from stacks.catalogue import Architecture
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
-
-    from scenarios.image_labeling import Label, Photo, Report
 
 ROOT = Path(__file__).resolve().parent.parent
-SAMPLES = ROOT / "samples" / "photos"
 
-# A photograph of a hundred megabytes is far beyond what any camera writes, and would be read into memory.
-LARGEST_PHOTO_BYTES = 100_000_000
 # What an assembly and a cloud's data take, with room to spare.
 FREE_BYTES = 200_000_000
-LABELS_SHOWN = 3
 LOG_LINES_KEPT = 1000
 NARROW = 80
-# A label that is at least as likely as not is a finding; what is below it is a guess, and shown after.
-LIKELY_PERCENT = 50.0
-NEARLY = 0.8
-
-# The stack's own default suits Rekognition. The small model that answers here spreads its certainty over more labels.
-SETTINGS = {"image-labeling": {"minimum_confidence": 30}}
-
-
-class PhotoRefusedError(Exception):
-    """Some of the files named are no photographs to be uploaded. `str()` is a line for each."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +53,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a demo did, for people and for machines. `log` is what was logged, if a photograph came to no result."""
+    """What a demo did, for people and for machines. `log` is what was logged, if an input came to no result."""
 
     architecture: Architecture
     standing: Standing
@@ -81,6 +63,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Confidence in percent, times in seconds."""
+        demo = of(self.architecture.id)
         return {
             "architecture": self.architecture.id,
             "stack": self.standing.stack,
@@ -88,23 +71,23 @@ class Outcome:
             "stack_was_there": self.standing.stack_was_there,
             "complete": self.report.complete,
             "seconds": round(self.seconds, 3),
-            "photos": [_photo_to_json(photo) for photo in self.report.photos],
+            demo.results: demo.to_json(self.report),
         }
 
 
-def run(architecture: Architecture, images: Sequence[Path], screen: Screen, cloud_name: str) -> Outcome:
+def run(architecture: Architecture, files: Sequence[Path], screen: Screen, cloud_name: str) -> Outcome:
     """Runs the demo of an architecture on these files, or on the samples if there are none.
 
-    Raises PhotoRefusedError for files that cannot be uploaded, and what synthesis, the cloud and deployment raise.
+    Raises FilesRefusedError for files that cannot be uploaded, and what synthesis, the cloud and deployment raise.
     """
     begin = time.monotonic()
-    photos = check_photos(images) if images else sample_photos()
-    scenario = importlib.import_module(str(architecture.scenario))
+    demo = of(architecture.id)
+    inputs = check(files, demo.files) if files else demo.sample_files()
     with standing(architecture, screen, cloud_name) as stands:
-        what = _count(len(photos), "photograph")
-        with screen.step(f"Uploading {what}, waiting for the labels", f"Uploaded {what}") as step:
-            report: Report = scenario.run(stands.cloud, stands.outputs, photos, step.detail)
-            step.result = _summary(report)
+        named = demo.files.counted(len(inputs))
+        with screen.step(demo.doing.format(inputs=named), demo.done.format(inputs=named)) as step:
+            report: Report = demo.run(stands.cloud, stands.outputs, inputs, step.detail)
+            step.result = demo.summary(report)
         log = None if report.complete else _keep_log(stands)
         # The clock stops where the user has the answer; tidying up comes on top.
         return Outcome(architecture, stands, report, time.monotonic() - begin, log)
@@ -127,7 +110,7 @@ def _on_own_cloud(architecture: Architecture, screen: Screen) -> Iterator[Standi
     _require_space()
     with ExitStack() as cleanup:
         pool = cleanup.enter_context(ThreadPoolExecutor(1))
-        starting = pool.submit(_start_and_warm_up, f"demo-{os.getpid()}")
+        starting = pool.submit(_start_and_warm_up, f"demo-{os.getpid()}", of(architecture.id))
         cleanup.callback(_stop, starting)
         assembly = _synthesize(architecture, screen)
         with screen.step("Starting a local cloud meanwhile", "Started a local cloud meanwhile") as step:
@@ -147,7 +130,7 @@ def _own_copy(architecture: Architecture, screen: Screen, cloud: LocalCloud) -> 
 
 def _synthesize(architecture: Architecture, screen: Screen) -> Path:
     with screen.step("Synthesizing the stack with the CDK", "Synthesized the stack with the CDK"):
-        return synthesize(architecture.id, settings=_settings(architecture))
+        return synthesize(architecture.id, settings=settings(architecture))
 
 
 def _deploy(architecture: Architecture, screen: Screen, cloud: LocalCloud, name: str, assembly: Path) -> Standing:
@@ -162,8 +145,10 @@ def _standing(cloud: LocalCloud, name: str, *, cloud_was_up: bool, stack_was_the
     return Standing(cloud, name, outputs(cloud, name), resources(cloud, name), cloud_was_up, stack_was_there)
 
 
-def _settings(architecture: Architecture) -> dict[str, dict[str, Any]]:
-    return {name: values for name, values in SETTINGS.items() if name == architecture.id}
+def settings(architecture: Architecture) -> dict[str, dict[str, Any]]:
+    """The settings of a stack that a demo deploys for itself, as `synthesize` takes them."""
+    chosen = dict(of(architecture.id).settings)
+    return {architecture.id: chosen} if chosen else {}
 
 
 def _require_space() -> None:
@@ -174,16 +159,12 @@ def _require_space() -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
-def _start_and_warm_up(name: str) -> tuple[LocalCloud, float]:
-    """Starts a cloud and lets it load its labelling model while synthesis keeps the other processor busy.
-
-    Returns the cloud and how many seconds it took. The call is free here. No scenario does it: on AWS it would cost
-    money and warm nothing.
-    """
+def _start_and_warm_up(name: str, demo: Demo) -> tuple[LocalCloud, float]:
+    """Starts a cloud and lets it load its models. Returns the cloud and how many seconds it took."""
     begin = time.monotonic()
     cloud = LocalCloud.start(name)
     try:
-        cloud.client("rekognition").detect_labels(Image={"Bytes": _small_picture()}, MaxLabels=1)
+        demo.warm_up(cloud)
     except BaseException:
         cloud.stop()
         raise
@@ -208,14 +189,6 @@ def _keep_log(standing: Standing) -> Path | None:
     return kept
 
 
-def _small_picture() -> bytes:
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.new("RGB", (320, 240), "white").save(out, "PNG")
-    return out.getvalue()
-
-
 def _stop(starting: Future[tuple[LocalCloud, float]]) -> None:
     with _undisturbed():
         if starting.cancel() or starting.exception() is not None:
@@ -237,120 +210,18 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def sample_photos() -> list[Path]:
-    """The photographs that come with the project."""
-    from scenarios.image_labeling import is_watched
-
-    return sorted(path for path in SAMPLES.iterdir() if is_watched(path.name))
-
-
-def check_photos(paths: Sequence[Path]) -> list[Path]:
-    """These files, each once, if all of them can be uploaded. What a file holds is for the architecture to judge.
-
-    Raises PhotoRefusedError with a line for each file that cannot.
-    """
-    first: dict[Path, Path] = {}
-    for path in paths:
-        first.setdefault(path.absolute(), path)
-    unique = list(first.values())
-    complaints = [complaint for path in unique if (complaint := _complaint(path))]
-    if complaints:
-        raise PhotoRefusedError("\n".join(complaints))
-    return unique
-
-
-def _complaint(path: Path) -> str | None:
-    from scenarios.image_labeling import SUFFIXES, is_watched
-
-    valid = str(path).encode(errors="backslashreplace").decode()
-    shown = _printable(valid)
-    complaint: str | None = None
-    try:
-        if valid != str(path):
-            complaint = "the name is not valid UTF-8, which S3 needs. Rename the file."
-        elif path.is_dir():
-            complaint = f"this is a folder. Name the photographs in it, for example {shown}/*.jpg"
-        elif not path.exists():
-            complaint = "there is no such file."
-        elif not path.is_file():
-            complaint = "this is not a file."
-        elif not is_watched(path.name):
-            ending = f"files that end in {path.suffix}" if path.suffix else "files without an ending"
-            complaint = f"{ending} are not labelled, only {', '.join(SUFFIXES)} (or all in capitals)."
-        elif (size := path.stat().st_size) > LARGEST_PHOTO_BYTES:
-            complaint = f"it has {size / 1e6:,.0f} MB; the limit here is {LARGEST_PHOTO_BYTES / 1e6:.0f} MB."
-        else:
-            path.open("rb").close()
-    except OSError as error:
-        complaint = f"it cannot be read: {error.strerror}."
-    return complaint and f"{shown}: {complaint}"
-
-
 def show(outcome: Outcome, screen: Screen, command: str) -> None:
     """Prints what was found, what ran, and how to go on. `command` is how the command line is called."""
     screen.say()
-    screen.out.print(_table(outcome.report, screen))
+    demo = of(outcome.architecture.id)
+    for shown in demo.show(outcome.report, screen):
+        screen.out.print(shown)
     if outcome.log:
-        screen.say(f"Not every photograph came to a result. What was logged: {outcome.log.relative_to(ROOT)}")
+        screen.say(f"Not every {demo.files.one} came to a result. What was logged: {outcome.log.relative_to(ROOT)}")
     screen.say()
     screen.out.print(_what_ran(outcome, screen))
     screen.say()
     _show_next_steps(outcome, screen, command)
-
-
-def _table(report: Report, screen: Screen) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
-    lines = box.SIMPLE_HEAD if screen.symbol("─", "") else box.ASCII
-    table = Table(box=lines, expand=False, pad_edge=False, header_style="bold")
-    table.add_column("Photo", overflow="fold", max_width=max(screen.out.width // 3, 12))
-    table.add_column("Labels, with their parents", overflow="fold")
-    table.add_column("Upload to row", justify="right", min_width=7)
-    named = Counter(photo.path.name for photo in report.photos)
-    for photo in report.photos:
-        # Files of one name are told apart by their folders.
-        name = photo.path.name if named[photo.path.name] == 1 else str(photo.path)
-        took = "-" if photo.seconds is None else f"{photo.seconds:.2f} s"
-        table.add_row(_plain(name), _findings(photo, screen), took)
-    return table
-
-
-def _findings(photo: Photo, screen: Screen) -> Text:
-    from rich.text import Text
-
-    if photo.status != "LABELED":
-        style = "yellow" if photo.status == "REJECTED" else "red"
-        return Text.assemble((photo.status.lower(), style), f" {photo.reason}")
-    arrow = f" {screen.symbol('›', '>')} "  # noqa: RUF001 (a path's arrow, not a comparison)
-    lines: list[Text] = []
-    shown: list[str] = []
-    for label in telling(photo.labels)[:LABELS_SHOWN]:
-        # A path starts at what an earlier line has led to: there is no need to say it twice.
-        known = next((place for place, parent in enumerate(label.parents) if parent in shown), len(label.parents) - 1)
-        path = "".join(parent + arrow for parent in reversed(label.parents[: known + 1]))
-        lines.append(Text.assemble((path, "dim"), (label.name, "bold"), f" {label.confidence:.0f} %"))
-        shown.append(label.name)
-    return Text("\n").join(lines) if lines else Text("no label above the stack's minimum confidence", "dim")
-
-
-def telling(labels: Sequence[Label]) -> list[Label]:
-    """The labels that tell most, first: likely ones, then guesses, each surest first.
-
-    An ancestor says less than what it was found by, so it is left out where one of its descendants is likely too, or
-    nearly as sure as itself; the descendant names it as a parent.
-    """
-    likely = [label for label in labels if label.confidence >= LIKELY_PERCENT]
-    guesses = [label for label in labels if label.confidence < LIKELY_PERCENT]
-    said = {parent for label in likely for parent in label.parents}
-    said |= {
-        guess.name
-        for guess in guesses
-        for label in guesses
-        if guess.name in label.parents and label.confidence >= NEARLY * guess.confidence
-    }
-    chosen = [label for label in [*likely, *guesses] if label.name not in said]
-    return sorted(chosen, key=lambda label: (-label.confidence, label.name))
 
 
 def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
@@ -361,9 +232,6 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
         after = f"the stack is destroyed again; the local cloud {standing.cloud.name!r} was up, and is left up"
     else:
         after = "stack and cloud are gone again, nothing is left running"
-    labels = "the labels are those of a small real model"
-    if not standing.stack_was_there:
-        labels += f", from {SETTINGS[outcome.architecture.id]['minimum_confidence']} % up"
     place = standing.cloud.endpoint_url.removeprefix("https://")
     return _grid(
         ("The flow", outcome.architecture.flow.replace("→", screen.symbol("→", "->"))),
@@ -371,7 +239,8 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
             "The stack",
             f"{standing.stack}, {_count(len(standing.resources), 'resource')}, synthesized as for AWS",
         ),
-        ("The cloud", f"an emulator on {place}, IAM enforced; {labels}"),
+        ("The cloud", f"an emulator on {place}, IAM enforced"),
+        *of(outcome.architecture.id).remarks(own_stack=not standing.stack_was_there),
         ("The network", "no connection left this machine"),
         ("The time", f"{outcome.seconds:.1f} s from the start to this table"),
         ("Afterwards", after),
@@ -380,8 +249,9 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
 
 def _show_next_steps(outcome: Outcome, screen: Screen, command: str) -> None:
     name = outcome.architecture.id
+    files = of(name).files
     steps = [
-        (f"{command} demo {name} --image YOUR.jpg", "with your photographs"),
+        (f"{command} demo {name} {files.option} YOUR{files.endings[0]}", f"with your {files.many}"),
         (f"{command} permissions {name}", "what its roles may do"),
         (f"{command} up", "keep a cloud running"),
         (f"{command} list", "the other architectures"),
@@ -409,50 +279,5 @@ def _grid(*rows: tuple[str, str]) -> RenderableType:
     return table
 
 
-def _summary(report: Report) -> str:
-    counts: Counter[str] = Counter(photo.status for photo in report.photos)
-    words = {"LABELED": "labelled", "REJECTED": "rejected", "FAILED": "failed", "MISSING": "without a row"}
-    return ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status])
-
-
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def _plain(name: str) -> Text:
-    from rich.text import Text
-
-    return Text(_printable(name))
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
-def _photo_to_json(photo: Photo) -> dict[str, Any]:
-    return {
-        "file": str(photo.path),
-        "image": photo.image,
-        "version": photo.version,
-        "status": photo.status,
-        "reason": photo.reason,
-        "seconds": None if photo.seconds is None else round(photo.seconds, 3),
-        "labels": [
-            {
-                "name": label.name,
-                "confidence": round(label.confidence, 2),
-                "parents": list(label.parents),
-                "instances": _numbers(label.instances),
-            }
-            for label in photo.labels
-        ],
-    }
-
-
-def _numbers(value: Any) -> Any:
-    """The same with DynamoDB's decimal numbers as floats, which JSON has."""
-    if isinstance(value, Mapping):
-        return {key: _numbers(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_numbers(one) for one in value]
-    return value if isinstance(value, (str, bool, type(None))) else float(value)

@@ -245,6 +245,21 @@ def test_status_shows_what_runs_and_down_ends_it(local: Local, own: LocalCloud) 
     assert own.name not in local("status", "--json").out
 
 
+def test_status_leaves_out_a_cloud_that_ends_while_it_is_asked(
+    local: Local, own: LocalCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a cloud that is stopped by somebody else just after it was found
+    def ask(cloud: LocalCloud) -> dict[str, str]:
+        own.stop()
+        return stacks(cloud)
+
+    monkeypatch.setattr("local.deploy.stacks", ask)
+    # When the status is asked for, Then the others are told, and it is no error
+    answer = local("status", "--json")
+    assert answer.status == 0, answer.err
+    assert own.name not in [one["name"] for one in json.loads(answer.out)["clouds"]]
+
+
 def test_an_architecture_is_deployed_used_and_destroyed(
     local: Local, own: LocalCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,10 +22,12 @@ import pytest
 from PIL import Image
 
 from local import cloud as clouds
-from local import demo
+from local import demo, demos
 from local.assembly import synthesize
 from local.cloud import LocalCloud
+from local.demos import image_labeling as image_labeling_demo
 from local.deploy import stacks
+from local.files import FilesRefusedError, check
 from local.screen import Screen
 from scenarios import image_labeling
 from scenarios.image_labeling import SUFFIXES, Label, Photo
@@ -97,14 +99,17 @@ def running(*arguments: str) -> Iterator[Running]:
 @pytest.fixture(scope="module", autouse=True)
 def synthesized() -> None:
     """Synthesized once, so that each demo is quick."""
-    synthesize(ARCHITECTURE, settings=demo.SETTINGS)
+    synthesize(ARCHITECTURE, settings=demo.settings(catalogue.get(ARCHITECTURE)))
 
 
 def test_every_built_architecture_has_a_demo() -> None:
-    # Given the built architectures, When their scenarios are looked up, Then each can be run, on samples that exist
-    assert [one.id for one in catalogue.available()] == [ARCHITECTURE]
-    assert callable(image_labeling.run)
-    assert len(demo.sample_photos()) >= 5
+    # Given the built architectures, When their demos are looked up, Then each has samples, and steps that can be told
+    for architecture in catalogue.available():
+        its = demos.of(architecture.id)
+        assert len(its.sample_files()) >= 1, architecture.id
+        assert "{inputs}" in its.doing
+        assert its.results
+    assert len(demos.of(ARCHITECTURE).sample_files()) >= 5
 
 
 def test_two_demos_at_once_label_photographs_with_awkward_names(tmp_path: Path) -> None:
@@ -245,7 +250,7 @@ def test_the_result_can_be_read_on_any_terminal(
     words = " ".join(shown.split())
     assert "Cat" in words
     assert "rejected" in words
-    assert outcome.report.photos[1].reason
+    assert outcome.to_json()["photos"][1]["reason"]
     # and no line is longer than the terminal, but for a command that is to be copied
     too_long = [line for line in shown.splitlines() if len(line) > columns]
     assert all(line.startswith("python -m local") for line in too_long)
@@ -274,8 +279,8 @@ def test_what_is_no_photograph_is_refused_before_anything_starts(tmp_path: Path,
     # Given something that cannot be uploaded, beside a photograph
     path = make(tmp_path)
     # When it is named, Then one line says why not, and can be printed anywhere
-    with pytest.raises(demo.PhotoRefusedError) as caught:
-        demo.check_photos([CAT, path])
+    with pytest.raises(FilesRefusedError) as caught:
+        check([CAT, path], image_labeling_demo.DEMO.files)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
     str(caught.value).encode()
@@ -301,7 +306,7 @@ def test_a_file_named_twice_is_labeled_once(tmp_path: Path, monkeypatch: pytest.
     photo = tmp_path / "cat.jpg"
     Image.new("RGB", (8, 8)).save(photo)
     monkeypatch.chdir(tmp_path)
-    assert demo.check_photos([photo, Path("cat.jpg")]) == [photo]
+    assert check([photo, Path("cat.jpg")], image_labeling_demo.DEMO.files) == [photo]
 
 
 def test_suffixes_are_those_of_the_stacks_rules(assembly: Path) -> None:
@@ -352,7 +357,7 @@ def test_photographs_of_one_name_are_told_apart(
     photos = tuple(Photo(Path(place) / "same.jpg", "image", "1", "LABELED") for place in places)
     # When they are shown, Then one can see which is which
     screen = Screen()
-    screen.out.print(demo._table(image_labeling.Report(photos, 1.0), screen))
+    screen.out.print(*image_labeling_demo.DEMO.show(image_labeling.Report(photos, 1.0), screen))
     assert [word for word in capsys.readouterr().out.split() if word.endswith(".jpg")] == shown
 
 
@@ -372,7 +377,7 @@ def test_the_telling_labels_come_first() -> None:
         label("Hat", 20, "Clothing"),
     ]
     # When those that tell most are chosen
-    chosen = [one.name for one in demo.telling(found)]
+    chosen = [one.name for one in image_labeling_demo.telling(found)]
     # Then a likely label makes its ancestors needless, and so does a guess that is nearly as sure as its parent
     assert chosen == ["Cat", "Clothing", "Tabby", "Sofa", "Hat"]
 
@@ -403,7 +408,7 @@ def _written(path: Path) -> Path:
 def _huge(path: Path) -> Path:
     with path.open("wb") as file:
         # A hole: it takes no space.
-        file.truncate(demo.LARGEST_PHOTO_BYTES + 1)
+        file.truncate(image_labeling_demo.DEMO.files.largest_bytes + 1)
     return path
 
 
