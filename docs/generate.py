@@ -163,7 +163,7 @@ def permissions_table(template: graph.Template) -> str:
         (function, ", ".join(f"`{action}`" for action in actions), f"`{resource}`")
         for (function, resource), actions in granted.items()
     ]
-    return "\n".join(_table(("Function", "may", "on"), rows))
+    return "\n".join(_table(("Who", "may", "on"), rows))
 
 
 def failures_table(architecture: Architecture) -> str:

@@ -29,6 +29,9 @@ DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::SQS::Queue": ("SQS queue", "messages"),
     "AWS::SNS::Topic": ("SNS topic", "messages"),
     "AWS::Lambda::Function": ("Lambda function", "compute"),
+    "AWS::StepFunctions::StateMachine": ("Step Functions state machine", "compute"),
+    "AWS::ApiGateway::RestApi": ("API Gateway", "messages"),
+    "AWS::SecretsManager::Secret": ("Secrets Manager secret", "storage"),
     "AWS::Logs::LogGroup": ("CloudWatch log group", "watching"),
     "AWS::CloudWatch::Alarm": ("CloudWatch alarm", "watching"),
     "AWS::KMS::Key": ("KMS key", "storage"),
@@ -36,13 +39,21 @@ DRAWN: dict[str, tuple[str, Group]] = {
 
 # Types that are no box of their own: they are edges, or settings of a box.
 NOT_DRAWN = {
+    "AWS::ApiGateway::Account": "lets the API log",
+    "AWS::ApiGateway::Deployment": "belongs to its API",
+    "AWS::ApiGateway::Method": "is an edge",
+    "AWS::ApiGateway::RequestValidator": "belongs to its API",
+    "AWS::ApiGateway::Resource": "belongs to its API",
+    "AWS::ApiGateway::Stage": "belongs to its API",
     "AWS::CDK::Metadata": "CDK's own",
     "AWS::CloudWatch::Dashboard": "shows what the alarms watch",
     "AWS::IAM::Policy": "its statements are edges",
     "AWS::IAM::Role": "belongs to its function",
+    "AWS::Lambda::EventInvokeConfig": "restricts a box",
     "AWS::Lambda::EventSourceMapping": "is an edge",
+    "AWS::Lambda::Permission": "restricts a box",
     "AWS::S3::BucketPolicy": "restricts a box",
-    "AWS::SNS::Subscription": "chosen at deployment",
+    "AWS::SNS::Subscription": "is an edge, or chosen at deployment",
     "AWS::SNS::TopicPolicy": "restricts a box",
     "AWS::SQS::QueuePolicy": "restricts a box",
     "AWS::KMS::Alias": "names a box",
@@ -50,7 +61,13 @@ NOT_DRAWN = {
 
 # Services that are called and are no resource of the stack, by the prefix of their IAM actions.
 OUTSIDE: dict[str, tuple[str, Group]] = {
+    "comprehend": ("Amazon Comprehend", "intelligence"),
+    "polly": ("Amazon Polly", "intelligence"),
+    "logs": ("CloudWatch Logs", "watching"),
     "rekognition": ("Amazon Rekognition", "intelligence"),
+    "textract": ("Amazon Textract", "intelligence"),
+    "transcribe": ("Amazon Transcribe", "intelligence"),
+    "translate": ("Amazon Translate", "intelligence"),
     "xray": ("AWS X-Ray", "watching"),
 }
 
@@ -153,7 +170,7 @@ def read(template: Template) -> Graph:
 
 
 def permissions(template: Template) -> list[tuple[str, str, str]]:
-    """(function, action, resource) for each grant of a role of the template, as they stand in its policies."""
+    """(function or state machine, action, resource) for each grant of its role, as they stand in its policies."""
     resources: Mapping[str, Any] = template["Resources"]
     rows = []
     for function, statement in _grants(resources):
@@ -212,8 +229,25 @@ def _connect_alarm(found: _Found, logical_id: str, properties: Properties) -> No
         found.add(logical_id, topic, "notify")
 
 
+def _connect_subscription(found: _Found, _logical_id: str, properties: Properties) -> None:
+    for topic in references(properties["TopicArn"]):
+        for end in references(properties.get("Endpoint", "")):
+            if end in found.nodes:
+                found.add(topic, end, "notify")
+
+
+def _connect_method(found: _Found, _logical_id: str, properties: Properties) -> None:
+    integration = properties.get("Integration", {})
+    for api in references(properties["RestApiId"]):
+        for end in references(integration.get("Uri", "")):
+            if end in found.nodes:
+                found.add(api, end, "event", "request")
+
+
 _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::Events::Rule": _connect_rule,
+    "AWS::ApiGateway::Method": _connect_method,
+    "AWS::SNS::Subscription": _connect_subscription,
     "AWS::SQS::Queue": _connect_queue,
     "AWS::Lambda::EventSourceMapping": _connect_poller,
     "AWS::CloudWatch::Alarm": _connect_alarm,
@@ -230,6 +264,9 @@ def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -
     by_service = defaultdict(list)
     for action in actions:
         prefix, _, operation = action.partition(":")
+        if action == "iam:PassRole":
+            # Goes with the call of the service that takes the role on.
+            continue
         by_service[prefix].append(operation)
     for prefix, operations in by_service.items():
         if prefix not in OUTSIDE:
@@ -239,13 +276,17 @@ def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -
         found.call(function, prefix, operations)
 
 
+# What acts by a role of its own, and the property that names it.
+_WITH_ROLE = {"AWS::Lambda::Function": "Role", "AWS::StepFunctions::StateMachine": "RoleArn"}
+
+
 def _grants(resources: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(function, statement) for each statement that allows something to a function's role."""
+    """(function or state machine, statement) for each statement that allows something to its role."""
     functions = {
         role: logical_id
         for logical_id, resource in resources.items()
-        if resource["Type"] == "AWS::Lambda::Function"
-        for role in references(resource["Properties"]["Role"])
+        if resource["Type"] in _WITH_ROLE
+        for role in references(resource["Properties"][_WITH_ROLE[resource["Type"]]])
     }
     for logical_id, resource in resources.items():
         properties = resource.get("Properties", {})

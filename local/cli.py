@@ -204,6 +204,7 @@ def _told(cloud: LocalCloud) -> dict[str, Any] | None:
     """A cloud that is up and what is on it; None for one that ended while it was asked."""
     from botocore.exceptions import BotoCoreError
 
+    from local.cloud import CloudError
     from local.control import ControlError
     from local.deploy import stacks
 
@@ -215,7 +216,7 @@ def _told(cloud: LocalCloud) -> dict[str, Any] | None:
             "memory_bytes": cloud.control.health()["rss"],
             "stacks": [{"name": stack, "status": state} for stack, state in stacks(cloud).items()],
         }
-    except (ControlError, BotoCoreError):
+    except (CloudError, ControlError, BotoCoreError):
         if cloud.alive():
             raise
         return None

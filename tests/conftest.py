@@ -45,11 +45,28 @@ class Deployed:
     outputs: Mapping[str, str]
 
 
-class FreshStack(Protocol):
-    """Deploys another copy of the architecture beside the shared one; destroyed when the test ends."""
+class SharedStacks(Protocol):
+    """Deploys an architecture once a run, on the shared cloud."""
 
-    def __call__(self, settings: Mapping[str, Any] | None = None, *, assembly: Path | None = None) -> Deployed:
-        """`settings` are put over the shared stack's; a new combination costs a synthesis of some ten seconds.
+    def __call__(self, architecture: str, settings: Mapping[str, Any] | None = None) -> dict[str, str]:
+        """The outputs of the shared stack of this architecture.
+
+        `settings` are those that make its tests quick; all that ask for one architecture must give the same.
+        """
+        ...
+
+
+class FreshStack(Protocol):
+    """Deploys another copy of an architecture beside the shared one; destroyed when the test ends."""
+
+    def __call__(
+        self,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        assembly: Path | None = None,
+        architecture: str = ARCHITECTURE,
+    ) -> Deployed:
+        """`settings` are put over image-labeling's shared ones; a new combination costs a synthesis of ten seconds.
 
         `assembly` is used as it is instead, for instance one whose template a test has changed.
         """
@@ -65,15 +82,31 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 @pytest.fixture(scope="session")
+def shared_stacks(cloud: LocalCloud) -> SharedStacks:
+    """The stacks that all tests of a run share, each deployed when it is first asked for."""
+    made: dict[str, tuple[Mapping[str, Any], dict[str, str]]] = {}
+
+    def deployed(architecture: str, settings: Mapping[str, Any] | None = None) -> dict[str, str]:
+        chosen = settings or {}
+        if architecture not in made:
+            source = synthesize(architecture, settings={architecture: dict(chosen)} if chosen else None)
+            made[architecture] = chosen, deploy(cloud, source, architecture)
+        assert made[architecture][0] == chosen, f"{architecture} is deployed with other settings: use fresh_stack"
+        return made[architecture][1]
+
+    return deployed
+
+
+@pytest.fixture(scope="session")
 def assembly() -> Path:
     """The synthesized image-labeling stack, for this machine, with settings that make tests quick. Do not change it."""
     return synthesize(ARCHITECTURE, settings={ARCHITECTURE: SMALL})
 
 
 @pytest.fixture(scope="session")
-def outputs(cloud: LocalCloud, assembly: Path) -> dict[str, str]:
+def outputs(shared_stacks: SharedStacks) -> dict[str, str]:
     """The outputs of the shared image-labeling stack."""
-    return deploy(cloud, assembly, ARCHITECTURE)
+    return shared_stacks(ARCHITECTURE, SMALL)
 
 
 @pytest.fixture
@@ -81,11 +114,17 @@ def fresh_stack(cloud: LocalCloud) -> Iterator[FreshStack]:
     """A factory of copies of the architecture, for tests that change a stack or need other settings."""
     with ExitStack() as cleanup:
 
-        def make(settings: Mapping[str, Any] | None = None, *, assembly: Path | None = None) -> Deployed:
+        def make(
+            settings: Mapping[str, Any] | None = None,
+            *,
+            assembly: Path | None = None,
+            architecture: str = ARCHITECTURE,
+        ) -> Deployed:
             name = f"copy-{uuid.uuid4().hex[:8]}"
-            source = assembly or synthesize(ARCHITECTURE, settings={ARCHITECTURE: {**SMALL, **(settings or {})}})
+            base = SMALL if architecture == ARCHITECTURE else {}
+            source = assembly or synthesize(architecture, settings={architecture: {**base, **(settings or {})}})
             cleanup.callback(destroy, cloud, name)
-            return Deployed(name, deploy(cloud, source, name, artifact=ARCHITECTURE))
+            return Deployed(name, deploy(cloud, source, name, artifact=architecture))
 
         yield make
 

@@ -199,9 +199,9 @@ def test_a_called_service_that_no_diagram_knows_is_an_error(template: dict[str, 
     # Given a grant for a service that is no resource of the stack
     policy = next(r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::Policy")
     policy["Properties"]["PolicyDocument"]["Statement"].append(
-        {"Effect": "Allow", "Action": "translate:TranslateText", "Resource": "*"}
+        {"Effect": "Allow", "Action": "forecast:QueryForecast", "Resource": "*"}
     )
-    with pytest.raises(graph.DiagramError, match="translate"):
+    with pytest.raises(graph.DiagramError, match="forecast"):
         graph.read(template)
 
 
