@@ -1,6 +1,6 @@
 """`make bench`: what the architecture costs in time, beside what it is built from, all measured in one run.
 
-Rows: the bare labelling model in a loop; the same images through the deployed architecture; deploy and destroy; the
+For each architecture: the bare models in a loop; the same inputs through the deployed stack; deploy and destroy. Then the
 handlers' import time and size beside `import boto3`; resident memory of the local cloud. Figures are of this machine.
 """
 
@@ -16,26 +16,40 @@ guard.install()
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from bench import architecture, imports
+from bench import image_labeling, imports
+from bench.measure import Figures
+
+Say = Callable[[str], object]
+
+# By the architecture that is measured. The number is that of its inputs, as `--images` gives it.
+BENCHES: Mapping[str, Callable[[int, Say], Figures]] = {
+    "image-labeling": image_labeling.run,
+}
 
 
 def main() -> int:
-    """Run the benchmark and print its tables. Exit code 1 when a bar is missed."""
+    """Run the benchmarks and print their tables. Exit code 1 when a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--images", type=int, default=500, help="how many images to label (default 500)")
+    parser.add_argument("--only", choices=[*BENCHES, "imports"], help="one benchmark instead of all")
     arguments = parser.parse_args()
     if arguments.images < 1:
         parser.error("--images must be at least 1")
     console = Console(width=None if os.isatty(1) else 110)
-    figures = architecture.run(arguments.images, console.print)
-    console.print(figures.table())
-    status = imports.main()
-    for bar in figures.missed():
+    missed = []
+    for name, run in BENCHES.items():
+        if arguments.only in (None, name):
+            figures = run(arguments.images, console.print)
+            console.print(figures.table())
+            missed += [f"{name}: {bar}" for bar in figures.missed()]
+    status = imports.main() if arguments.only in (None, "imports") else 0
+    for bar in missed:
         console.print(f"Missed: {bar}.")
-    return 1 if figures.missed() else status
+    return 1 if missed else status
 
 
 if __name__ == "__main__":

@@ -7,15 +7,15 @@ import dataclasses
 import pytest
 from rich.console import Console
 
-from bench import architecture
+from bench import image_labeling
 
 
 @pytest.fixture(scope="module")
-def figures() -> architecture.Figures:
-    return architecture.run(6, lambda _: None, paced=2, warm_up=2)
+def figures() -> image_labeling.Figures:
+    return image_labeling.run(6, lambda _: None, paced=2, warm_up=2)
 
 
-def test_every_image_is_measured_and_none_is_lost(figures: architecture.Figures) -> None:
+def test_every_image_is_measured_and_none_is_lost(figures: image_labeling.Figures) -> None:
     # Given a run over six images, When its figures are looked at, Then each image has its row and its latencies
     assert (figures.rows, len(figures.latencies_at_once), len(figures.latencies_paced)) == (6, 6, 2)
     # And nothing took no time, and no memory
@@ -23,7 +23,7 @@ def test_every_image_is_measured_and_none_is_lost(figures: architecture.Figures)
     assert 0 < figures.idle < figures.deployed < figures.busy
 
 
-def test_the_table_has_every_row_that_is_promised(figures: architecture.Figures) -> None:
+def test_the_table_has_every_row_that_is_promised(figures: image_labeling.Figures) -> None:
     # Given the table, as it is printed
     console = Console(width=120)
     with console.capture() as printed:
@@ -33,9 +33,9 @@ def test_the_table_has_every_row_that_is_promised(figures: architecture.Figures)
         assert row in printed.get()
 
 
-def test_an_idle_cloud_keeps_to_its_memory(figures: architecture.Figures) -> None:
+def test_an_idle_cloud_keeps_to_its_memory(figures: image_labeling.Figures) -> None:
     # Given a cloud with a deployed stack and no call of a model yet, Then it is within the bar
-    assert figures.deployed < architecture.MAXIMUM_IDLE_MEGABYTES
+    assert figures.deployed < image_labeling.MAXIMUM_IDLE_MEGABYTES
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_an_idle_cloud_keeps_to_its_memory(figures: architecture.Figures) -> Non
         ({"deployed": 500.0}, "idle"),
     ],
 )
-def test_a_missed_bar_is_named(figures: architecture.Figures, change: dict[str, float], missed: str) -> None:
+def test_a_missed_bar_is_named(figures: image_labeling.Figures, change: dict[str, float], missed: str) -> None:
     # Given figures that keep every bar, When one of them is worse
     kept = dataclasses.replace(figures, through_an_image=figures.bare_an_image + 1)
     assert kept.missed() == []

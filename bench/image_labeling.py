@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.table import Table
 
+from bench.measure import percentile, resident_megabytes, stopwatch
 from local.assembly import synthesize
 from local.cloud import LocalCloud
 from local.deploy import deploy, destroy
@@ -225,23 +223,3 @@ def written(dynamodb: Any, table: str) -> Iterator[tuple[str, float]]:
     for page in pages:
         for item in page["Items"]:
             yield item["image"]["S"], datetime.fromisoformat(item["labeled_at"]["S"].replace("Z", "+00:00")).timestamp()
-
-
-def resident_megabytes(pid: int) -> float:
-    """Resident memory of a process and all that it started, in megabytes."""
-    process = psutil.Process(pid)
-    return sum(one.memory_info().rss for one in [process, *process.children(recursive=True)]) / 1e6
-
-
-def percentile(values: tuple[float, ...], rank: int) -> float:
-    """The value below which `rank` percent of `values` lie."""
-    return statistics.quantiles(values, n=100, method="inclusive")[rank - 1] if len(values) > 1 else values[0]
-
-
-@contextmanager
-def stopwatch() -> Iterator[Callable[[], float]]:
-    """Seconds since the block began, or, once it has ended, that it took."""
-    start = time.perf_counter()
-    end: float | None = None
-    yield lambda: (time.perf_counter() if end is None else end) - start
-    end = time.perf_counter()
