@@ -1,7 +1,7 @@
 """`make bench`: what the architecture costs in time, beside what it is built from, all measured in one run.
 
-For each architecture: the bare models in a loop; the same inputs through the deployed stack; deploy and destroy. Then the
-handlers' import time and size beside `import boto3`; resident memory of the local cloud. Figures are of this machine.
+For each architecture: the bare models in a loop; the same inputs through the deployed stack; deploy and destroy; the
+local cloud's memory. Then the handlers' import time and size beside `import boto3`. Figures are of this machine.
 """
 
 # ruff: noqa: E402 (the environment is cleaned and guarded before anything else is imported)
