@@ -94,6 +94,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _inject_faults() -> None:
+    faults.use(lambda: _app.SERVICE_HANDLERS)
     original = _app._dispatch_service_request
 
     async def dispatch(  # noqa: PLR0917 (MiniStack's own signature)
