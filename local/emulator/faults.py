@@ -157,8 +157,6 @@ def _applies(rule: Rule, service: str, operation: str) -> bool:
 # in botocore's service models (`fault` or `httpStatusCode`; a test compares); S3's are in "Error responses", Amazon S3
 # API Reference.
 THROTTLES: dict[str, tuple[str, int]] = {
-    # Not modelled for these operations, whose quotas the gateway in front of the service enforces.
-    "comprehend": ("ThrottlingException", 400),
     "rekognition": ("ThrottlingException", 500),
     "dynamodb": ("ThrottlingException", 400),
     "lambda": ("TooManyRequestsException", 429),
