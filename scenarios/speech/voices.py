@@ -13,7 +13,7 @@ for Polly speaks with the same functions.
 import functools
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ FORMANTS = (0.7, 1.4)
 RATES = (0.2, 2.0)
 
 _SPEEDS = (0.5, 2.0)  # What the model was trained for (its documentation); slower speech is drawn out a second time.
-_LEVEL = 0.09  # Root mean square of a sentence's sound, of full scale: what the model's own voice has, doubled.
+_LEVEL = 0.06  # Root mean square of a sentence's sound, of full scale: leaves room to speak louder.
 _CEILING = 0.97
 
 Samples = npt.NDArray[np.int16]
@@ -59,19 +59,38 @@ class Voice:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A stretch of text, spoken in its own way.
+
+    `pitch` and `rate` multiply the voice's, `gain` the loudness. `phonemes` (see `phonemes_of_ipa`) replaces the
+    pronunciation of the whole text.
+    """
+
+    text: str
+    pitch: float = 1.0
+    rate: float = 1.0
+    gain: float = 1.0
+    phonemes: str | None = None
+
+
+@dataclass(frozen=True)
 class Word:
-    """A stretch of the text that is spoken as one, and where: samples from the start of its sentence's sound."""
+    """A stretch of the text that is spoken as one, and where: samples from the start of its sentence's sound.
+
+    `piece` is the number of the piece that it comes from. Numbers and abbreviations are written out: `4 kg` is two
+    words, "4" and "kilograms".
+    """
 
     text: str
     start: int
     end: int
+    piece: int = 0
 
 
 @dataclass(frozen=True)
 class Spoken:
     """One sentence: its sound between -1 and 1, and its words in order."""
 
-    text: str
     sound: Sound
     words: tuple[Word, ...]
 
@@ -91,9 +110,32 @@ def synthesize(text: str, voice: Voice | None = None, seed: int = 0) -> tuple[Sa
     return to_pcm(np.concatenate(said) if said else np.zeros(0, np.float32)), SAMPLE_RATE
 
 
-def speak(text: str, voice: Voice, seed: int = 0) -> list[Spoken]:
-    """The text sentence by sentence, with the place of every word."""
-    return _model(voice.british).speak(text, voice, seed)
+def speak(text: str | Sequence[Piece], voice: Voice, seed: int = 0) -> list[Spoken]:
+    """The text sentence by sentence, with the place of every word. A sentence may go on over several pieces."""
+    pieces = [Piece(text)] if isinstance(text, str) else text
+    return _model(voice.british).speak(pieces, voice, seed)
+
+
+def phonemes_of_ipa(ipa: str, *, british: bool = False) -> str:
+    """A pronunciation in the International Phonetic Alphabet, as the model writes it. Raises ValueError for a sound
+    that it does not know."""
+    written = ipa.replace("\u0361", "").replace("g", "\u0261").replace(".", "").replace(" ", "")
+    for sound, phoneme in _IPA:
+        written = written.replace(sound, phoneme)
+    known = _model(british).phonemes
+    if unknown := sorted({sound for sound in written if sound not in known}):
+        raise ValueError(f"the model has no sound for {' '.join(unknown)}")
+    if not written:
+        raise ValueError("no pronunciation is given")
+    return written
+
+
+# The model writes diphthongs and affricates as one letter each ("misaki", the alphabet of Kokoro-82M).
+_IPA = (
+    ("e\u026a", "A"), ("a\u026a", "I"), ("a\u028a", "W"), ("\u0254\u026a", "Y"), ("o\u028a", "O"),
+    ("\u0259\u028a", "Q"), ("d\u0292", "\u02a4"), ("t\u0283", "\u02a7"), ("\u025d", "\u025c\u0279"),
+    ("\u025a", "\u0259\u0279"), ("r", "\u0279"),
+)  # fmt: skip
 
 
 def to_pcm(sound: Sound) -> Samples:
@@ -116,6 +158,10 @@ def resample(sound: Sound, rate: int, wanted: int) -> Sound:
     kept[:shared] = spectrum[:shared]
     resampled: Sound = (np.fft.irfft(kept, target)[:count] * (target / padded)).astype(np.float32)
     return resampled
+
+
+_Token = tuple[str, str, int]
+"""A token's text, its phonemes, and the number of the piece that it comes from."""
 
 
 @functools.cache
@@ -141,78 +187,121 @@ class _Model:
         )
         self._turn = threading.Lock()
 
-    def speak(self, text: str, voice: Voice, seed: int) -> list[Spoken]:
-        noise = np.random.default_rng(seed)
-        said = []
-        with self._turn:
-            for sentence in self._hibari.split_sentences(text):
-                said += [
-                    self._say(words, voice, noise)
-                    for words in _breaths(self._words(sentence))
-                    if any(phonemes.strip() for _, phonemes in words)
-                ]
-        return said
+    @property
+    def phonemes(self) -> Collection[str]:
+        """Every sound that the model knows, a letter each."""
+        known: Collection[str] = self._hibari.vocab
+        return known
 
-    def _words(self, sentence: str) -> list[tuple[str, str]]:
-        """The words of a sentence with the phonemes of each, the space behind it included."""
+    def speak(self, pieces: Sequence[Piece], voice: Voice, seed: int) -> list[Spoken]:
+        noise = np.random.default_rng(seed)
+        with self._turn:
+            return [
+                self._say(part, pieces, voice, noise)
+                for sentence in self._sentences(pieces)
+                for part in _breaths(sentence)
+                if any(phonemes.strip() for _, phonemes, _ in part)
+            ]
+
+    def _sentences(self, pieces: Sequence[Piece]) -> list[list[_Token]]:
+        """The tokens of each sentence. A piece that does not end one goes on in the next piece."""
+        sentences: list[list[_Token]] = [[]]
+        for number, piece in enumerate(pieces):
+            if piece.phonemes is not None:
+                sentences[-1].append((piece.text, f"{piece.phonemes} ", number))
+                continue
+            for part in self._hibari.split_sentences(piece.text):
+                if sentences[-1] and _SENTENCE_END.search(sentences[-1][-1][1]):
+                    sentences.append([])
+                sentences[-1] += [(text, phonemes, number) for text, phonemes in self._tokens(part)]
+            if piece.text.endswith("\n"):
+                sentences.append([])
+        return [sentence for sentence in sentences if sentence]
+
+    def _tokens(self, text: str) -> list[tuple[str, str]]:
+        """Tokens of a text with the phonemes of each, the space behind it included."""
         from hibari.g2p import normalize
 
         g2p = self._hibari.g2p
-        tokens = g2p.phonemize_tokens(g2p.tokenize(normalize(sentence)))
-        return [
-            (token.text + token.whitespace, (token.phonemes or "") + (" " if token.whitespace else ""))
-            for token in tokens
-        ]
+        # Its own mark for a pronunciation, "[word](/sounds/)", means nothing in a text.
+        tokens = g2p.phonemize_tokens(g2p.tokenize(normalize(text.replace("](", "] ("))))
+        found = [(token.text, (token.phonemes or "") + (" " if token.whitespace else "")) for token in tokens]
+        if found and text[-1:].isalnum():
+            found[-1] = (found[-1][0], f"{found[-1][1].rstrip()} ")
+        return found
 
-    def _say(self, words: Sequence[tuple[str, str]], voice: Voice, noise: np.random.Generator) -> Spoken:
+    def _say(
+        self, tokens: Sequence[_Token], pieces: Sequence[Piece], voice: Voice, noise: np.random.Generator
+    ) -> Spoken:
         from hibari import dsp
 
-        known = self._hibari.vocab
-        ids = [0]
-        spans = []
-        for text, phonemes in words:
-            start = len(ids)
-            ids += [known[phoneme] for phoneme in phonemes if phoneme in known]
-            spans.append((text, start, start + sum(phoneme in known for phoneme in phonemes.rstrip())))
-        ids.append(0)
-        speed = min(max(voice.rate, _SPEEDS[0]), _SPEEDS[1])
+        ids, spans = self._numbered(tokens)
+        rates = {pieces[number].rate for *_, number in spans}
+        pace = voice.rate * (rates.pop() if len(rates) == 1 else 1.0)
+        speed = min(max(pace, _SPEEDS[0]), _SPEEDS[1])
         given = {"ids": np.asarray([ids], np.int64), "speed": np.asarray([speed], np.float32)}
-        *batches, frames = self._session.run(None, given)
+        *batches, durations = self._session.run(None, given)
         lh, theta, ln, lr, phi, f0 = (batch[0] for batch in batches)
-        ends = np.cumsum(frames.reshape(-1))
+        ends = np.concatenate(([0], np.cumsum(durations.reshape(-1))))
         parts = [lh, theta, ln, lr, phi]
         if voice.formant != 1.0:
             parts = [_warped(part, voice.formant, whole=part is phi) for part in parts]
-        if voice.rate < speed:
-            count = round(len(f0) * speed / voice.rate)
-            chosen = np.minimum((np.arange(count) * voice.rate / speed).astype(np.int64), len(f0) - 1)
-            parts = [part[:, chosen] for part in parts]
-            f0, ends = f0[chosen], np.rint(ends * speed / voice.rate).astype(np.int64)
-        sound = dsp.synth(*parts, f0 * np.float32(voice.pitch), noise)
-        starts = np.concatenate(([0], ends)) * FRAME
+
+        owners = np.zeros(len(f0), np.int64)
+        for _, start, _, number in spans:
+            owners[ends[start] :] = number
+        owners[: ends[spans[0][1]]] = spans[0][3]
+        pitches, gains, wanted = (
+            np.asarray([getattr(piece, name) for piece in pieces]) for name in ("pitch", "gain", "rate")
+        )
+        # What the model's own pace leaves to do: frames are left out or said again.
+        lengths = speed / (voice.rate * wanted[owners])
+        reached = np.concatenate(([0.0], np.cumsum(lengths)))
+        count = max(round(reached[-1]), 1)
+        chosen = np.minimum(np.searchsorted(reached, np.arange(count) + 0.5) - 1, len(f0) - 1)
+        owners, f0 = owners[chosen], f0[chosen]
+        sound = dsp.synth(
+            *(np.ascontiguousarray(part[:, chosen]) for part in parts),
+            (f0 * voice.pitch * pitches[owners]).astype(np.float32),
+            noise,
+        )
+        samples = np.rint(reached[ends]).astype(np.int64) * FRAME
         return Spoken(
-            text="".join(text for text, _ in words).strip(),
-            sound=_levelled(sound),
+            sound=np.asarray(_levelled(sound) * np.repeat(gains[owners], FRAME), np.float32),
             words=tuple(
-                Word(text.strip(), int(starts[start]), int(starts[end])) for text, start, end in spans if end > start
+                Word(text.strip(), int(samples[start]), int(samples[end]), number)
+                for text, start, end, number in spans
+                if end > start
             ),
         )
 
+    def _numbered(self, tokens: Sequence[_Token]) -> tuple[list[int], list[tuple[str, int, int, int]]]:
+        """The model's numbers for all sounds, and each token's text, first and behind-last sound, and piece."""
+        known = self._hibari.vocab
+        ids = [0]
+        spans = []
+        for text, phonemes, piece in tokens:
+            start = len(ids)
+            ids += [known[phoneme] for phoneme in phonemes if phoneme in known]
+            spans.append((text, start, start + sum(phoneme in known for phoneme in phonemes.rstrip()), piece))
+        return [*ids, 0], spans
 
+
+_SENTENCE_END = re.compile(r"[.!?…][”\"]?\s*$")
 _CLAUSE_END = re.compile(r"[,;:—.!?…][”\"]?\s*$")
 _BREATH = 400  # Phonemes that the model is given at once: its own package's limit.
 
 
-def _breaths(words: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+def _breaths(words: Sequence[_Token]) -> list[list[_Token]]:
     """Sentences longer than the model takes, cut where a clause ends, or between two words when none does."""
-    parts: list[list[tuple[str, str]]] = [[]]
+    parts: list[list[_Token]] = [[]]
     length = clause = 0
     for word in words:
         if length + len(word[1]) > _BREATH and parts[-1]:
             clause = clause or len(parts[-1])
             parts.append(parts[-1][clause:])
             del parts[-2][clause:]
-            length, clause = sum(len(phonemes) for _, phonemes in parts[-1]), 0
+            length, clause = sum(len(phonemes) for _, phonemes, _ in parts[-1]), 0
         parts[-1].append(word)
         length += len(word[1])
         if _CLAUSE_END.search(word[1]):
