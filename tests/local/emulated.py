@@ -21,7 +21,7 @@ TRUST = {
         {
             "Effect": "Allow",
             "Principal": {
-                "Service": ["lambda.amazonaws.com", "states.amazonaws.com"],
+                "Service": ["lambda.amazonaws.com", "states.amazonaws.com", "events.amazonaws.com"],
                 "AWS": f"arn:aws:iam::{LocalCloud.account}:root",
             },
             "Action": "sts:AssumeRole",
