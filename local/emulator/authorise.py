@@ -68,7 +68,26 @@ PATHS: Mapping[str, Path] = {
             "service-role",
             "the service that is handed a role, by the role's trust policy",
             ("sts:AssumeRole",),
-            "the request that hands the role over fails with AccessDeniedException",
+            "the request that hands the role over fails with AccessDeniedException, an execution at its first task",
+        ),
+        Path(
+            "service-to-function",
+            "S3, SNS, EventBridge or API Gateway, by the function's policy",
+            ("lambda:InvokeFunction",),
+            "the function is not invoked; a rule's event goes to the target's dead-letter queue, an API's caller gets "
+            "500",
+        ),
+        Path(
+            "failed-invocation",
+            "the function's role",
+            ("sqs:SendMessage", "sns:Publish"),
+            "an asynchronous event that failed is lost instead of going to the dead-letter queue or destination",
+        ),
+        Path(
+            "nested-execution",
+            "the state machine's role",
+            ("events:PutTargets", "events:PutRule", "events:DescribeRule"),
+            "a task that waits for another execution (`.sync`) fails",
         ),
     )
 }
