@@ -213,6 +213,8 @@ def _applies(rule: Rule, service: str, operation: str) -> bool:
 # API Reference.
 THROTTLES: dict[str, tuple[str, int]] = {
     "rekognition": ("ThrottlingException", 500),
+    # What the Developer Guide says of too many requests ("Handling Throttled Calls and Dropped Connections").
+    "textract": ("ProvisionedThroughputExceededException", 400),
     "dynamodb": ("ThrottlingException", 400),
     "lambda": ("TooManyRequestsException", 429),
     "s3": ("SlowDown", 503),
@@ -221,6 +223,7 @@ THROTTLES: dict[str, tuple[str, int]] = {
 INTERNALS: dict[str, tuple[str, int]] = {
     "comprehend": ("InternalServerException", 500),
     "rekognition": ("InternalServerError", 500),
+    "textract": ("InternalServerError", 500),
     "dynamodb": ("InternalServerError", 500),
     "lambda": ("ServiceException", 500),
     "s3": ("InternalError", 500),
