@@ -63,6 +63,24 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
         ),
         constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
     ),
+    Acknowledgement(
+        architecture="text-insights",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "Comprehend's operations with its built-in models, xray:PutTraceSegments and xray:PutTelemetryRecords"
+            " support no resource. The check for wildcards lets `*` pass for these actions alone."
+        ),
+        constructs=("AnalyzeTexts/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="text-insights",
+        rule="AwsSolutions-L1",
+        reason=(
+            'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
+            " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the date."
+        ),
+        constructs=("AnalyzeTexts/Function/Resource",),
+    ),
 )
 
 
