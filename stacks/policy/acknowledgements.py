@@ -76,8 +76,7 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
         architecture="text-insights",
         rule="AwsSolutions-L1",
         reason=(
-            'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
-            " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the date."
+            "As in image-labeling: the newest Python on which the handlers run locally too, supported until 2029-06-30."
         ),
         constructs=("AnalyzeTexts/Function/Resource",),
     ),

@@ -114,7 +114,8 @@ def test_a_changed_text_of_one_id_is_a_row_of_its_own(driver: TextDriver) -> Non
     driver.wait_for_text(text_id)
     driver.send_text(text_id, "The room was filthy and awful.")
     # When both are analysed
-    rows = driver.until(lambda: (found := driver.rows(text_id)) and len(found) == 2 and found, "two rows")
+    driver.until(lambda: len(driver.rows(text_id)) == 2, "two rows")
+    rows = driver.rows(text_id)
     driver.wait_until_empty()
     # Then each has its mood, and the later one can be told
     moods = [row["sentiment"] for row in sorted(rows.values(), key=lambda row: str(row["sent_at"]))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from local.cloud import LocalCloud
 from tests.conftest import SharedStacks
 from tests.local.emulated import make_queue, messages, policy, unique
-from tests.scenarios.test_image_labeling_alarms import DEFINITION, Story, Trouble
+from tests.scenarios.test_image_labeling_alarms import DEFINITION, Story
 from tests.scenarios.text_driver import ARCHITECTURE, SMALL, TextDriver
 
 
@@ -54,6 +55,14 @@ class TextStory(Story):
         self.pass_minutes(1)
         yield
         self.driver.wait_for_text(text_id, hurry=True)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """`here` is in effect within the block and over after it; `elsewhere` is the same to something else."""
+
+    here: Callable[[TextStory], Any]
+    elsewhere: Callable[[TextStory], str]
 
 
 TROUBLES = {
