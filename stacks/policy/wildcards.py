@@ -12,6 +12,11 @@ CHECK = "wildcards"
 # Actions that take no resource, so that a grant has to name `*`. Only what stacks use; source: Service Authorization
 # Reference, "Actions, resources, and condition keys for ...", column "Resource types", read 2026-11-23.
 WITHOUT_RESOURCE = {
+    "comprehend:BatchDetectDominantLanguage": "Amazon Comprehend",
+    "comprehend:BatchDetectEntities": "Amazon Comprehend",
+    "comprehend:BatchDetectKeyPhrases": "Amazon Comprehend",
+    "comprehend:BatchDetectSentiment": "Amazon Comprehend",
+    "comprehend:DetectPiiEntities": "Amazon Comprehend",
     "rekognition:DetectLabels": "Amazon Rekognition",
     "xray:PutTelemetryRecords": "AWS X-Ray",
     "xray:PutTraceSegments": "AWS X-Ray",

@@ -124,6 +124,7 @@ SIGNATURES = {
     ),
     "services.s3._get_object_data": ("bucket_name", "key", "version_id"),
     "services.sqs._collect_msgs": ("q", "max_n", "vis_timeout"),
+    "services.sqs._receive_messages_for_esm": ("queue_url", "max_number"),
     "services.cloudwatch._put_metric_alarm": ("params", "cbor_data", "is_cbor", "is_json"),
     "services.cloudwatch._put_composite_alarm": ("params", "cbor_data", "is_cbor", "is_json"),
     "services.cloudwatch._delete_alarms": ("params", "cbor_data", "is_cbor", "is_json"),

@@ -67,6 +67,7 @@ def install() -> None:
     for service in SERVICES:
         register(service)
     importlib.import_module("local.emulator.seams.polly").install()
+    importlib.import_module("local.emulator.seams.polling").install()
     _move_queue_clocks()
     _add_redrive()
     _serialise_queue_changes()
