@@ -122,7 +122,7 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             )
         ),
         "partial-batch": DoesNotApply(
-            "Each text is a delivery of its own, since one takes as long as a call to Polly; of the ends, which come ten"
+            "Each text is a delivery of its own, for it takes as long as a call to Polly; of the ends, which come ten"
             " at a time, only the bad message returns: test_only_the_bad_notification_comes_back (unit)"
         ),
         "asynchronous-job-failed": AnsweredBy((f"{_UNSPOKEN}.test_a_task_that_fails_is_recorded_with_its_reason",)),
