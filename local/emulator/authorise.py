@@ -84,6 +84,32 @@ PATHS: Mapping[str, Path] = {
             "an asynchronous event that failed is lost instead of going to the dead-letter queue or destination",
         ),
         Path(
+            "state-machine-logs",
+            "the state machine's role",
+            (
+                "logs:CreateLogDelivery",
+                "logs:GetLogDelivery",
+                "logs:UpdateLogDelivery",
+                "logs:DeleteLogDelivery",
+                "logs:ListLogDeliveries",
+                "logs:PutResourcePolicy",
+                "logs:DescribeResourcePolicies",
+                "logs:DescribeLogGroups",
+            ),
+            "a state machine with a log group cannot be made; one that is there runs and logs nothing",
+        ),
+        Path(
+            "state-machine-traces",
+            "the state machine's role",
+            (
+                "xray:PutTraceSegments",
+                "xray:PutTelemetryRecords",
+                "xray:GetSamplingRules",
+                "xray:GetSamplingTargets",
+            ),
+            "the execution leaves no trace",
+        ),
+        Path(
             "nested-execution",
             "the state machine's role",
             ("events:PutTargets", "events:PutRule", "events:DescribeRule"),

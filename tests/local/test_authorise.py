@@ -541,6 +541,12 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ("sqs:SendMessage", "sns:Publish"),
         ("tests/local/test_delivery.py::test_a_failed_event_reaches_the_dead_letters_that_the_role_may_reach",),
     ),
+    "state-machine-logs": dict.fromkeys(
+        PATHS["state-machine-logs"].actions, ("tests/local/test_machines.py::test_logging_needs_each_permission",)
+    ),
+    "state-machine-traces": dict.fromkeys(
+        PATHS["state-machine-traces"].actions, ("tests/local/test_machines.py::test_a_trace_needs_each_permission",)
+    ),
     "nested-execution": dict.fromkeys(
         ("events:PutTargets", "events:PutRule", "events:DescribeRule"),
         ("tests/local/test_states_tasks.py::test_waiting_for_another_execution_needs_each_permission",),

@@ -47,7 +47,7 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import delivery, inside, states
+from local.emulator.seams import delivery, inside, machines, quotas, states
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
@@ -87,7 +87,10 @@ def install() -> None:
     _inject_faults()
     _own_task_tokens()
     states.install()
+    machines.install()
+    _after_provisioning("AWS::StepFunctions::StateMachine", machines.provisioned)
     delivery.install(_current_delivery, _send_to_dead_letters)
+    quotas.install()
 
 
 # --- The gateway: every HTTP request ---------------------------------------------------------------------------------
@@ -1454,7 +1457,7 @@ class _MetricStore:
             if point is not None:
                 point["Count"] += count
                 return
-            dimensions = dict([series.dimension])
+            dimensions = dict([series.dimension, *series.more])
             point = {
                 "Timestamp": minute, "Value": value, "Unit": series.unit, "Dimensions": dimensions, "Count": count,
             }  # fmt: skip

@@ -84,6 +84,8 @@ _scope: contextvars.ContextVar[_Scope | None] = contextvars.ContextVar("scope", 
 # Called with an execution after each of its events, and with its record when it has ended or begun.
 on_event: list[Callable[[dict[str, Any], dict[str, Any]], None]] = []
 on_status: list[Callable[[dict[str, Any]], None]] = []
+# Called with the state machine before its execution's first state; may raise MiniStack's _ExecutionError.
+before_run: list[Callable[[Mapping[str, Any]], None]] = []
 
 
 def install() -> None:
@@ -220,6 +222,8 @@ def _run_execution(arn: str) -> None:
     _run.set(Run(execution, actor))
     _scope.set(scope)
     try:
+        for check in before_run:
+            check(machine)
         definition = json.loads(machine["definition"])
         given = json.loads(execution["input"])
         if limit := definition.get("TimeoutSeconds"):
@@ -711,7 +715,7 @@ def _report(data: Mapping[str, Any], settle: Callable[[_Callback], None]) -> Any
 def _send_task_success(data: dict[str, Any]) -> Any:
     output = data.get("output", "")
     if len(output.encode()) > DATA_LIMIT_BYTES:
-        return _too_long("output")
+        return too_long("output")
     try:
         result = json.loads(output)
     except ValueError:
@@ -737,7 +741,8 @@ def _send_task_heartbeat(data: dict[str, Any]) -> Any:
     return _report(data, beat)
 
 
-def _too_long(name: str) -> Any:
+def too_long(name: str) -> Any:
+    """What is answered to an input or output beyond the quota."""
     message = (
         f"1 validation error detected: Value at '{name}' failed to satisfy constraint: "
         f"Member must have length less than or equal to {DATA_LIMIT_BYTES}"
