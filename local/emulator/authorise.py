@@ -110,6 +110,12 @@ PATHS: Mapping[str, Path] = {
             "the execution leaves no trace",
         ),
         Path(
+            "api-logs",
+            "the role in the account's API Gateway settings",
+            ("logs:CreateLogStream", "logs:PutLogEvents"),
+            "requests are answered, the access log lacks them",
+        ),
+        Path(
             "nested-execution",
             "the state machine's role",
             ("events:PutTargets", "events:PutRule", "events:DescribeRule"),

@@ -176,7 +176,7 @@ def api_request(account: str, region: str, api: str, stage: str, status: int, mi
 
 
 def topic(account: str, region: str, name: str, metric: str) -> None:
-    """A message of a topic: it was published (NumberOfMessagesPublished) or refused (NumberOfNotificationsFailed)."""
+    """A message of a topic was published (NumberOfMessagesPublished), delivered or refused (...NotificationsFailed)."""
     series = Series(account, region, "AWS/SNS", metric, ("TopicName", name), "Count")
     _publish(series, _minute(clock.now()), 1.0)
 

@@ -541,6 +541,9 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ("sqs:SendMessage", "sns:Publish"),
         ("tests/local/test_delivery.py::test_a_failed_event_reaches_the_dead_letters_that_the_role_may_reach",),
     ),
+    "api-logs": dict.fromkeys(
+        PATHS["api-logs"].actions, ("tests/local/test_apis.py::test_an_access_log_needs_each_permission",)
+    ),
     "state-machine-logs": dict.fromkeys(
         PATHS["state-machine-logs"].actions, ("tests/local/test_machines.py::test_logging_needs_each_permission",)
     ),

@@ -64,11 +64,11 @@ def _checking_definition(make: Callable[[dict[str, Any]], Response]) -> Callable
             return problem
         role = data.get("roleArn") or old.get("roleArn", "")
         logging = data.get("loggingConfiguration") or {}
-        if problem := _problem_of_role(str(role), logging):
+        arn = data.get("stateMachineArn") or _arn_of(str(data.get("name", "")))
+        if problem := _problem_of_role(str(role), arn, logging):
             return problem
         answer = make(data)
         if answer[0] == 200 and "tracingConfiguration" in data:
-            arn = data.get("stateMachineArn") or json.loads(answer[2])["stateMachineArn"]
             _sfn._state_machines[arn]["tracingConfiguration"] = data["tracingConfiguration"]
         return answer
 
@@ -118,7 +118,18 @@ def _problems(machine: Any, path: str) -> list[str]:
     return found
 
 
-def _problem_of_role(role: str, logging: Mapping[str, Any]) -> Response | None:
+def _arn_of(name: str) -> str:
+    return f"arn:aws:states:{_responses.get_region()}:{_responses.get_account_id()}:stateMachine:{name}"
+
+
+def _problem_of_role(role: str, machine: str, logging: Mapping[str, Any]) -> Response | None:
+    context = {"aws:SourceArn": machine, "aws:SourceAccount": _responses.get_account_id()}
+    if not authorise.act_as("states.amazonaws.com", "sts:AssumeRole", role, context, path="service-role"):
+        message = (
+            "Neither the global service principal states.amazonaws.com, nor the regional one is authorized to assume "
+            "the provided role."
+        )
+        return _refused("AccessDeniedException", message)
     if _group_of(logging) is None:
         return None
     if not _may(role, LOG_ACTIONS, "state-machine-logs"):
@@ -135,7 +146,9 @@ def provisioned(arn: str, properties: Mapping[str, Any]) -> None:
         "includeExecutionData": False,
     }
     machine["tracingConfiguration"] = _lower(properties.get("TracingConfiguration")) or {"enabled": False}
-    problem = problem_of(machine["definition"]) or _problem_of_role(machine["roleArn"], machine["loggingConfiguration"])
+    problem = problem_of(machine["definition"]) or _problem_of_role(
+        machine["roleArn"], arn, machine["loggingConfiguration"]
+    )
     if problem is not None:
         raise ValueError(json.loads(problem[2])["message"])
 
