@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
+from local import permissions
 from local.cloud import LocalCloud
 from local.emulator.authorise import PATHS
 from tests.local.emulated import (
@@ -276,6 +277,25 @@ def test_a_template_makes_a_state_machine_with_logs_and_traces(cloud: LocalCloud
     )
     assert execute(cloud, outputs["Machine"])["output"].startswith("stack-")
     assert "ExecutionSucceeded" in [item["type"] for item in logged(cloud, outputs["Group"])]
+
+
+def test_what_a_state_machine_uses_is_counted_as_its_roles(cloud: LocalCloud) -> None:
+    # Given a deployed state machine whose role may log, trace, and something that nobody wants
+    name = unique("stack")
+    allowed = {"Action": [*LOG_ACTIONS, *TRACE_ACTIONS, "xray:GetGroups"], "Resource": "*"}
+    cloudformation = cloud.client("cloudformation")
+    template = {"Resources": machine_resources(allowed)}
+    before = last_sequence(cloud)
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"])
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+    machine = cloudformation.describe_stack_resource(StackName=name, LogicalResourceId="Machine")
+    execute(cloud, machine["StackResourceDetail"]["PhysicalResourceId"])
+    # When its permissions are looked at, Then all that was used is used, and the rest is not
+    found = permissions.report(cloud, name, cloud.control.decisions(before))
+    status = {unit.action: unit.status.value for unit in found.units if unit.role == "Role"}
+    assert status == {**dict.fromkeys((*LOG_ACTIONS, *TRACE_ACTIONS), "used"), "xray:GetGroups": "unused"}
 
 
 def test_a_template_whose_role_may_not_log_is_refused(cloud: LocalCloud) -> None:

@@ -8,7 +8,8 @@ Sources: AWS Step Functions Developer Guide, "Handling errors in Step Functions 
 quotas", "Wait for a callback with the task token"; API Reference, "SendTaskSuccess"; read 2026-11-25. The words of
 `TaskTimedOut` and `InvalidToken` are those that AWS answers with.
 
-Not as on AWS: the times of a Map's and a Parallel's own events, `TestState` runs a task without its Retry, and express
+Not as on AWS: a Map in distributed mode is refused, because MiniStack would read its items with nobody's permission;
+the times of a Map's and a Parallel's own events, `TestState` runs a task without its Retry, and express
 workflows run as standard ones.
 """
 
@@ -103,7 +104,6 @@ def install() -> None:
     _sfn._scaled_sleep = sleep
     _sfn._sleep_until = _sleep_until
     _sfn._invoke_resource = _invoke_resource
-    _sfn._s3_object_text = _s3_object_text
     _sfn._send_task_success = _send_task_success
     _sfn._send_task_failure = _send_task_failure
     _sfn._send_task_heartbeat = _send_task_heartbeat
@@ -423,8 +423,7 @@ def _run_map_items(state: State, data: Json, execution: dict[str, Any], ctx: dic
     processor = state.get("ItemProcessor") or state.get("Iterator") or {}
     given = _sfn._apply_input_path(state, data, ctx)
     if (processor.get("ProcessorConfig") or {}).get("Mode") == "DISTRIBUTED":
-        distributed: tuple[Json, str | None] = _sfn._run_distributed_map(state, data, given, processor, execution, ctx)
-        return distributed
+        raise _sfn._ExecutionError("States.Runtime", "This local cloud does not serve a Map in distributed mode.")
     jsonata = _sfn._state_query_language(state, ctx) == "JSONata"
     if jsonata:
         items = _sfn._jsonata_state_field(state, "Items", "array", data, ctx) if "Items" in state else data
@@ -619,15 +618,6 @@ def _as_role_of_request(test_state: Callable[[dict[str, Any]], Any]) -> Callable
             _run.reset(token)
 
     return testing
-
-
-def _s3_object_text(bucket: str, key: str) -> str:
-    """An object that a distributed Map reads, as the role."""
-    run = _run.get()
-    if run is None:
-        raise RuntimeError("A Map without an execution: MiniStack's interpreter has moved")
-    where = {"Bucket": bucket, "Key": key}
-    return str(tasks.perform("arn:aws:states:::aws-sdk:s3:getObject", where, run.actor)["Body"])
 
 
 class _Events:
