@@ -9,7 +9,7 @@ from typing import Any
 
 from local.cloud import LocalCloud
 from scenarios.text_insights import Message, read_rows
-from tests.scenarios.driver import Driver, Row
+from tests.scenarios.driver import Driver, Row, plain
 
 ARCHITECTURE = "text-insights"
 
@@ -82,8 +82,29 @@ class TextDriver(Driver):
     def calls(self, operation: str = "comprehend.BatchDetectSentiment") -> int:
         return super().calls(operation)
 
+    def claim_rows(self) -> list[Row]:
+        """The rows that a worker has claimed, or has left so."""
+        pages = self.dynamodb.get_paginator("scan").paginate(
+            TableName=self.outputs["ResultsTableName"],
+            FilterExpression="attribute_exists(lease_until)",
+            ConsistentRead=True,
+        )
+        return [plain(item) for page in pages for item in page["Items"]]
+
+    def claims(self) -> list[str]:
+        """Their text ids."""
+        return [str(row["text_id"]) for row in self.claim_rows()]
+
     def expire_claims(self) -> None:
-        """There is nothing to expire: this architecture has no locks."""
+        """Date every claim back, so that its worker's time is over."""
+        for row in self.claim_rows():
+            self.dynamodb.update_item(
+                TableName=self.outputs["ResultsTableName"],
+                Key={name: {"S": row[name]} for name in ("text_id", "digest")},
+                UpdateExpression="SET lease_until = :past",
+                ConditionExpression="attribute_exists(lease_until)",
+                ExpressionAttributeValues={":past": {"N": "1"}},
+            )
 
 
 def _id_of(body: str) -> str | None:
