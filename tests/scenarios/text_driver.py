@@ -111,7 +111,7 @@ class TextDriver(Driver):
 
 @functools.cache
 def _let_models_load(cloud: LocalCloud) -> None:
-    """Has the cloud load its models before a test counts its calls and seconds. No attempt of a function waits so long."""
+    """Has the cloud load its models before a test counts calls and seconds: no attempt of a function waits so long."""
     comprehend = cloud.client("comprehend")
     comprehend.detect_dominant_language(Text=GOOD)
     comprehend.detect_pii_entities(Text=GOOD, LanguageCode="en")
