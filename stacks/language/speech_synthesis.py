@@ -93,7 +93,7 @@ class SpeechSynthesis(cdk.Stack):
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-25). Idle 4.02 dollars a month: dashboard
     3.00, five alarms 0.50, polling of two queues 0.52; an own key adds 1.00. A thousand texts of 1,000 characters:
-    neural 16.00 dollars, all else 0.04.
+    neural 16.00 dollars, all else 0.03.
     """
 
     Settings: ClassVar[type[SpeechSynthesisSettings]] = SpeechSynthesisSettings
