@@ -209,8 +209,40 @@ class _Person:
     """Somebody who does not exist."""
 
     def __init__(self, chance: random.Random) -> None:
-        first = ["Maria", "James", "Aisha", "Wei", "Olga", "Peter", "Fatima", "Noah", "Grace", "Hugo", "Leila", "Samuel", "Ingrid", "Carlos", "Priya", "Tom"]
-        last = ["Okafor", "Lindqvist", "Brown", "Delgado", "Hartmann", "Novak", "Sato", "Fletcher", "Moreau", "Walsh", "Kim", "Abbott", "Reyes", "Stone"]
+        first = [
+            "Maria",
+            "James",
+            "Aisha",
+            "Wei",
+            "Olga",
+            "Peter",
+            "Fatima",
+            "Noah",
+            "Grace",
+            "Hugo",
+            "Leila",
+            "Samuel",
+            "Ingrid",
+            "Carlos",
+            "Priya",
+            "Tom",
+        ]
+        last = [
+            "Okafor",
+            "Lindqvist",
+            "Brown",
+            "Delgado",
+            "Hartmann",
+            "Novak",
+            "Sato",
+            "Fletcher",
+            "Moreau",
+            "Walsh",
+            "Kim",
+            "Abbott",
+            "Reyes",
+            "Stone",
+        ]
         street = ["Maple", "Oak", "Cedar", "River", "Harbour", "Mill", "Chapel", "Orchard", "Park", "Station"]
         town = ["Riverton", "Ashford", "Brookfield", "Lakewood", "Milltown", "Fairview", "Norwood", "Easton"]
         self.first, self.last = chance.choice(first), chance.choice(last)
@@ -219,7 +251,9 @@ class _Person:
         self.phone = f"(555) 01{chance.randint(0, 9)}-{chance.randint(1000, 9999)}"
         self.mail = f"{self.first.lower()}.{self.last.lower()}@example.com"
         self.address = f"{chance.randint(2, 980)} {chance.choice(street)} Street"
-        self.town = f"{chance.choice(town)}, {chance.choice(['NY', 'CA', 'TX', 'OH', 'WA'])} {chance.randint(10000, 98999)}"
+        self.town = (
+            f"{chance.choice(town)}, {chance.choice(['NY', 'CA', 'TX', 'OH', 'WA'])} {chance.randint(10000, 98999)}"
+        )
 
 
 def _date(chance: random.Random, first: int, last: int) -> str:
@@ -289,16 +323,16 @@ def form(style: Style, seed: int) -> Document:
     other = _Person(chance)
     pen.paragraph(
         f"{patient.name} was seen by Dr. {doctor.name} on {_date(chance, 2025, 2026)} with a cough that has lasted for "
-        f"three weeks. The patient lives at {patient.address} and can be reached at {patient.phone}. There is no fever, "
-        "and breathing has become easier since the last visit."
+        f"three weeks. The patient lives at {patient.address} and can be reached at {patient.phone}. There is no "
+        "fever, and breathing has become easier since the last visit."
     )
     pen.paragraph(
-        f"The family doctor, {other.name}, had ordered a chest X-ray, which showed nothing unusual. The patient is worried "
-        "about the cost and unhappy with the long wait, but pleased with how the staff explained every step."
+        f"The family doctor, {other.name}, had ordered a chest X-ray, which showed nothing unusual. The patient is "
+        "worried about the cost and unhappy with the long wait, but pleased with how the staff explained every step."
     )
     pen.paragraph(
-        f"A follow-up visit is planned for {_date(chance, 2027, 2027)}. Please call {other.phone} or write to {other.mail} "
-        "if the cough gets worse or if the medicine causes a rash."
+        f"A follow-up visit is planned for {_date(chance, 2027, 2027)}. Please call {other.phone} or write to "
+        f"{other.mail} if the cough gets worse or if the medicine causes a rash."
     )
     return document
 
