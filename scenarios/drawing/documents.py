@@ -134,10 +134,11 @@ class _Pen:
             end = sheet.text(x, self.y, f"{key}:", style.font, size, "bold")
             left, base = (x + 150 if style.columns == 1 else end + 8), self.y
         end = sheet.text(left, base, value, style.font, size)
-        self._note(key, value, left, base - size, end, base + 3)
+        self._note(key, value, (left, base - size, end, base + 3))
 
-    def _note(self, key: str, value: str, left: float, top: float, right: float, bottom: float) -> None:
+    def _note(self, key: str, value: str, place: tuple[float, float, float, float]) -> None:
         wide, high = self._style.paper
+        left, top, right, bottom = place
         box = (left / wide, top / high, right / wide, bottom / high)
         self._document.fields.append(Field(len(self._document.sheets), key, value, box))
 
@@ -159,7 +160,7 @@ class _Pen:
                 sheet.line(x + inset, top + inset, x + side - inset, top + side - inset, 1.2)
                 sheet.line(x + inset, top + side - inset, x + side - inset, top + inset, 1.2)
             sheet.text(x + side + 6, self.y, label, style.font, style.size)
-            self._note(label, "SELECTED" if selected else "NOT_SELECTED", x, top, x + side, top + side)
+            self._note(label, "SELECTED" if selected else "NOT_SELECTED", (x, top, x + side, top + side))
             x += wanted
         self.y += 26
 

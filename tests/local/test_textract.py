@@ -85,7 +85,17 @@ def test_lines_are_in_reading_order(form_blocks: list[dict[str, Any]]) -> None:
     texts = [line["Text"] for line in of_type(form_blocks, "LINE")]
     # Then its lines come as they are read
     assert texts[0] == "Event Registration"
-    assert texts.index("Options") > texts.index("Address:")
+    labels = [
+        "Full name:",
+        "Date of birth:",
+        "Phone:",
+        "Email:",
+        "Address:",
+        "City and state:",
+        "Options",
+        "Vegetarian",
+    ]
+    assert [next(n for n, text in enumerate(texts) if text.startswith(label)) for label in labels] == list(range(1, 9))
 
 
 def test_fields_and_check_boxes_are_read(form_blocks: list[dict[str, Any]]) -> None:

@@ -93,7 +93,8 @@ def find_marks(scan: Scan) -> list[Mark]:
         if not 0.85 <= width / height <= 1.18 or not _alone(closed, Box(left, top, left + width, top + height)):
             continue
         box = Box(left, top, left + width - 1, top + height - 1)
-        if (_square(closed, box) or (_round(outline, box) and _thin(closed, box))) and not any(box.overlap(one.box) for one in found):
+        shaped = _square(closed, box) or (_round(outline, box) and _thin(closed, box))
+        if shaped and not any(box.overlap(one.box) for one in found):
             share = _inner_ink(scan.ink, box)
             # Empty ones have next to none, a cross or a dot fills a tenth or more; between them nobody is sure.
             sure = min(abs(share - 0.05) / 0.05, 1.0)
@@ -306,7 +307,19 @@ def find_fields(
             found.append(Field(tuple(label), (), mark, mark.box, confidence))
     found += _boxed(boxes, rows, used, scan)
     found += _labelled(rows, used, scan, boxes)
-    return sorted(found, key=lambda one: (one.box.middle[1], one.box.left))
+    return _in_order(found)
+
+
+def _in_order(found: Iterable[Field]) -> list[Field]:
+    """Rows from top to bottom, each from left to right, by where the keys stand."""
+    rows: list[list[tuple[Box, Field]]] = []
+    keyed = [(around([word.box for word in one.key]), one) for one in found]
+    for box, one in sorted(keyed, key=lambda pair: pair[0].middle[1]):
+        if rows and box.rows_shared(rows[-1][-1][0]) > 0.5:
+            rows[-1].append((box, one))
+        else:
+            rows.append([(box, one)])
+    return [one for row in rows for _, one in sorted(row, key=lambda pair: pair[0].left)]
 
 
 def _rows(words: Sequence[Word]) -> list[list[Word]]:
@@ -425,9 +438,9 @@ def _segments(row: Sequence[Word], scan: Scan) -> list[tuple[list[Word], list[Wo
     """(label, value, where the next begins) for each label of a row that ends with a colon or stands before a line."""
     starts: list[tuple[int, int]] = []
     for number, word in enumerate(row):
-        if not word.text.endswith(":") or not any(letter.isalpha() for letter in word.text):
-            if not _before_line(row, number, scan):
-                continue
+        colon = word.text.endswith(":") and any(letter.isalpha() for letter in word.text)
+        if not colon and not _before_line(row, number, scan):
+            continue
         first = number
         previous_end = starts[-1][1] if starts else -1
         while (
