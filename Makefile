@@ -24,7 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-language demo test soak bench lint format synth deploy destroy docs lock clean
+.PHONY: help setup setup-dev setup-language demo test test-browser soak bench lint format synth deploy destroy docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
 
 test: lint ## Everything but endurance; ends with the tests' summary
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-browser: setup-dev ## The pages, in a real browser; fails where there is none
+	@$(BIN)/python -m pytest -m browser --require-browser tests/browser
 
 soak: setup-dev ## Endurance: fault storms and killed workers
 	@$(BIN)/python -m pytest -m soak
