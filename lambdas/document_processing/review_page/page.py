@@ -1,4 +1,4 @@
-"""The pages as HTML. No framework, no inline handlers, nothing from elsewhere: the security policy allows none of it."""
+"""The pages as HTML. No framework, no inline handlers, nothing from elsewhere: the security policy forbids all of it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _MARGIN = 0.004
 def review_page(link: str, nonce: str, doubts: Sequence[Mapping[str, Any]], images: Sequence[Mapping[str, Any]]) -> str:
     """The form of an open review. `doubts` as in `read_document.blocks.doubtful`, `images` as `render_pages` gives."""
     fields = list(enumerate(doubts))
+    sizes = {image["page"]: (image["width"], image["height"]) for image in images}
     sheets = "".join(_sheet(link, image, fields, len(images)) for image in images)
     many = f"{len(doubts)} fields" if len(doubts) != 1 else "one field"
     return _document(
@@ -29,8 +30,8 @@ def review_page(link: str, nonce: str, doubts: Sequence[Mapping[str, Any]], imag
 <section aria-label="The document">{sheets}</section>
 <form method="post" autocomplete="off" aria-label="Doubtful fields">
 <h2>What was read</h2>
-{"".join(_input(index, field) for index, field in fields)}
-<div class="field"><label for="reason">Remark</label>
+{"".join(_input(index, field, _crop(link, field, sizes)) for index, field in fields)}
+<div class="field plain-field"><label for="reason">Remark</label>
 <span class="hint" id="hint-reason">Why you reject the document; optional.</span>
 <textarea id="reason" name="reason" rows="2" maxlength="500" aria-describedby="hint-reason"></textarea></div>
 <div class="actions">
@@ -78,10 +79,34 @@ def _sheet(link: str, image: Mapping[str, Any], fields: Sequence[tuple[int, Mapp
         _mark(index, field, width, height) for index, field in fields if field["page"] == number and _box(field)
     )
     title = f"Page {number}" + (f" (of {pages} with doubtful fields)" if pages > 1 else "")
-    # Relative to the page's own address, so that it holds wherever the API is reached. The link begins the path.
+    picture = (
+        f'<img src="{_picture(link, number)}" width="{width}" height="{height}" alt="Page {number} of the document">'
+    )
     return f"""<figure class="sheet"><figcaption>{title}</figcaption>
-<div class="picture"><img src="{escape(link)}/pages/{number}" width="{width}" height="{height}" alt="Page {number} of the document">
+<div class="picture">{picture}
 <svg viewBox="0 0 {width} {height}" role="group" aria-label="Marks on page {number}">{marks}</svg></div></figure>"""
+
+
+def _picture(link: str, number: int) -> str:
+    """Relative to the page's own address, so that it holds wherever the API is reached: the link ends the path."""
+    return f"{escape(link)}/pages/{number}"
+
+
+def _crop(link: str, field: Mapping[str, Any], sizes: Mapping[int, tuple[int, int]]) -> str:
+    """The place on the page, large enough to read it beside its input, on a phone too."""
+    box = _box(field)
+    if not box or field["page"] not in sizes:
+        return ""
+    width, height = sizes[field["page"]]
+    left, top = max(box["left"] - 2 * _MARGIN, 0) * width, max(box["top"] - 2 * _MARGIN, 0) * height
+    # Wide at least eight times its height, so that a short value is not blown up.
+    high = (box["height"] + 4 * _MARGIN) * height
+    wide = max((box["width"] + 4 * _MARGIN) * width, 8 * high)
+    return (
+        f'<svg class="crop" viewBox="{left:.1f} {top:.1f} {wide:.1f} {high:.1f}" preserveAspectRatio="xMinYMid meet"'
+        f' role="img" aria-label="This field on the page">'
+        f'<image href="{_picture(link, field["page"])}" width="{width}" height="{height}"/></svg>'
+    )
 
 
 def _mark(index: int, field: Mapping[str, Any], width: int, height: int) -> str:
@@ -102,19 +127,20 @@ def _mark(index: int, field: Mapping[str, Any], width: int, height: int) -> str:
     )
 
 
-def _input(index: int, field: Mapping[str, Any]) -> str:
+def _input(index: int, field: Mapping[str, Any], crop: str) -> str:
     name, hint = f"field-{index}", f"hint-{index}"
     about = (
         f"Confidence <b>{field['confidence']:.0f} %</b>, page {field['page']}"
         if field["number"] >= 0
         else "<b>Not found</b> in the document: give it if you see it, or leave it empty"
     )
-    described = f'<span class="hint" id="{hint}">{about}</span>'
+    described = f'<span class="hint" id="{hint}">{about}</span>{crop}'
     if field["kind"] == "selection":
         choices = "".join(_choice(name, value, text, field["value"], hint) for value, text in _SELECTION)
         return (
-            f'<fieldset class="field" id="{name}"><legend><b>{escape(field["name"])}</b></legend>{described}'
-            f'<div class="choice">{choices}</div></fieldset>'
+            f'<div class="field" role="radiogroup" aria-labelledby="label-{index}">'
+            f'<span class="label" id="label-{index}">{escape(field["name"])}</span>{described}'
+            f'<div class="choice" id="{name}">{choices}</div></div>'
         )
     return (
         f'<div class="field"><label for="{name}">{escape(field["name"])}</label>{described}'

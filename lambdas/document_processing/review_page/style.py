@@ -26,7 +26,9 @@ main {
   padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 3rem; max-width: 110rem; margin: 0 auto; align-items: start;
 }
 h2 { font-size: 1rem; margin: 0 0 .75rem; }
-.sheet { margin: 0 0 1.5rem; background: var(--paper); border: 1px solid var(--line); border-radius: .6rem; padding: .75rem; }
+.sheet {
+  margin: 0 0 1.5rem; background: var(--paper); border: 1px solid var(--line); border-radius: .6rem; padding: .75rem;
+}
 .sheet figcaption { color: var(--quiet); font-size: .9rem; padding: 0 .25rem .5rem; }
 .picture { position: relative; }
 .picture img { display: block; width: 100%; height: auto; border-radius: .25rem; background: #fff; }
@@ -38,9 +40,17 @@ h2 { font-size: 1rem; margin: 0 0 .75rem; }
 .mark.current .tag { fill: #0b5fff; }
 .mark:focus-visible { outline: none; }
 .mark:focus-visible rect { stroke: #0b5fff; stroke-width: 7; }
-form { position: sticky; top: 1rem; background: var(--paper); border: 1px solid var(--line); border-radius: .6rem; padding: 1.1rem; }
+form {
+  position: sticky; top: 1rem; max-height: calc(100vh - 2rem); overflow: auto; background: var(--paper);
+  border: 1px solid var(--line); border-radius: .6rem; padding: 1.1rem;
+}
 .field { border: 0; border-left: .3rem solid var(--doubt); margin: 0 0 1.1rem; padding: .1rem 0 .1rem .9rem; }
-.field label { display: block; font-weight: 600; }
+.field.plain-field { border-left-color: var(--line); }
+.field label, .label { display: block; font-weight: 600; }
+.crop {
+  display: block; width: 100%; max-height: 5.5rem; margin: 0 0 .5rem; background: #fff;
+  border: 1px solid var(--line); border-radius: .3rem;
+}
 .hint { display: block; color: var(--quiet); font-size: .875rem; margin: 0 0 .35rem; }
 .hint b { color: var(--doubt); }
 input[type=text], textarea {
@@ -59,15 +69,22 @@ button {
 .approve { background: #0a6b3d; color: #fff; flex: 1 1 10rem; }
 .reject { background: transparent; color: var(--bad); border-color: var(--bad); }
 .keys { color: var(--quiet); font-size: .875rem; margin: 1rem 0 0; }
-kbd { font: .8rem ui-monospace, Menlo, Consolas, monospace; border: 1px solid var(--line); border-radius: .25rem; padding: .05rem .3rem; }
-.notice { max-width: 38rem; margin: 12vh auto 0; background: var(--paper); border: 1px solid var(--line); border-top: .4rem solid var(--quiet); border-radius: .6rem; padding: 1.75rem; }
+kbd {
+  font: .8rem ui-monospace, Menlo, Consolas, monospace; border: 1px solid var(--line); border-radius: .25rem;
+  padding: .05rem .3rem;
+}
+.notice {
+  max-width: 38rem; margin: 12vh auto 0; background: var(--paper); border: 1px solid var(--line);
+  border-top: .4rem solid var(--quiet); border-radius: .6rem; padding: 1.75rem;
+}
 .notice.good { border-top-color: var(--good); } .notice.bad { border-top-color: var(--bad); }
 .notice p { margin: .6rem 0 0; }
 @media (max-width: 56rem) {
   main { grid-template-columns: minmax(0, 1fr); padding-top: 1rem; gap: 1rem; }
-  form { position: static; }
+  form { position: static; max-height: none; }
   .sheet { padding: .4rem; margin-bottom: .75rem; }
-  .mark text { font-size: 34px; }
+  .mark .tag, .mark text { display: none; }
+  .mark rect { stroke-width: 5; }
   .actions button { flex: 1 1 100%; }
   .notice { margin: 1rem; }
 }
