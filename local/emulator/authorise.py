@@ -68,7 +68,13 @@ PATHS: Mapping[str, Path] = {
             "service-role",
             "the service that is handed a role, by the role's trust policy",
             ("sts:AssumeRole",),
-            "the request that hands the role over fails with AccessDeniedException",
+            "the request that hands the role over fails with AccessDeniedException, an execution at its first task",
+        ),
+        Path(
+            "nested-execution",
+            "the state machine's role",
+            ("events:PutTargets", "events:PutRule", "events:DescribeRule"),
+            "a task that waits for another execution (`.sync`) fails",
         ),
     )
 }

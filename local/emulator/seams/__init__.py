@@ -46,7 +46,7 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import inside
+from local.emulator.seams import inside, states
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
@@ -77,10 +77,13 @@ def install() -> None:
     _authorise_log_delivery()
     _authorise_customer_keys()
     _hide_missing_objects()
+    _name_handler_errors()
     _watch_invocations()
     _serve_traces()
     _take_over_alarms()
     _inject_faults()
+    _own_task_tokens()
+    states.install()
 
 
 # --- The gateway: every HTTP request ---------------------------------------------------------------------------------
@@ -554,6 +557,43 @@ def _name_batch_actions() -> None:
         return _SINGLE_ACTIONS.get(action or "", action)
 
     _iam_actions.extract_iam_action = extracting
+
+
+def _own_task_tokens() -> None:
+    """Authorise an answer to a task by the state machine that the token belongs to; refuse what is no token.
+
+    `states:SendTask*` on a state machine's ARN is what CDK's `grant_task_response` allows. Whether AWS looks at the
+    token or at the policy first is not documented; who sends nonsense learns here that it is nonsense.
+    """
+    extract, dispatch = _iam_actions.extract_resource_arn, _app._dispatch_service_request
+
+    @functools.wraps(extract)
+    def extracting(service: str, method: str, path: str, headers: dict[str, str], body: bytes, *rest: Any) -> str:
+        if service == "states" and _target_action(headers).startswith("SendTask"):
+            owner = _owner_of_request(body)
+            if owner is not None:
+                return owner
+        arn: str = extract(service, method, path, headers, body, *rest)
+        return arn
+
+    async def dispatching(  # noqa: PLR0917 (MiniStack's own signature)
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]], request_id: str
+    ) -> Response:
+        if headers.get("x-amz-target", "").startswith("AWSStepFunctions.SendTask") and _owner_of_request(body) is None:
+            refused: Response = states.invalid_token()
+            return refused
+        answer: Response = await dispatch(method, path, headers, body, query, request_id)
+        return answer
+
+    _iam_actions.extract_resource_arn = extracting
+    _app._dispatch_service_request = dispatching
+
+
+def _owner_of_request(body: bytes) -> str | None:
+    try:
+        return states.owner_of_token(str(json.loads(body)["taskToken"]))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 # --- Acting on somebody's behalf -------------------------------------------------------------------------------------
@@ -1148,7 +1188,40 @@ def _hide_missing_objects() -> None:
     _app.SERVICE_HANDLERS["s3"] = handle
 
 
-# --- Lambda: poller, logs, invocations -------------------------------------------------------------------------------
+# --- Lambda: errors, poller, logs, invocations -----------------------------------------------------------------------
+
+
+# How MiniStack's worker reports what a Python handler raised.
+_HANDLER_ERROR = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
+_NAMED_HANDLER_ERROR = """{"status": "error", "error": str(e), "trace": traceback.format_exc(), "raised": {
+                "errorMessage": str(e), "errorType": type(e).__name__, "requestId": _ms_ctx.get("request_id", ""),
+                "stackTrace": traceback.format_tb(e.__traceback__)}}"""
+
+
+def _name_handler_errors() -> None:
+    """Answer a failed invocation with the exception's own name, by which state machines catch it.
+
+    MiniStack calls every error Runtime.HandlerError. The fields: "Lambda function handler errors in Python", AWS Lambda
+    Developer Guide, read 2026-11-25.
+    """
+    _runtime._PYTHON_WORKER_SCRIPT = _runtime._PYTHON_WORKER_SCRIPT.replace(_HANDLER_ERROR, _NAMED_HANDLER_ERROR)
+    invoke, execute = _runtime.Worker.invoke, _lambda._execute_function_warm
+
+    def invoking(worker: Any, *arguments: Any, **keywords: Any) -> dict[str, Any]:
+        response: dict[str, Any] = invoke(worker, *arguments, **keywords)
+        _running.raised = response.get("raised")
+        return response
+
+    @functools.wraps(execute)
+    def executing(*arguments: Any, **keywords: Any) -> dict[str, Any]:
+        _running.raised = None
+        result: dict[str, Any] = execute(*arguments, **keywords)
+        if result.get("error") and _running.raised:
+            result["body"] = _running.raised
+        return result
+
+    _runtime.Worker.invoke = invoking
+    _lambda._execute_function_warm = executing
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
+from botocore.model import ServiceModel
 from ministack import app as _app
 from ministack.core import iam_evaluator as _iam
 from ministack.services import sts as _sts
@@ -76,6 +77,13 @@ def client(service: str, access_key: str, account: str, region: str, *, attempts
     return _client(
         service, region, credential.access_key_id, credential.secret_access_key, credential.session_token, attempts
     )
+
+
+@functools.cache
+def model(service: str) -> ServiceModel:
+    """botocore's model of a service."""
+    found: ServiceModel = _session().get_service_model(service)
+    return found
 
 
 _clients_lock = threading.Lock()
