@@ -317,3 +317,5 @@ def test_the_readme_shows_what_the_demo_shows() -> None:
     photos = [path.name for path in (ROOT / "samples/photos").iterdir() if path.suffix != ".md"]
     named = re.findall(r"^(\S.*?\.(?:jpe?g|png)) ", shown, re.MULTILINE | re.IGNORECASE)
     assert sorted(named) == sorted(photos)
+    # and what it says of the cat is what the model says: tests/scenarios/test_image_labeling.py holds the labels
+    assert re.search(r"^chelsea\.jpg +Animal › Pet › Mammal › Cat \d+ %", shown, re.MULTILINE)  # noqa: RUF001
