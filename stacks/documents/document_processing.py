@@ -520,12 +520,12 @@ class DocumentProcessing(cdk.Stack):
             environment={
                 "BUCKET": self.bucket.bucket_name,
                 "REVIEWS_TABLE": self.reviews.table_name,
-                "LINK_SECRET_ARN": self.link_key.ref,
+                "LINK_SECRET_ARN": self.link_key.attr_id,
             },
         )
         page.allow(["dynamodb:GetItem", "dynamodb:UpdateItem"], self.reviews.table_arn)
         page.allow(["s3:GetObject"], self._found)
-        page.allow(["secretsmanager:GetSecretValue"], self.link_key.ref)
+        page.allow(["secretsmanager:GetSecretValue"], self.link_key.attr_id)
         return page
 
     def _api(self) -> apigateway.RestApi:
@@ -587,11 +587,11 @@ class DocumentProcessing(cdk.Stack):
                 "REVIEW_TOPIC_ARN": self.review_requests.topic_arn,
                 "REVIEW_BASE_URL": self.settings.review_base_url or self.api.url,
                 "REVIEW_DEADLINE_SECONDS": str(self.settings.review_deadline_seconds),
-                "LINK_SECRET_ARN": self.link_key.ref,
+                "LINK_SECRET_ARN": self.link_key.attr_id,
             },
         )
         ask.allow(["dynamodb:UpdateItem"], self.reviews.table_arn)
-        ask.allow(["secretsmanager:GetSecretValue"], self.link_key.ref)
+        ask.allow(["secretsmanager:GetSecretValue"], self.link_key.attr_id)
         ask.allow(["sns:Publish"], self.review_requests.topic_arn)
         ask.allow(["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
         return ask
@@ -908,7 +908,7 @@ class DocumentProcessing(cdk.Stack):
                 "ReviewUrl": self.settings.review_base_url or self.api.url,
                 "ReviewApiId": self.api.rest_api_id,
                 "ReviewStage": self.api.deployment_stage.stage_name,
-                "LinkSecretArn": self.link_key.ref,
+                "LinkSecretArn": self.link_key.attr_id,
             }
             functions |= {
                 "ReviewPage": self.review_page,
