@@ -29,6 +29,7 @@ IDLE_TEXTS = {
     "AWS::CloudWatch::Alarm": "alarm",
     "AWS::CloudWatch::Dashboard": "dashboard",
     "AWS::KMS::Key": "own key",
+    "AWS::SecretsManager::Secret": "secret",
     "AWS::Lambda::EventSourceMapping": "empty queue that Lambda polls, 648,000 requests",
 }
 
@@ -92,6 +93,8 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
         }
         if machines := state_graph.definitions(template):
             parts[f"{architecture.id} states"] = states(machines)
+        for definition in state_graph.definitions(template).values():
+            parts[f"{architecture.id} states"] = f"```mermaid\n{state_graph.mermaid(definition)}\n```"
         files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         files[page] = filled(page.read_text(encoding="utf-8"), parts)
