@@ -93,9 +93,13 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
         }
         if machines := state_graph.definitions(template):
             parts[f"{architecture.id} states"] = states(machines)
-        for definition in state_graph.definitions(template).values():
+        machines = state_graph.definitions(template)
+        for definition in machines.values():
             parts[f"{architecture.id} states"] = f"```mermaid\n{state_graph.mermaid(definition)}\n```"
-        files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
+        if not machines:
+            # The picture shows one way from left to right; a state machine has many.
+            svg = drawing.svg(drawn, architecture.title, architecture.flow)
+            files[ROOT / f"docs/images/{architecture.id}.svg"] = svg
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         files[page] = filled(page.read_text(encoding="utf-8"), parts)
     return files

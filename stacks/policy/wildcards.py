@@ -31,6 +31,13 @@ WITHOUT_RESOURCE = {
     "textract:StartDocumentAnalysis": "Amazon Textract",
     "xray:GetSamplingRules": "AWS X-Ray",
     "xray:GetSamplingTargets": "AWS X-Ray",
+    "comprehend:BatchDetectDominantLanguage": "Amazon Comprehend",
+    "comprehend:BatchDetectKeyPhrases": "Amazon Comprehend",
+    # Synthesis takes lexicons as resources; a request that names none is authorised on `*` (the policy in "Setting up
+    # the IAM policy for asynchronous synthesis", Amazon Polly Developer Guide, read 2026-11-25).
+    "polly:GetSpeechSynthesisTask": "Amazon Polly",
+    "polly:StartSpeechSynthesisTask": "Amazon Polly",
+    "polly:SynthesizeSpeech": "Amazon Polly",
     "rekognition:DetectLabels": "Amazon Rekognition",
     "xray:PutTelemetryRecords": "AWS X-Ray",
     "xray:PutTraceSegments": "AWS X-Ray",
