@@ -129,6 +129,15 @@ class Clerk:
             came = self.states_entered(row["execution"]) if "execution" in row else []
             raise AssertionError(f"{error}\nstates: {came}\n{self.diagnosis(row) if came else ''}") from None
 
+    def wait_for_again(self, uploaded: Upload) -> Row:
+        """The row of a document that was started again after a failure, once it is COMPLETED."""
+
+        def reached() -> Row | None:
+            row = self.row(uploaded)
+            return row if row and row["status"] == "COMPLETED" else None
+
+        return self.until(reached, f"{uploaded.key} to be COMPLETED")
+
     def until(
         self, found: Callable[[], Found | None], what: str, *, seconds: float = PATIENCE_SECONDS, hurry: bool = False
     ) -> Found:
@@ -157,6 +166,16 @@ class Clerk:
         row = self.row(uploaded)
         name = row["document_id"] if row else "none"
         return [one for one in executions(self.cloud, self.outputs) if one["name"].startswith(name)]
+
+    def jobs_of(self, row: Mapping[str, Any]) -> list[str]:
+        """The Textract jobs that were started for a document."""
+        items = self.cloud.client("dynamodb").scan(
+            TableName=self.outputs["JobsTableName"],
+            FilterExpression="document = :document",
+            ExpressionAttributeValues={":document": {"S": row["document_id"]}},
+            ConsistentRead=True,
+        )["Items"]
+        return [item["job"]["S"] for item in items]
 
     def history(self, execution: str) -> list[dict[str, Any]]:
         pages = self.states.get_paginator("get_execution_history").paginate(executionArn=execution)

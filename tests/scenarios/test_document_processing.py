@@ -11,7 +11,8 @@ import pytest
 
 from local.cloud import LocalCloud
 from scenarios import document_processing
-from scenarios.document_processing import Truth, corrector, findings
+from scenarios.document_processing import corrector, findings
+from scenarios.drawing import documents
 from tests.scenarios.clerk import Clerk
 from tests.scenarios.papers import FORM, SENTENCE, UNSURE, pdf, png, tiff
 
@@ -201,27 +202,28 @@ def test_the_same_event_twice_is_one_execution_and_one_paid_call(clerk: Clerk) -
 def test_the_scenario_tells_what_became_of_each_document(
     cloud: LocalCloud, document_outputs: dict[str, str], tmp_path: Path
 ) -> None:
-    # Given a form that is clear, one that is doubtful and one that is none, with known truth
-    for name, body in (("clear.png", png()), ("unsure.pdf", pdf([UNSURE])), ("broken.pdf", b"%PDF-1.7 nothing")):
+    # Given a drawn form with known truth, one that is doubtful and a file that is none
+    drawn = documents.form(documents.DEVELOPMENT[0], seed=7)
+    for name, body in (("drawn.pdf", drawn.pdf()), ("unsure.png", png(UNSURE)), ("broken.pdf", b"%PDF-1.7 nothing")):
         (tmp_path / name).write_bytes(body)
-    truths = {"clear.png": Truth(FORM), "unsure.pdf": Truth({**UNSURE, "Policy number": "PX7712208"})}
-    # When the scenario is run, with a reviewer who knows the truth
+    truth = {field.key: field.value for field in drawn.fields}
+    # When the scenario is run, with reviewers who know what stands there
     report = document_processing.run(
         cloud,
         document_outputs,
-        [tmp_path / name for name in ("clear.png", "unsure.pdf", "broken.pdf")],
-        reviewer={"unsure.pdf": corrector(truths["unsure.pdf"].fields)},
-        truths=truths,
+        [tmp_path / name for name in ("drawn.pdf", "unsure.png", "broken.pdf")],
+        reviewer={"drawn.pdf": corrector(truth), "unsure.png": corrector({"Policy number": "PX7712208"})},
+        truths={"drawn.pdf": drawn},
     )
-    # Then it says what was read, corrected and refused
-    clear, unsure, broken = report.documents
+    # Then it says what was read, how right it is, what was corrected and what refused
+    form, unsure, broken = report.documents
     assert report.complete
-    assert (clear.status, clear.reviewed, clear.review) == ("COMPLETED", False, None)
-    assert clear.accuracy is not None
-    assert (clear.accuracy.fields_right, clear.accuracy.fields) == (3, 3)
+    assert (form.status, form.pages) == ("COMPLETED", 3)
+    assert form.accuracy is not None
+    assert form.accuracy.right + form.accuracy.wrong == len(drawn.fields)
+    assert form.accuracy.fields_share > 0.9
+    assert form.tables
     assert (unsure.status, unsure.review, unsure.corrections) == ("COMPLETED", "Approved", 1)
-    assert unsure.accuracy is not None
-    assert (unsure.accuracy.read_right, unsure.accuracy.fields_right, unsure.accuracy.fields) == (2, 2, 3)
     assert broken.status == "REJECTED"
     assert broken.reason is not None
     assert broken.reason.startswith("CorruptFile")

@@ -31,8 +31,8 @@ class Document:
         """The key-value pairs, in reading order.
 
         {"name", "value", "kind": "text" | "selection", "confidence", "page", "name_box", "value_box"}; a box is
-        {"left", "top", "width", "height"} or None. The confidence is the least of all that the pair is made of: of the
-        pair itself, and of each word in its value, for a value is as right as its worst word.
+        {"left", "top", "width", "height"} or None. The confidence is the least of the value's own and of each word
+        in it, for a value is as right as its worst word. How sure the key is says nothing of that.
         """
         found = [
             self._field(block)
@@ -82,7 +82,8 @@ class Document:
         name, _, _ = self._text(key)
         values = self._related(key, "VALUE")
         parts = [self._text(value) for value in values]
-        confidences = [float(block.get("Confidence", 0)) for block in (key, *values)]
+        # A key without a value block has none that could be sure.
+        confidences = [float(block.get("Confidence", 0)) for block in values] or [0.0]
         return {
             "name": name.strip().rstrip(":").strip(),
             "value": " ".join(text for text, _, _ in parts if text),
