@@ -92,14 +92,10 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
             f"{architecture.id} cost": thousand_table(architecture.id),
         }
         if machines := state_graph.definitions(template):
+            # Its parts have no one way from left to right, which a picture could show.
             parts[f"{architecture.id} states"] = states(machines)
-        machines = state_graph.definitions(template)
-        for definition in machines.values():
-            parts[f"{architecture.id} states"] = f"```mermaid\n{state_graph.mermaid(definition)}\n```"
-        if not machines:
-            # The picture shows one way from left to right; a state machine has many.
-            svg = drawing.svg(drawn, architecture.title, architecture.flow)
-            files[ROOT / f"docs/images/{architecture.id}.svg"] = svg
+            continue
+        files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         files[page] = filled(page.read_text(encoding="utf-8"), parts)
     return files

@@ -1,162 +1,161 @@
-"""Draws a state machine as it stands in the synthesized template: states as boxes, transitions as arrows.
+"""Draws the state machines of a template: every state, where it leads, what it does when it fails.
 
-The definition is the template's own, so the graph cannot go stale. A Map is a frame around what it repeats, a Parallel
-one around its branches. Dashed arrows: where errors go; a failure path that nearly every state has is drawn once.
+The material is the definition in the synthesized template, so that a drawing cannot say what the machine does not do.
+Terms: "Amazon States Language", AWS Step Functions Developer Guide, read 2026-11-25.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Definition = Mapping[str, Any]
+from docs.graph import Template, readable, references
 
+# What a state is, by its type; a task says which service it calls.
 _SHAPES = {
     "Choice": ("{", "}"),
+    "Fail": ("[[", "]]"),
     "Succeed": ("([", "])"),
-    "Fail": ("([", "])"),
     "Wait": ("[/", "/]"),
 }
-_SERVICES = {
-    "cloudwatch": "CloudWatch",
-    "comprehend": "Comprehend",
-    "dynamodb": "DynamoDB",
-    "events": "EventBridge",
-    "lambda": "Lambda",
-    "polly": "Polly",
-    "s3": "S3",
-    "sns": "SNS",
-    "sqs": "SQS",
-    "textract": "Textract",
-    "transcribe": "Transcribe",
-    "translate": "Translate",
+_LABEL_CHARACTERS = 48
+# Comparisons of JSONPath choices, in symbols; an operator that is not here is shown by its own name.
+_SYMBOLS = {
+    "Equals": "=",
+    "LessThan": "<",
+    "LessThanEquals": "≤",
+    "GreaterThan": ">",
+    "GreaterThanEquals": "≥",
+    "Matches": "like",
 }
-_RESOURCE = re.compile(r":states:::(?:aws-sdk:)?(?P<service>[\w-]+):(?P<operation>\w+)(?P<pattern>\.\S+)?")
-# From so many states an arrow to the same one says nothing new.
-_MANY = 4
 
 
-def definitions(template: Mapping[str, Any]) -> dict[str, Definition]:
-    """The definitions in a template by logical id, with references as `${LogicalId.Attribute}`."""
+def definitions(template: Template) -> dict[str, dict[str, Any]]:
+    """The definition of each state machine of a template, by its logical id without CDK's hash.
+
+    What stands for a value of the deployment (an ARN, a bucket's name) is the resource's name in angle brackets.
+    """
     return {
-        logical_id: json.loads(_text(resource["Properties"]["DefinitionString"]))
+        readable(logical_id): json.loads(_text(resource["Properties"]["DefinitionString"]))
         for logical_id, resource in template["Resources"].items()
         if resource["Type"] == "AWS::StepFunctions::StateMachine"
     }
 
 
-def mermaid(definition: Definition) -> str:
-    """A definition as a Mermaid flowchart."""
-    drawing = _Drawing()
-    drawing.states(definition, "    ", "")
-    return "\n".join(["flowchart TD", *drawing.lines, *drawing.arrows()])
+def mermaid(definition: Mapping[str, Any]) -> str:
+    """A state machine as a Mermaid flowchart. Dashed arrows: what is caught."""
+    lines = ["flowchart TD", f"    begin((start)) --> {_id('', definition['StartAt'])}"]
+    lines += [f"    {line}" for line in _machine(definition, "")]
+    return "\n".join(lines)
 
 
-class _Drawing:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._plain: list[tuple[str, str, str]] = []
-        self._errors: dict[str, list[tuple[str, str]]] = defaultdict(list)
-
-    def states(self, machine: Definition, indent: str, scope: str) -> None:
-        start = f"{scope}start"
-        self.lines.append(f'{indent}{start}(("&nbsp;"))')
-        self._plain.append((start, self._id(scope, machine["StartAt"]), ""))
-        for name, state in machine["States"].items():
-            self._state(name, state, indent, scope)
-
-    def _state(self, name: str, state: Mapping[str, Any], indent: str, scope: str) -> None:
-        own = self._id(scope, name)
-        branches = [state["ItemProcessor"]] if "ItemProcessor" in state else state.get("Branches", [])
-        if branches:
-            bound = f", {state['MaxConcurrency']} at once" if state.get("MaxConcurrency") else ""
-            kind = "for each" if state["Type"] == "Map" else "in parallel"
-            self.lines.append(f'{indent}subgraph {own} ["{name}: {kind}{bound}"]')
-            for number, branch in enumerate(branches):
-                self.states(branch, indent + "    ", f"{own}_{number}_")
-            self.lines.append(f"{indent}end")
-        else:
-            left, right = _SHAPES.get(state["Type"], ("[", "]"))
-            what = _what(state)
-            text = f"<b>{name}</b><br/>{what}" if what else f"<b>{name}</b>"
-            self.lines.append(f'{indent}{own}{left}"{text}"{right}')
-        for target, label in _following(state):
-            self._plain.append((own, self._id(scope, target), label))
-        for catcher in state.get("Catch", []):
-            errors = ", ".join(catcher["ErrorEquals"])
-            self._errors[self._id(scope, catcher["Next"])].append((own, errors))
-
-    def arrows(self) -> Iterator[str]:
-        for source, target, label in self._plain:
-            yield f"    {source} -->" + (f'|"{label}"|' if label else "") + f" {target}"
-        number = 0
-        for target, sources in self._errors.items():
-            kinds = Counter(errors for _, errors in sources)
-            for errors, count in kinds.items():
-                if count >= _MANY:
-                    number += 1
-                    yield f'    any{number}>"any of {count} states"] -.->|"{_in_words(errors)}"| {target}'
-                    continue
-                for source, named in sources:
-                    if named == errors:
-                        yield f'    {source} -.->|"{_in_words(errors)}"| {target}'
-
-    @staticmethod
-    def _id(scope: str, name: str) -> str:
-        return scope + re.sub(r"\W", "", name.title())
+def _machine(machine: Mapping[str, Any], scope: str) -> Iterator[str]:
+    states: Mapping[str, Any] = machine["States"]
+    for name, state in states.items():
+        yield from _box(name, state, scope)
+    for name, state in states.items():
+        yield from _arrows(name, state, scope)
 
 
-def _following(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _box(name: str, state: Mapping[str, Any], scope: str) -> Iterator[str]:
+    own = _id(scope, name)
+    inner = _inner(state)
+    if not inner:
+        left, right = _SHAPES.get(state["Type"], ("[", "]"))
+        notes = "".join(f"<br/><i>{note}</i>" for note in _notes(state))
+        yield f'{own}{left}"<b>{_clean(name)}</b>{notes}"{right}'
+        return
+    title = "; ".join([_clean(name), *_notes(state)])
+    yield f'subgraph {own} ["{title}"]'
+    for number, machine in enumerate(inner):
+        yield from (f"    {line}" for line in _machine(machine, f"{own}_{number}"))
+    yield "end"
+
+
+def _arrows(name: str, state: Mapping[str, Any], scope: str) -> Iterator[str]:
+    own = _id(scope, name)
     for rule in state.get("Choices", []):
-        yield rule["Next"], _condition(rule)
+        yield f'{own} -->|"{_short(_condition(rule))}"| {_id(scope, rule["Next"])}'
     if "Default" in state:
-        yield state["Default"], "else"
+        yield f'{own} -->|"else"| {_id(scope, state["Default"])}'
     if "Next" in state:
-        yield state["Next"], ""
+        yield f"{own} --> {_id(scope, state['Next'])}"
+    for catcher in state.get("Catch", []):
+        errors = ", ".join("any error" if error == "States.ALL" else error for error in catcher["ErrorEquals"])
+        yield f'{own} -.->|"{_clean(errors)}"| {_id(scope, catcher["Next"])}'
+
+
+def _inner(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The machines that a Map or a Parallel state holds."""
+    if state["Type"] == "Map":
+        return [state.get("ItemProcessor") or state["Iterator"]]
+    return list(state.get("Branches", []))
+
+
+def _notes(state: Mapping[str, Any]) -> Iterator[str]:
+    if state["Type"] == "Task":
+        yield _task(state)
+    if state["Type"] == "Map":
+        most = state.get("MaxConcurrency")
+        yield f"for each, {most} at once" if most else "for each"
+    attempts = max((retry.get("MaxAttempts", 3) for retry in state.get("Retry", [])), default=0)
+    if attempts:
+        yield f"retried {attempts} times at most"
+
+
+def _task(state: Mapping[str, Any]) -> str:
+    """`textract:startDocumentAnalysis`, `Lambda Look, waits for a token`."""
+    resource: str = state["Resource"]
+    waits = ", waits for its token" if resource.endswith(".waitForTaskToken") else ""
+    called = resource.partition(":states:::")[2].removesuffix(".waitForTaskToken").removeprefix("aws-sdk:")
+    if called.startswith("lambda:invoke"):
+        function = (state.get("Arguments") or state.get("Parameters") or {}).get("FunctionName", "")
+        called = f"Lambda {_clean(str(function))}".strip()
+    elif not called:
+        called = f"Lambda {_clean(resource)}"
+    return f"{_clean(called)}{waits}"
 
 
 def _condition(rule: Mapping[str, Any]) -> str:
-    """A JSONata condition without its signs; of another rule the variable and what it is compared with."""
+    """A choice's condition in words, for JSONata and for JSONPath."""
     if "Condition" in rule:
-        found = rule["Condition"].strip("{% }").replace("$states.input.", "").replace("$", "")
-        return str(found).replace('"', "'").replace("<", "&lt;").replace(">", "&gt;")
-    compared = [f"{name} {value}" for name, value in rule.items() if name not in ("Variable", "Next", "Assign", "Output")]
-    return f"{rule.get('Variable', '')} {' '.join(compared)}".strip().replace('"', "'")
+        return str(rule["Condition"]).strip().removeprefix("{%").removesuffix("%}")
+    for word, joint in (("And", " and "), ("Or", " or ")):
+        if word in rule:
+            return joint.join(_condition(part) for part in rule[word])
+    if "Not" in rule:
+        return f"not {_condition(rule['Not'])}"
+    variable = str(rule.get("Variable", "")).removeprefix("$.")
+    (operator, value), *_ = [(key, item) for key, item in rule.items() if key not in ("Variable", "Next", "Comment")]
+    match = re.fullmatch(r"(String|Numeric|Timestamp|Boolean)(\w+?)(Path)?", operator)
+    symbol = _SYMBOLS.get(match[2], match[2]) if match else operator
+    return f"{variable} {symbol} {json.dumps(value)}"
 
 
-def _what(state: Mapping[str, Any]) -> str:
-    """What a task calls, and whether it waits for an answer."""
-    if state["Type"] != "Task":
-        return f"{state['Seconds']} seconds" if "Seconds" in state else ""
-    resource = state["Resource"]
-    found = _RESOURCE.search(resource)
-    if not found:
-        return "Lambda" if ":function:" in resource or "${" in resource else ""
-    service = _SERVICES.get(found["service"], found["service"])
-    waits = ", waits for its token" if found["pattern"] == ".waitForTaskToken" else ""
-    waits = ", waits for its end" if (found["pattern"] or "").startswith(".sync") else waits
-    if found["service"] == "lambda":
-        named = re.search(r"\$\{(\w+?)Function[0-9A-F]{8}", json.dumps(state.get("Arguments", state.get("Parameters", {}))))
-        return f"Lambda {named[1] if named else ''}".strip() + waits
-    return f"{service} {found['operation']}{waits}"
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return _clean(text if len(text) <= _LABEL_CHARACTERS else f"{text[: _LABEL_CHARACTERS - 1]}…")
 
 
-def _in_words(errors: str) -> str:
-    return "any error" if errors == "States.ALL" else "time is up" if errors == "States.Timeout" else errors
+def _clean(text: str) -> str:
+    """Text that can stand in a Mermaid label; a resource's name stands without its brackets."""
+    named = re.sub(r"<(\w+)>", r"\1", text)
+    return named.replace('"', "'").replace("<", "&lt;").replace(">", "&gt;").replace("|", "/")
+
+
+def _id(scope: str, name: str) -> str:
+    return re.sub(r"\W", "_", f"{scope}_{name}" if scope else f"s_{name}")
 
 
 def _text(value: Any) -> str:
-    """A template value as text; references become `${LogicalId}` or `${LogicalId.Attribute}`."""
+    """The definition as CDK wrote it, with each reference as the name of what it refers to."""
     if isinstance(value, str):
         return value
-    if "Ref" in value:
-        return f"${{{value['Ref']}}}"
-    if "Fn::GetAtt" in value:
-        return "${" + ".".join(value["Fn::GetAtt"]) + "}"
-    if "Fn::Join" in value:
-        separator, parts = value["Fn::Join"]
-        return str(separator).join(_text(part) for part in parts)
-    raise ValueError(f"A definition holds {next(iter(value))}: say in docs/state_graph.py what it is.")
+    if isinstance(value, Mapping) and "Fn::Join" in value:
+        return "".join(_text(part) for part in value["Fn::Join"][1])
+    if isinstance(value, Mapping) and value.get("Ref") == "AWS::Partition":
+        return "aws"
+    ends = list(references(value))
+    return f"<{readable(ends[0])}>" if ends else "<>"

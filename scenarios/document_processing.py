@@ -334,8 +334,8 @@ def findings(cloud: Cloud, outputs: Mapping[str, str], document: str, version: s
 
 
 def plain(text: str) -> str:
-    """A text as it is compared: small letters, single spaces, no colon at the end."""
-    return " ".join(text.lower().split()).rstrip(":").strip()
+    """A field's name as it is compared: its letters and digits, small."""
+    return "".join(sign for sign in text.casefold() if sign.isalnum())
 
 
 def blocks_of(cloud: Cloud, outputs: Mapping[str, str], document_id: str) -> list[dict[str, Any]]:

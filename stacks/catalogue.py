@@ -242,7 +242,7 @@ _DOCUMENTS = (
         sensitive=True,
         models="language",
         cost_idle=6.12,
-        cost_per_thousand=200.0,
+        cost_per_thousand=213.66,
     ),
     Architecture(
         id="enterprise-search",

