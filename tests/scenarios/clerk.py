@@ -217,6 +217,27 @@ class Clerk:
 
         return self.until(come, f"the review of {uploaded.key}")
 
+    def review_of_again(self, uploaded: Upload) -> Review:
+        """The open review of a document that was started again after a failure."""
+        desk = self.desk
+        assert desk is not None
+        row = self.row(uploaded)
+        assert row
+
+        def come() -> Review | None:
+            desk.look()
+            return next((one for one in desk.reviews.values() if one.document == row["document_id"]), None)
+
+        return self.until(come, f"the review of {uploaded.key}")
+
+    def fresh_worker(self, function: str) -> None:
+        """Have a function's next call served by a new worker, which knows nothing from before."""
+        client, name = self.cloud.client("lambda"), self.outputs[f"{function}FunctionName"]
+        held = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        client.update_function_configuration(
+            FunctionName=name, Environment={"Variables": {**held, "FRESH": uuid.uuid4().hex}}
+        )
+
     def visit(self, review: Review, answer: Mapping[str, str] | None = None, **more: Any) -> Page:
         return visit(self.cloud, review.url, answer, **more)
 
