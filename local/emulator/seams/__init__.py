@@ -1086,11 +1086,13 @@ def _authorise_topic_subscriptions() -> None:
         if service != "sns.amazonaws.com":
             return bool(original(queue_arn, service, source_arn, source_account))
         context = {"aws:SourceArn": source_arn, "aws:SourceAccount": source_account}
+        # SQS asks the key, and names the queue.
+        use = {**context, "kms:EncryptionContext:aws:sqs:arn": queue_arn, "kms:ViaService": _via("sqs")}
         queue = _sqs._queue_by_arn(queue_arn)
         let_in = (
             queue is not None
             and authorise.act_as(service, "sqs:SendMessage", queue_arn, context, path="topic-to-queue")
-            and _may_use_key(service, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), context)
+            and _may_use_key(service, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), use)
         )
         _count_of_topic(source_arn, "NumberOfNotificationsDelivered" if let_in else "NumberOfNotificationsFailed")
         return let_in
