@@ -88,8 +88,8 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
         architecture="speech-synthesis",
         rule="AwsSolutions-S1",
         reason=(
-            "Texts and sound come and go by the account's own roles only, of which CloudTrail's data events tell, once an"
-            " account has switched them on. Server access logs would want a second bucket a stack."
+            "Texts and sound come and go by the account's own roles only, of which CloudTrail's data events tell, once"
+            " an account has switched them on. Server access logs would want a second bucket a stack."
         ),
         constructs=("Speech/Resource",),
     ),
@@ -128,7 +128,7 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
         architecture="speech-synthesis",
         rule="AwsSolutions-L1",
         reason=(
-            "The functions that speak and record run on python3.13, the newest Python on which handlers run locally too;"
+            "The functions that speak and record run on python3.13, the newest Python on which handlers run locally;"
             " AWS supports it until 2029-06-30, and the check for deprecated runtimes watches that."
         ),
         constructs=(
