@@ -1,4 +1,4 @@
-"""Condition keys of requests that MiniStack does not know, so that a grant with such a condition is not refused here."""
+"""Condition keys that MiniStack does not know, so that a grant with such a condition is not refused here."""
 
 import json
 from typing import Any
