@@ -346,7 +346,7 @@ _LANGUAGE = (
         scenario="scenarios.speech_synthesis",
         models="language",
         cost_idle=4.02,
-        cost_per_thousand=16.04,
+        cost_per_thousand=16.03,
     ),
     Architecture(
         id="appointment-bot",

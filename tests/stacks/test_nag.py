@@ -14,6 +14,7 @@ import pytest
 from local import guard
 from stacks import catalogue
 from stacks.documents.document_processing import DocumentProcessingSettings
+from stacks.language.speech_synthesis import SpeechSynthesisSettings
 from stacks.language.text_insights import TextInsightsSettings
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, expected
 from stacks.policy.nag import suppressed
@@ -25,6 +26,7 @@ DEFAULTS = {
     "document-processing": DocumentProcessingSettings().model_dump(),
     "image-labeling": ImageLabelingSettings().model_dump(),
     "text-insights": TextInsightsSettings().model_dump(),
+    "speech-synthesis": SpeechSynthesisSettings().model_dump(),
 }
 
 # Runs the app with something planted in it. Synthesis raises on a finding, so that it must be a process of its own.
