@@ -27,14 +27,23 @@ class Acknowledgement:
     when: Mapping[str, object] = field(default_factory=dict)
 
 
+# Reasons that several architectures share.
+_UNDER_ITS_ID = "What was found in each document lies under its id in this prefix, which holds nothing else."
+_EMPTIED = "When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone."
+_NO_ACCESS_LOG = (
+    "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail"
+    " data events, which an account switches on once. Server access logs would want a second bucket a stack."
+)
+_PYTHON = (
+    'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
+    " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the date."
+)
+
 ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-S1",
-        reason=(
-            "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail"
-            " data events, which an account switches on once. Server access logs would want a second bucket a stack."
-        ),
+        reason=(_NO_ACCESS_LOG),
         constructs=("Images/Resource",),
     ),
     Acknowledgement(
@@ -55,16 +64,13 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-IAM5[Resource::<Images2D38C313.Arn>/*]",
-        reason="When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone.",
+        reason=_EMPTIED,
         constructs=("EmptiedImages/Worker/Role/DefaultPolicy/Resource",),
     ),
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-L1",
-        reason=(
-            'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
-            " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the date."
-        ),
+        reason=(_PYTHON),
         constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
     ),
     Acknowledgement(
@@ -174,8 +180,7 @@ _INLINE = (
 ACKNOWLEDGEMENTS += (
     *_of_functions(
         "AwsSolutions-L1",
-        'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the newest'
-        " Python on which the handlers also run locally. The check for deprecated runtimes watches the date.",
+        _PYTHON,
         "Function/Resource",
     ),
     *_of_functions(
@@ -203,12 +208,12 @@ ACKNOWLEDGEMENTS += (
     ),
     _documents(
         f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/documents/*]",
-        "What was found in each document lies under its id in this prefix, which holds nothing else.",
+        _UNDER_ITS_ID,
         tuple(f"{name}/Role/DefaultPolicy/Resource" for name in ("ReadDocument", "Store")),
     ),
     _documents(
         f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/documents/*]",
-        "What was found in each document lies under its id in this prefix, which holds nothing else.",
+        _UNDER_ITS_ID,
         tuple(f"{name}/Role/DefaultPolicy/Resource" for name in ("ReviewPage", "RenderPages")),
         _REVIEW_PAGE,
     ),
@@ -223,7 +228,7 @@ ACKNOWLEDGEMENTS += (
     ),
     _documents(
         f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/*]",
-        "When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone.",
+        _EMPTIED,
         ("EmptiedDocuments/Worker/Role/DefaultPolicy/Resource",),
     ),
     _documents(
@@ -248,8 +253,7 @@ ACKNOWLEDGEMENTS += (
     ),
     _documents(
         "AwsSolutions-S1",
-        "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail data"
-        " events, which an account switches on once. Server access logs would want a second bucket a stack.",
+        _NO_ACCESS_LOG,
         ("Documents/Resource",),
     ),
     _documents(
