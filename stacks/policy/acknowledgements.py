@@ -43,7 +43,7 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-S1",
-        reason=(_NO_ACCESS_LOG),
+        reason=_NO_ACCESS_LOG,
         constructs=("Images/Resource",),
     ),
     Acknowledgement(
@@ -70,7 +70,7 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-L1",
-        reason=(_PYTHON),
+        reason=_PYTHON,
         constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
     ),
     Acknowledgement(
