@@ -22,6 +22,8 @@ DETECTION_SIDE = 1600
 SURE = 0.985
 # No word is surer than this if one of its letters has a likely double.
 GUESSED = 0.88
+# How far the top of a 1 reaches left of its stem, as a share of its height: about 0.06, and 0 for an I.
+FLAG = 0.025
 # Letters that fonts draw alike: a look cannot tell them apart by itself.
 _ALIKE = (
     "O0oQD",
@@ -96,14 +98,18 @@ def read(scan: Scan, model: TextModel, blanks: Sequence[Box] = ()) -> list[Line]
         (row, column)
         for row, words in enumerate(found)
         for column, word in enumerate(words)
-        if word.lowest < SURE or word.confused
+        if word.lowest < SURE or word.confused or _other_stroke(scan, word)
     ]
     second = model.read_strips([_enlarged(text, found[row][column].box) for row, column in doubtful])
+    doubles = {place for place in doubtful if _other_stroke(scan, found[place[0]][place[1]])}
     again = {
         place: _words(letters, found[place[0]][place[1]].box) for place, letters in zip(doubtful, second, strict=True)
     }
     words = [
-        [_judged(word, again.get((row, column)), scan) for column, word in enumerate(group)]
+        [
+            _judged(word, again.get((row, column)), scan, guessed=(row, column) in doubles)
+            for column, word in enumerate(group)
+        ]
         for row, group in enumerate(found)
     ]
     return in_reading_order(_joined([Line(tuple(group)) for group in words if group]))
@@ -197,13 +203,14 @@ def _edges(groups: Sequence[Sequence[Letter]], strip: Box) -> list[tuple[float, 
 
 
 def _parts(left: Letter, right: Letter) -> bool:
-    return left.text in ":;,)" and (right.text.isalnum() or right.text in "($#")
+    return left.text in ":;)" and (right.text.isalnum() or right.text in "($#")
 
 
 def _gapped(group: Sequence[Letter], usual: float) -> bool:
     """Whether a space may be missing: a gap beside a digit or a sign, all of which are about equally wide."""
     return any(
-        right.position - left.position > 1.8 * usual and not (left.text.isalpha() or right.text.isalpha())
+        (right.position - left.position > 1.8 * usual and not (left.text.isalpha() or right.text.isalpha()))
+        or (_parts(left, right) and right.position - left.position > 0.7 * usual)
         for left, right in itertools.pairwise(group)
     )
 
@@ -212,12 +219,41 @@ def _confused(letter: Letter) -> bool:
     return letter.rival_probability > 0.01 and letter.rival in _LOOKALIKES.get(letter.text, ())
 
 
-def _judged(first: _Reading, second: Sequence[_Reading] | None, scan: Scan) -> Word:
+def _other_stroke(scan: Scan, word: _Reading) -> bool:
+    """Whether a word that begins with 1 begins with a plain stroke, or one that begins with I or l with a 1.
+
+    In codes no neighbour tells which it is, and the model is sure of either. A 1 has its flag on the left of the stem's
+    top; I and l are as wide on either side of it.
+    """
+    if word.text[:1] not in ("1", "I", "l") or not any(letter.isdigit() for letter in word.text[1:]):
+        return False
+    top, bottom = max(int(word.box.top), 0), int(word.box.bottom) + 1
+    left, right = max(int(word.box.left) - 2, 0), int(word.box.left + word.box.height * 0.8) + 1
+    ink = (scan.ink[top:bottom, left:right] > 0) & (scan.text[top:bottom, left:right] < 200)
+    count, marks, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8))
+    tall = [number for number in range(1, count) if stats[number][3] > word.box.height * 0.4]
+    if not tall:
+        return False
+    first = min(tall, key=lambda number: int(stats[number][0]))
+    x, y, width, height, _ = (int(value) for value in stats[first])
+    glyph = (255.0 - scan.text[top:bottom, left:right][y : y + height, x : x + width]) * (
+        marks[y : y + height, x : x + width] == first
+    )
+    columns = np.arange(width)
+    upper = glyph[int(height * 0.08) : max(int(height * 0.4), 1)].sum(axis=0)
+    stem = glyph[int(height * 0.5) : max(int(height * 0.8), 1)].sum(axis=0)
+    if not upper.any() or not stem.any():
+        return False
+    lean = ((stem * columns).sum() / stem.sum() - (upper * columns).sum() / upper.sum()) / height
+    return bool(lean < FLAG if word.text.startswith("1") else lean > FLAG)
+
+
+def _judged(first: _Reading, second: Sequence[_Reading] | None, scan: Scan, *, guessed: bool) -> Word:
     if second is None:
         return Word(first.text, _percent(first.lowest, scan), first.box)
     text = "".join(part.text for part in second)
     lowest = min((part.lowest for part in second), default=0.0)
-    if text == first.text and (first.confused or any(part.confused for part in second)):
+    if text == first.text and (guessed or first.confused or any(part.confused for part in second)):
         # Both looks see that it may be another letter: they agree in a guess.
         return Word(first.text, _percent(min(first.lowest, lowest, GUESSED), scan), first.box)
     if text == first.text:
