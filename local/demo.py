@@ -37,6 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FREE_BYTES = 200_000_000
 LOG_LINES_KEPT = 1000
 NARROW = 80
+# The name of the cloud that a command uses where none is given.
+DEFAULT_CLOUD = "default"
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,10 @@ def show(outcome: Outcome, screen: Screen, command: str) -> None:
 def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
     standing = outcome.standing
     if standing.stack_was_there:
-        after = f"stack and local cloud {standing.cloud.name!r} were there before, and are left as they were"
+        many = of(outcome.architecture.id).files.many
+        after = (
+            f"stack and local cloud {standing.cloud.name!r} were there before and stay; so do the {many} of this demo"
+        )
     elif standing.cloud_was_up:
         after = f"the stack is destroyed again; the local cloud {standing.cloud.name!r} was up, and is left up"
     else:
@@ -250,9 +255,11 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
 def _show_next_steps(outcome: Outcome, screen: Screen, command: str) -> None:
     name = outcome.architecture.id
     files = of(name).files
+    on = outcome.standing.cloud.name if outcome.standing.cloud_was_up else DEFAULT_CLOUD
+    named = "" if on == DEFAULT_CLOUD else f" --name {on}"
     steps = [
-        (f"{command} demo {name} {files.option} YOUR{files.endings[0]}", f"with your {files.many}"),
-        (f"{command} permissions {name}", "what its roles may do"),
+        (f"{command} demo {name}{named} {files.option} YOUR{files.endings[0]}", f"with your {files.many}"),
+        (f"{command} permissions {name}{named}", "what its roles may do"),
         (f"{command} up", "keep a cloud running"),
         (f"{command} list", "the other architectures"),
         (outcome.architecture.page, "how this one works"),

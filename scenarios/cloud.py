@@ -21,3 +21,12 @@ class Cloud(Protocol):
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client of this service, by boto3's name (`s3`, `dynamodb`)."""
         ...
+
+    @property
+    def ca_bundle(self) -> Any:
+        """The certificate authorities to trust for this cloud's addresses, as a path; None for the machine's own."""
+        ...
+
+    def reachable(self, url: str) -> str:
+        """An address of a stack's API as it is reached from here: the same, where AWS's addresses resolve."""
+        ...

@@ -212,7 +212,23 @@ _DOCUMENTS = (
             "S3 document → Step Functions: Textract job → SNS → task token → Map over paragraphs: Comprehend"
             " → Choice on confidence → human review → DynamoDB and S3"
         ),
-        services=("s3", "step-functions", "textract", "sns", "lambda", "comprehend", "dynamodb", "kms"),
+        services=(
+            "s3",
+            "eventbridge",
+            "sqs",
+            "step-functions",
+            "textract",
+            "sns",
+            "lambda",
+            "comprehend",
+            "api-gateway",
+            "dynamodb",
+            "secrets-manager",
+            "cloudwatch",
+            "x-ray",
+            "kms",
+            "iam",
+        ),
         facts=(
             "One-page images can be read synchronously; PDFs of many pages are a job.",
             "Detect gives text, Analyze gives forms and tables too.",
@@ -220,7 +236,13 @@ _DOCUMENTS = (
             "The Map has a concurrency limit, so that Comprehend's quota holds.",
         ),
         availability=(Restriction("augmented-ai", "a task token and the project's own review page"),),
+        status="available",
+        stack="stacks.documents.document_processing:DocumentProcessing",
+        scenario="scenarios.document_processing",
         sensitive=True,
+        models="language",
+        cost_idle=6.12,
+        cost_per_thousand=200.0,
     ),
     Architecture(
         id="enterprise-search",

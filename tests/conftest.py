@@ -30,6 +30,7 @@ import pytest
 from local.assembly import synthesize
 from local.cloud import LocalCloud
 from local.deploy import deploy, destroy
+from tests.browser import chromium
 
 ARCHITECTURE = "image-labeling"
 
@@ -71,6 +72,23 @@ class FreshStack(Protocol):
         `assembly` is used as it is instead, for instance one whose template a test has changed.
         """
         ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-browser", action="store_true", help="fail where there is no browser, instead of telling"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a browser the tests of pages are told and counted as not run; with --require-browser that is an error."""
+    of_pages = [item for item in items if item.get_closest_marker("browser")]
+    if not of_pages or chromium.find() is not None:
+        return
+    if config.getoption("--require-browser"):
+        raise pytest.UsageError(f"There is no browser. {chromium.INSTALL}")
+    for item in of_pages:
+        item.add_marker(pytest.mark.skip(reason="not run: no browser"))
 
 
 @pytest.fixture(scope="session")

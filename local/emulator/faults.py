@@ -4,15 +4,21 @@ A rule applies to HTTP attempts, so a client's own retries meet it again. Errors
 shape of its protocol, so that SDKs treat them as the real ones.
 """
 
+import difflib
+import functools
 import json
 import random
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 from xml.sax.saxutils import escape
+
+from botocore.exceptions import UnknownServiceError
+
+from local.services.wire import service_model
 
 Kind = Literal["throttle", "timeout", "internal", "slow", "kill-worker", "fail-job", "slow-job"]
 # Kinds that befall a job, not the HTTP attempt that started it.
@@ -53,6 +59,14 @@ class Rule:
     applied: int = 0
 
     def __post_init__(self) -> None:
+        for name, kinds in _FIELDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise TypeError(f"{name} is {value!r}")
+        if self.times is not None and self.times < 1:
+            raise ValueError("Times is 1 at least, or left out for all")
+        _check_name("service", self.service, _served())
+        _check_name("operation", self.operation, _operations(self.service))
         if self.kind not in get_args(Kind):
             raise ValueError(f"No such kind of fault: {self.kind!r}; there are {', '.join(get_args(Kind))}")
         if self.when not in get_args(When):
@@ -63,6 +77,47 @@ class Rule:
             raise ValueError("Seconds are not negative")
         if self.kind == "timeout" and not self.seconds:
             self.seconds = HOLD_SECONDS
+
+
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "service": (str,),
+    "operation": (str,),
+    "kind": (str,),
+    "times": (int, type(None)),
+    "probability": (int, float),
+    "seconds": (int, float),
+    "when": (str,),
+    "code": (str, type(None)),
+}
+
+# botocore's names of services that the emulator calls otherwise.
+_BOTOCORE = {"monitoring": "cloudwatch", "states": "stepfunctions", "elasticfilesystem": "efs", "ses": "sesv2"}
+
+_served: Callable[[], Collection[str]] = tuple
+
+
+def use(served: Callable[[], Collection[str]]) -> None:
+    """Set what names the services that the emulator has; a rule for another one is a misspelling."""
+    global _served  # noqa: PLW0603 (one emulator a process)
+    _served = served
+
+
+@functools.cache
+def _operations(service: str) -> Collection[str]:
+    """The operations of a service by their API names; none where no model of it is at hand."""
+    try:
+        return tuple(service_model(_BOTOCORE.get(service, service)).operation_names)
+    except (UnknownServiceError, ValueError):
+        return ()
+
+
+def _check_name(what: str, name: str, known: Collection[str]) -> None:
+    """Raises ValueError for a name that is not among those known, if any are."""
+    if name == "*" or not known or name in known:
+        return
+    close = difflib.get_close_matches(name.lower(), [one.lower() for one in known], n=1)
+    hint = next((f"; did you mean {one}?" for one in known if close and one.lower() == close[0]), "")
+    raise ValueError(f"There is no {what} {name!r}{hint}")
 
 
 _lock = threading.Lock()
@@ -158,13 +213,17 @@ def _applies(rule: Rule, service: str, operation: str) -> bool:
 # API Reference.
 THROTTLES: dict[str, tuple[str, int]] = {
     "rekognition": ("ThrottlingException", 500),
+    # What the Developer Guide says of too many requests ("Handling Throttled Calls and Dropped Connections").
+    "textract": ("ProvisionedThroughputExceededException", 400),
     "dynamodb": ("ThrottlingException", 400),
     "lambda": ("TooManyRequestsException", 429),
     "s3": ("SlowDown", 503),
     "sqs": ("RequestThrottled", 400),
 }
 INTERNALS: dict[str, tuple[str, int]] = {
+    "comprehend": ("InternalServerException", 500),
     "rekognition": ("InternalServerError", 500),
+    "textract": ("InternalServerError", 500),
     "dynamodb": ("InternalServerError", 500),
     "lambda": ("ServiceException", 500),
     "s3": ("InternalError", 500),

@@ -9,6 +9,12 @@ CHECK = "idle cost"
 # US dollars a month in us-east-1 for a resource that exists and is not used, without free tier. A type that is not
 # here is refused until somebody has looked it up. Sources, read 2026-11-23: the services' pricing pages.
 MONTHLY = {
+    "AWS::ApiGateway::Deployment": 0.0,
+    "AWS::ApiGateway::Method": 0.0,
+    "AWS::ApiGateway::RequestValidator": 0.0,
+    "AWS::ApiGateway::Resource": 0.0,
+    "AWS::ApiGateway::RestApi": 0.0,
+    "AWS::ApiGateway::Stage": 0.0,  # without a cache
     "AWS::CDK::Metadata": 0.0,
     "AWS::CloudWatch::Alarm": 0.10,  # Amazon CloudWatch pricing: a standard alarm, one metric
     "AWS::CloudWatch::Dashboard": 3.00,  # Amazon CloudWatch pricing: a custom dashboard; an account's first 3 are free
@@ -21,14 +27,17 @@ MONTHLY = {
     # requests in 30 days, at 0.40 a million (Amazon SQS pricing); an account's first million is free.
     "AWS::Lambda::EventSourceMapping": 0.26,
     "AWS::Lambda::Function": 0.0,
+    "AWS::Lambda::Permission": 0.0,
     "AWS::Logs::LogGroup": 0.0,
     "AWS::S3::Bucket": 0.0,
     "AWS::S3::BucketPolicy": 0.0,
+    "AWS::SecretsManager::Secret": 0.40,  # AWS Secrets Manager pricing: a secret; read 2026-11-25
     "AWS::SNS::Subscription": 0.0,
     "AWS::SNS::Topic": 0.0,
     "AWS::SNS::TopicPolicy": 0.0,
     "AWS::SQS::Queue": 0.0,
     "AWS::SQS::QueuePolicy": 0.0,
+    "AWS::StepFunctions::StateMachine": 0.0,  # per state transition
     "Custom::EmptiedBucket": 0.0,
 }
 

@@ -12,6 +12,25 @@ CHECK = "wildcards"
 # Actions that take no resource, so that a grant has to name `*`. Only what stacks use; source: Service Authorization
 # Reference, "Actions, resources, and condition keys for ...", column "Resource types", read 2026-11-23.
 WITHOUT_RESOURCE = {
+    # Read 2026-11-25. PutMetricData is held to a namespace by a condition; what Step Functions needs for its log it asks
+    # for with `*` (AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history").
+    "cloudwatch:PutMetricData": "Amazon CloudWatch",
+    "comprehend:BatchDetectEntities": "Amazon Comprehend",
+    "comprehend:BatchDetectSentiment": "Amazon Comprehend",
+    "comprehend:DetectPiiEntities": "Amazon Comprehend",
+    "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
+    "logs:DeleteLogDelivery": "Amazon CloudWatch Logs",
+    "logs:DescribeLogGroups": "Amazon CloudWatch Logs",
+    "logs:DescribeResourcePolicies": "Amazon CloudWatch Logs",
+    "logs:GetLogDelivery": "Amazon CloudWatch Logs",
+    "logs:ListLogDeliveries": "Amazon CloudWatch Logs",
+    "logs:PutResourcePolicy": "Amazon CloudWatch Logs",
+    "logs:UpdateLogDelivery": "Amazon CloudWatch Logs",
+    "textract:AnalyzeDocument": "Amazon Textract",
+    "textract:GetDocumentAnalysis": "Amazon Textract",
+    "textract:StartDocumentAnalysis": "Amazon Textract",
+    "xray:GetSamplingRules": "AWS X-Ray",
+    "xray:GetSamplingTargets": "AWS X-Ray",
     "rekognition:DetectLabels": "Amazon Rekognition",
     "xray:PutTelemetryRecords": "AWS X-Ray",
     "xray:PutTraceSegments": "AWS X-Ray",

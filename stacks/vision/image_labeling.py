@@ -191,7 +191,8 @@ class ImageLabeling(cdk.Stack):
             self,
             "Queue",
             retention_period=cdk.Duration.days(4),
-            # Six times the function's timeout (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
+            # Six times the function's timeout (AWS Lambda Developer Guide, "Creating and configuring an Amazon SQS
+            # event source mapping", read 2026-11-25).
             visibility_timeout=cdk.Duration.seconds(6 * self.settings.function_timeout_seconds),
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.dead_letters, max_receive_count=self.settings.maximum_receives

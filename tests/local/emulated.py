@@ -20,7 +20,10 @@ TRUST = {
     "Statement": [
         {
             "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com", "AWS": f"arn:aws:iam::{LocalCloud.account}:root"},
+            "Principal": {
+                "Service": ["lambda.amazonaws.com", "states.amazonaws.com"],
+                "AWS": f"arn:aws:iam::{LocalCloud.account}:root",
+            },
             "Action": "sts:AssumeRole",
         }
     ],
@@ -90,6 +93,48 @@ def make_function(cloud: LocalCloud, source: str, role_arn: str, **settings: Any
     lambdas = cloud.client("lambda")
     eventually(lambda: lambdas.get_function_configuration(FunctionName=name)["State"] == "Active")
     return name
+
+
+def make_machine(cloud: LocalCloud, role_arn: str, definition: dict[str, Any], **settings: Any) -> str:
+    """A state machine; returns its ARN."""
+    arn: str = cloud.client("stepfunctions").create_state_machine(
+        name=unique("machine"), definition=json.dumps(definition), roleArn=role_arn, **settings
+    )["stateMachineArn"]
+    return arn
+
+
+def one_task(resource: str, arguments: Any = None, **fields: Any) -> dict[str, Any]:
+    """The definition of a state machine with one task."""
+    task = {"Type": "Task", "Resource": resource, "End": True, **fields}
+    if arguments is not None:
+        task["Parameters"] = arguments
+    return {"StartAt": "Only", "States": {"Only": task}}
+
+
+def start(cloud: LocalCloud, machine: str, data: Any = None) -> str:
+    """Start an execution; returns its ARN."""
+    arn: str = cloud.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(data or {}))[
+        "executionArn"
+    ]
+    return arn
+
+
+def ended(cloud: LocalCloud, execution: str, seconds: float = 20.0) -> dict[str, Any]:
+    """An execution's description when it has ended."""
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = cloud.client("stepfunctions").describe_execution(executionArn=execution)
+        return found if found["status"] != "RUNNING" else None
+
+    found = eventually(look, seconds)
+    assert found is not None
+    return found
+
+
+def execute(cloud: LocalCloud, machine: str, data: Any = None) -> dict[str, Any]:
+    """Start an execution and wait for its end; `output` is decoded."""
+    found = ended(cloud, start(cloud, machine, data))
+    return {**found, "output": json.loads(found["output"]) if found.get("output") else None}
 
 
 def make_queue(cloud: LocalCloud, **attributes: str) -> tuple[str, str]:

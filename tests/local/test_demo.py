@@ -255,7 +255,10 @@ def test_the_result_can_be_read_on_any_terminal(
     too_long = [line for line in shown.splitlines() if len(line) > columns]
     assert all(line.startswith("python -m local") for line in too_long)
     # and it says what was left, and how to go on
-    assert "left as they were" in words
+    assert "were there before and stay; so do the photographs of this demo" in words
+    # as the bucket shows
+    listed = cloud.client("s3").list_objects_v2(Bucket=outputs["BucketName"], Prefix=outputs["UploadPrefix"])
+    assert any(one["Key"].endswith("/chelsea.jpg") for one in listed["Contents"])
     assert "--image" in words
 
 

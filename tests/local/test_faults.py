@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.loaders import Loader
 
 from local.cloud import LocalCloud
+from local.control import ControlError
 from local.emulator import faults
 from tests.local.emulated import eventually, make_function, make_queue, make_role, messages, unique
 
@@ -171,6 +172,38 @@ def test_a_senseless_rule_is_refused(fields: dict[str, Any], message: str) -> No
     with pytest.raises(ValueError, match=message):
         faults.add(service="s3", **fields)
     assert faults.rules() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"service": "rekogniton"}, "no service 'rekogniton'; did you mean rekognition"),
+        ({"service": "rekognition", "operation": "detectlabels"}, "did you mean DetectLabels"),
+        ({"service": 5}, "service is 5"),
+        ({"service": "s3", "times": "many"}, "times is 'many'"),
+        ({"service": "s3", "times": True}, "times is True"),
+        ({"service": "s3", "times": -1}, "1 at least"),
+        ({"service": "s3", "code": 7}, "code is 7"),
+    ],
+)
+def test_a_rule_that_could_never_apply_is_refused_by_the_running_cloud(
+    cloud: LocalCloud, fields: dict[str, Any], message: str
+) -> None:
+    # Given a rule with a misspelling or a value of the wrong kind, When the running cloud is asked for it
+    with pytest.raises(ControlError, match=message):
+        cloud.control.faults_add(**fields)
+    # Then it is refused with what is wrong, and none is in force
+    assert cloud.control.faults() == []
+
+
+def test_a_job_fails_or_begins_late_when_it_is_asked_to() -> None:
+    # Given a rule for the jobs of one operation
+    faults.add(service="textract", operation="StartDocumentAnalysis", kind="fail-job", times=1)
+    # When attempts and jobs are looked at, Then no attempt meets it, and one job does
+    assert faults.pick("textract", "StartDocumentAnalysis", from_worker=lambda: False) is None
+    assert faults.pick_job("textract", "StartDocumentTextDetection") == []
+    assert [rule.kind for rule in faults.pick_job("textract", "StartDocumentAnalysis")] == ["fail-job"]
+    assert faults.pick_job("textract", "StartDocumentAnalysis") == []
 
 
 # --- Killed workers

@@ -19,6 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import ROOT, LocalCloud
+from local.emulator import seams
 from local.environment import child_environment
 from local.services import SERVICES
 from tests.local.emulated import (
@@ -129,6 +130,35 @@ SIGNATURES = {
     "services.cloudwatch._dims_from_list": ("dimensions",),
     "services.cloudwatch._point_stats": ("pt",),
     "services.cloudformation.provisioners._cw_metric_alarm_record": ("name", "props"),
+    "core.iam_actions.extract_resource_arn": (
+        "service",
+        "method",
+        "path",
+        "headers",
+        "body",
+        "query_params",
+        "region",
+        "account_id",
+    ),
+    "services.stepfunctions._run_execution": ("exec_arn",),
+    "services.stepfunctions._run_sub_machine": ("states", "start_at", "input_data", "execution", "ctx"),
+    "services.stepfunctions._fail_execution": ("execution", "error", "cause"),
+    "services.stepfunctions._execute_task": ("state_def", "raw_input", "execution", "ctx"),
+    "services.stepfunctions._run_map_items": ("state_def", "raw_input", "execution", "ctx"),
+    "services.stepfunctions._with_retry_and_catch": ("state_def", "raw_input", "ctx", "attempt"),
+    "services.stepfunctions._invoke_resource": ("resource", "input_data"),
+    "services.stepfunctions._add_event": ("execution", "event_type", "details"),
+    "services.stepfunctions._emit_execution_status_event": ("execution",),
+    "services.stepfunctions._error_matches": ("error_equals", "error"),
+    "services.stepfunctions._run_distributed_map": (
+        "state_def",
+        "raw_input",
+        "effective",
+        "iterator",
+        "execution",
+        "ctx",
+    ),
+    "services.stepfunctions._s3_object_text": ("bucket", "key"),
 }
 
 
@@ -161,6 +191,7 @@ CALLS = [
     ("services.lambda_svc", "_run_sqs_batch", "_delete_messages_for_esm"),
     ("services.lambda_svc", "_execute_function", "_execute_function_dispatch"),
     ("services.lambda_svc", "_execute_function_dispatch", "_emit_lambda_logs"),
+    ("services.lambda_svc", "_execute_function_dispatch", "_execute_function_warm"),
     ("services.lambda_svc", "_execute_function_warm", "_xray_trace_id_for_invocation"),
     ("services.lambda_svc", "invoke_async_with_retry", "_execute_function"),
     ("services.lambda_svc", "_invoke", "_emit_lambda_metrics"),
@@ -177,6 +208,24 @@ CALLS = [
     ("services.cloudwatch", "_get_metric_data", "_dims_from_list"),
     ("services.cloudwatch", "cloudformation_put_metric_alarm", "_evaluate_alarm"),
     ("services.cloudformation.provisioners", "_cw_metric_alarm_put", "_cw_metric_alarm_record"),
+    ("services.stepfunctions", "_start_execution", "_run_execution"),
+    ("services.stepfunctions", "_start_execution", "_emit_execution_status_event"),
+    ("services.stepfunctions", "_start_sync_execution", "_run_execution"),
+    ("services.stepfunctions", "_stop_execution", "_add_event"),
+    ("services.stepfunctions", "_test_state", "_invoke_resource"),
+    ("services.stepfunctions", "_execute_map", "_run_map_items"),
+    ("services.stepfunctions", "_execute_map", "_with_retry_and_catch"),
+    ("services.stepfunctions", "_execute_wait", "_scaled_sleep"),
+    ("services.stepfunctions", "_execute_wait", "_sleep_until"),
+    ("services.stepfunctions", "_find_matching_retrier", "_error_matches"),
+    ("services.stepfunctions", "_find_matching_catcher", "_error_matches"),
+    ("services.stepfunctions", "_read_map_items", "_s3_object_text"),
+    ("services.stepfunctions", "_run_distributed_map", "_run_sub_machine"),
+    ("services.stepfunctions", "handle_request", "_send_task_success"),
+    ("services.stepfunctions", "handle_request", "_send_task_failure"),
+    ("services.stepfunctions", "handle_request", "_send_task_heartbeat"),
+    ("services.stepfunctions", "handle_request", "_stop_execution"),
+    ("services.stepfunctions", "handle_request", "_test_state"),
 ]
 
 
@@ -198,6 +247,12 @@ def test_the_gateway_fetches_what_it_authorises_with_at_each_call() -> None:
     source = inspect.getsource(import_module("ministack.app")._dispatch_service_request)
     assert "from ministack.core.iam_evaluator import AuthError, enforce" in source
     assert "from ministack.core.iam_actions import" in source
+
+
+def test_the_workers_script_reports_errors_where_they_are_named() -> None:
+    # Given MiniStack's worker, When its script is read, Then what the hook replaces is in it, once
+    script = import_module("ministack.core.lambda_runtime")._PYTHON_WORKER_SCRIPT
+    assert script.count(seams._HANDLER_ERROR) == 1
 
 
 # --- Added services

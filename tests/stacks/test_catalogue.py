@@ -112,6 +112,7 @@ def test_pages_are_planned_and_named_once() -> None:
     names = [page.name for page in PAGES]
     assert len(set(names)) == len(names)
     assert {page.status for page in PAGES} == {"planned"}
+    assert len(names) == 36
 
 
 def test_an_unknown_id_gets_one_line_that_names_the_close_ones() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from docs import drawing, generate, graph
+from docs import drawing, generate, graph, state_graph
 from scenarios.matrix import MATRIX
 from stacks.catalogue import available
 
@@ -41,7 +41,7 @@ def test_every_generated_part_is_up_to_date(templates: dict[str, graph.Template]
     assert stale == [], "run `make docs`"
 
 
-def test_the_pages_have_the_parts_that_readers_look_for() -> None:
+def test_the_pages_have_the_parts_that_readers_look_for(templates: dict[str, graph.Template]) -> None:
     def parts(page: str) -> set[str]:
         return set(re.findall(r"<!-- generated: (.+?) -->", (ROOT / page).read_text(encoding="utf-8")))
 
@@ -49,6 +49,8 @@ def test_the_pages_have_the_parts_that_readers_look_for() -> None:
     assert {"services", "pages"} <= parts("docs/services.md")
     for architecture in available():
         wanted = {"diagram", "failures", "permissions", "settings", "idle cost", "cost"}
+        if state_graph.definitions(templates[architecture.id]):
+            wanted.add("states")
         assert {f"{architecture.id} {part}" for part in wanted} <= parts(architecture.page)
 
 
@@ -315,3 +317,5 @@ def test_the_readme_shows_what_the_demo_shows() -> None:
     photos = [path.name for path in (ROOT / "samples/photos").iterdir() if path.suffix != ".md"]
     named = re.findall(r"^(\S.*?\.(?:jpe?g|png)) ", shown, re.MULTILINE | re.IGNORECASE)
     assert sorted(named) == sorted(photos)
+    # and what it says of the cat is what the model says: tests/scenarios/test_image_labeling.py holds the labels
+    assert re.search(r"^chelsea\.jpg +Animal › Pet › Mammal › Cat \d+ %", shown, re.MULTILINE)  # noqa: RUF001

@@ -403,6 +403,18 @@ def test_the_lock_of_a_worker_expires_with_its_time(function: Function) -> None:
     assert int(lock["in_progress_expiration"]) / 1000 == pytest.approx(began + 20, abs=2)
 
 
+def test_a_finished_upload_is_remembered_as_long_as_its_message_may_live(function: Function) -> None:
+    # Given an upload that was labelled
+    version = function.upload()
+    function.expect_labels("Cat")
+    began = time.time()
+    assert function.deliver(function.message(delivered(CAT, version))) == []
+    # Then its record lasts for the queue's and the dead-letter queue's longest retention together: 28 days
+    (record,) = function.locks()
+    assert record["status"] == "COMPLETED"
+    assert int(record["expiration"]) == pytest.approx(began + 28 * 86_400, abs=5)
+
+
 def test_a_worker_killed_after_the_write_leaves_nothing_to_do(function: Function) -> None:
     # Given a worker that is killed between the write and the deletion of the message
     version = function.upload()

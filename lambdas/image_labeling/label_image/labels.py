@@ -6,7 +6,8 @@ import decimal
 import json
 from typing import Any
 
-# An object with a side below this share of the image's shorter side is too small to be trusted.
+# An object with a side below this share of the image's shorter side is too small to be trusted. The figure is the study
+# material's; no page of AWS that was found on 2026-11-25 confirms or denies it for labels.
 SMALL_OBJECT = 0.05
 
 # An item has at most 400 KB, names included (Amazon DynamoDB Developer Guide, "Quotas", read 2026-11-23). The rest is

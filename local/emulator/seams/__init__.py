@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import importlib
 import json
 import logging
 import os
@@ -16,12 +17,13 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
 import psutil
+from botocore.exceptions import ClientError
 from ministack import app as _app
 from ministack.core import concurrency as _concurrency
 from ministack.core import iam_actions as _iam_actions
@@ -45,8 +47,9 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
+from local.emulator.seams import inside, states
 from local.services import SERVICES
-from local.services.wire import JsonService, ObjectUnavailable
+from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
 Response = tuple[int, dict[str, str], Any]
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, list[str]]], Awaitable[Response]]
@@ -63,6 +66,7 @@ def install() -> None:
     authorise.use(_evaluate_as)
     for service in SERVICES:
         register(service)
+    importlib.import_module("local.emulator.seams.polly").install()
     _move_queue_clocks()
     _add_redrive()
     _serialise_queue_changes()
@@ -75,10 +79,13 @@ def install() -> None:
     _authorise_log_delivery()
     _authorise_customer_keys()
     _hide_missing_objects()
+    _name_handler_errors()
     _watch_invocations()
     _serve_traces()
     _take_over_alarms()
     _inject_faults()
+    _own_task_tokens()
+    states.install()
 
 
 # --- The gateway: every HTTP request ---------------------------------------------------------------------------------
@@ -94,6 +101,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _inject_faults() -> None:
+    faults.use(lambda: _app.SERVICE_HANDLERS)
     original = _app._dispatch_service_request
 
     async def dispatch(  # noqa: PLR0917 (MiniStack's own signature)
@@ -254,11 +262,11 @@ class _Caller:
 
     def read_object(self, bucket: str, key: str, version: str | None) -> bytes:
         """Read as S3 would for this caller: authorised, recorded, with the region checked. Raises ObjectUnavailable."""
-        if not _s3._buckets.contains_scoped(self.account, None, bucket):
-            raise ObjectUnavailable("NoSuchBucket", f"The bucket {bucket} does not exist")
-        home = _s3._buckets.get_scoped(self.account, None, bucket).get("region") or self.region
-        if home != self.region:
-            raise ObjectUnavailable("WrongRegion", f"The bucket {bucket} is in {home}, not in {self.region}")
+        with _responses.request_scope(self.account, self.region):
+            return self._read(bucket, key, version)
+
+    def _read(self, bucket: str, key: str, version: str | None) -> bytes:
+        self._in_this_region(bucket)
         action = "s3:GetObjectVersion" if version else "s3:GetObject"
         denied = _iam.enforce(self.access_key, action, "s3", self.region, resource_arn=f"arn:aws:s3:::{bucket}/{key}")
         if denied is not None:
@@ -270,6 +278,107 @@ class _Caller:
         if content is None:
             raise ObjectUnavailable("NoSuchKey", f"There is no {bucket}/{key}" + (f" {version}" if version else ""))
         return bytes(content)
+
+    def list_objects(self, bucket: str, prefix: str) -> list[str]:
+        """The keys under a prefix, by ListObjectsV2 as this caller. Raises ObjectUnavailable."""
+        self._in_this_region(bucket)
+        with _unavailable(self.principal_arn, f"list {bucket}/{prefix}"):
+            pages = self._client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            return sorted(item["Key"] for page in pages for item in page.get("Contents", []))
+
+    def write_object(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        kms_key_id: str | None = None,
+    ) -> None:
+        """PutObject as this caller, with all that follows from it: encryption, versions, events."""
+        self._in_this_region(bucket)
+        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
+        with _unavailable(self.principal_arn, f"write {bucket}/{key}"):
+            self._client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, **encryption)
+
+    def publish(self, topic_arn: str, message: str, *, subject: str | None = None) -> None:
+        """Publish as this caller. Raises ServiceError (AccessDeniedException), for a missing topic as well."""
+        try:
+            self._client("sns", topic_arn.split(":")[3]).publish(
+                TopicArn=topic_arn, Message=message, **({"Subject": subject} if subject else {})
+            )
+        except (ClientError, PermissionError, IndexError) as error:
+            raise ServiceError("AccessDeniedException", f"Cannot publish to {topic_arn}: {error}") from error
+
+    def assume(self, role_arn: str, service_principal: str) -> "_Caller":
+        """The role as a caller, if this caller may pass it on and it trusts the service.
+
+        A trust policy's conditions see the account and, as source, the service in this region: AWS names the job, but
+        documents conditions on the former only ("Cross-service confused deputy prevention" of each service's guide).
+        """
+        passed = {"iam:PassedToService": service_principal}
+        with _responses.request_scope(self.account, self.region):
+            denied = _iam.enforce(self.access_key, "iam:PassRole", "iam", self.region, role_arn, passed)
+            if denied is not None:
+                raise ServiceError("AccessDeniedException", f"{self.principal_arn} may not iam:PassRole {role_arn}")
+            source = f"arn:aws:{service_principal.partition('.')[0]}:{self.region}:{self.account}:*"
+            if not authorise.act_as(
+                service_principal, "sts:AssumeRole", role_arn, _source(source), path="service-role"
+            ):
+                raise ServiceError("AccessDeniedException", f"{role_arn} does not let {service_principal} assume it")
+        access_key = inside.role_session(role_arn, service_principal.partition(".")[0])
+        return _Caller(
+            principal_arn=_principal_arn(access_key), account=self.account, region=self.region, access_key=access_key
+        )
+
+    def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
+        """Send an event to the default bus as an AWS service does, which needs nobody's permission."""
+        with _responses.request_scope(self.account, self.region):
+            _emit(source, detail_type, detail, resources)
+
+    def _client(self, service: str, region: str | None = None) -> Any:
+        return inside.client(service, self.access_key, self.account, region or self.region, attempts=3)
+
+    def _in_this_region(self, bucket: str) -> None:
+        if not _s3._buckets.contains_scoped(self.account, None, bucket):
+            raise ObjectUnavailable("NoSuchBucket", f"The bucket {bucket} does not exist")
+        home = _s3._buckets.get_scoped(self.account, None, bucket).get("region") or self.region
+        if home != self.region:
+            raise ObjectUnavailable("WrongRegion", f"The bucket {bucket} is in {home}, not in {self.region}")
+
+
+# S3's codes that stand in the contract of `ObjectUnavailable`; any other is a denial to whoever asked.
+_OBJECT_CODES = ("NoSuchKey", "NoSuchBucket", "AccessDenied")
+
+
+@contextlib.contextmanager
+def _unavailable(principal: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise ObjectUnavailable("AccessDenied", f"{principal} may not {what}: {error}") from error
+    except ClientError as error:
+        code = str(error.response["Error"]["Code"])
+        raise ObjectUnavailable(
+            code if code in _OBJECT_CODES else "AccessDenied", f"{principal} may not {what}: {error}"
+        ) from error
+
+
+def _emit(source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str]) -> None:
+    """Put an event of a service on the default bus of the account and region of the current scope."""
+    _events._dispatch_event(
+        {
+            "EventId": str(uuid.uuid4()),
+            "Source": source,
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+            "EventBusName": "default",
+            "Time": int(clock.now()),
+            "Resources": list(resources),
+            "Account": _responses.get_account_id(),
+            "Region": _responses.get_region(),
+        }
+    )
 
 
 # --- Decisions -------------------------------------------------------------------------------------------------------
@@ -366,7 +475,7 @@ def _deciding(
 
 def _resource_origin(service: str, resource: str, statement: Any) -> tuple[str, int]:
     """A statement of the resource's own policy: the policy goes by the resource's ARN."""
-    found = _iam._resource_policy(service, resource)
+    found = (_trust_policy(resource),) if service == "sts" else _iam._resource_policy(service, resource)
     statements = _iam.parse_policy_document(found[0]) if found and found[0] else []
     return resource, next((index for index, item in enumerate(statements) if item == statement), -1)
 
@@ -453,6 +562,43 @@ def _name_batch_actions() -> None:
     _iam_actions.extract_iam_action = extracting
 
 
+def _own_task_tokens() -> None:
+    """Authorise an answer to a task by the state machine that the token belongs to; refuse what is no token.
+
+    `states:SendTask*` on a state machine's ARN is what CDK's `grant_task_response` allows. Whether AWS looks at the
+    token or at the policy first is not documented; who sends nonsense learns here that it is nonsense.
+    """
+    extract, dispatch = _iam_actions.extract_resource_arn, _app._dispatch_service_request
+
+    @functools.wraps(extract)
+    def extracting(service: str, method: str, path: str, headers: dict[str, str], body: bytes, *rest: Any) -> str:
+        if service == "states" and _target_action(headers).startswith("SendTask"):
+            owner = _owner_of_request(body)
+            if owner is not None:
+                return owner
+        arn: str = extract(service, method, path, headers, body, *rest)
+        return arn
+
+    async def dispatching(  # noqa: PLR0917 (MiniStack's own signature)
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]], request_id: str
+    ) -> Response:
+        if headers.get("x-amz-target", "").startswith("AWSStepFunctions.SendTask") and _owner_of_request(body) is None:
+            refused: Response = states.invalid_token()
+            return refused
+        answer: Response = await dispatch(method, path, headers, body, query, request_id)
+        return answer
+
+    _iam_actions.extract_resource_arn = extracting
+    _app._dispatch_service_request = dispatching
+
+
+def _owner_of_request(body: bytes) -> str | None:
+    try:
+        return states.owner_of_token(str(json.loads(body)["taskToken"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 # --- Acting on somebody's behalf -------------------------------------------------------------------------------------
 
 
@@ -500,8 +646,13 @@ def _role_may(role_arn: str, action: str, resource: str, context: Mapping[str, s
     return bool(result.decision == "Allow")
 
 
+def _trust_policy(role_arn: str) -> str:
+    role = _iam_store._roles.get_scoped(role_arn.split(":")[4], None, role_arn.rpartition("/")[2]) or {}
+    return str(role.get("AssumeRolePolicyDocument") or "")
+
+
 def _service_may(principal: str, action: str, resource: str, context: Mapping[str, str], service: str) -> bool:
-    found = _iam._resource_policy(service, resource)
+    found = (_trust_policy(resource),) if service == "sts" else _iam._resource_policy(service, resource)
     if found is None or not found[0]:
         return False
     request = _iam.EvalContext(
@@ -840,11 +991,13 @@ def _authorise_topic_subscriptions() -> None:
         if service != "sns.amazonaws.com":
             return bool(original(queue_arn, service, source_arn, source_account))
         context = {"aws:SourceArn": source_arn, "aws:SourceAccount": source_account}
+        # SQS asks the key, and names the queue.
+        use = {**context, "kms:EncryptionContext:aws:sqs:arn": queue_arn, "kms:ViaService": _via("sqs")}
         queue = _sqs._queue_by_arn(queue_arn)
         return (
             queue is not None
             and authorise.act_as(service, "sqs:SendMessage", queue_arn, context, path="topic-to-queue")
-            and _may_use_key(service, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), context)
+            and _may_use_key(service, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), use)
         )
 
     original = _sqs.queue_policy_allows
@@ -1040,7 +1193,40 @@ def _hide_missing_objects() -> None:
     _app.SERVICE_HANDLERS["s3"] = handle
 
 
-# --- Lambda: poller, logs, invocations -------------------------------------------------------------------------------
+# --- Lambda: errors, poller, logs, invocations -----------------------------------------------------------------------
+
+
+# How MiniStack's worker reports what a Python handler raised.
+_HANDLER_ERROR = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
+_NAMED_HANDLER_ERROR = """{"status": "error", "error": str(e), "trace": traceback.format_exc(), "raised": {
+                "errorMessage": str(e), "errorType": type(e).__name__, "requestId": _ms_ctx.get("request_id", ""),
+                "stackTrace": traceback.format_tb(e.__traceback__)}}"""
+
+
+def _name_handler_errors() -> None:
+    """Answer a failed invocation with the exception's own name, by which state machines catch it.
+
+    MiniStack calls every error Runtime.HandlerError. The fields: "Lambda function handler errors in Python", AWS Lambda
+    Developer Guide, read 2026-11-25.
+    """
+    _runtime._PYTHON_WORKER_SCRIPT = _runtime._PYTHON_WORKER_SCRIPT.replace(_HANDLER_ERROR, _NAMED_HANDLER_ERROR)
+    invoke, execute = _runtime.Worker.invoke, _lambda._execute_function_warm
+
+    def invoking(worker: Any, *arguments: Any, **keywords: Any) -> dict[str, Any]:
+        response: dict[str, Any] = invoke(worker, *arguments, **keywords)
+        _running.raised = response.get("raised")
+        return response
+
+    @functools.wraps(execute)
+    def executing(*arguments: Any, **keywords: Any) -> dict[str, Any]:
+        _running.raised = None
+        result: dict[str, Any] = execute(*arguments, **keywords)
+        if result.get("error") and _running.raised:
+            result["body"] = _running.raised
+        return result
+
+    _runtime.Worker.invoke = invoking
+    _lambda._execute_function_warm = executing
 
 
 @dataclass(frozen=True)
@@ -1549,16 +1735,4 @@ class _AlarmBackend:
 
     def emit(self, scope: alarms.Scope, event: dict[str, Any]) -> None:
         with _responses.request_scope(scope.account, scope.region):
-            _events._dispatch_event(
-                {
-                    "EventId": str(uuid.uuid4()),
-                    "Source": event["source"],
-                    "DetailType": event["detail-type"],
-                    "Detail": json.dumps(event["detail"]),
-                    "EventBusName": "default",
-                    "Time": int(clock.now()),
-                    "Resources": event["resources"],
-                    "Account": scope.account,
-                    "Region": scope.region,
-                }
-            )
+            _emit(event["source"], event["detail-type"], event["detail"], event["resources"])

@@ -2,9 +2,12 @@
 
 import functools
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 MODEL_VERSION = "pp-ocrv6-small"
@@ -29,6 +32,17 @@ class Line:
     confidence: float
     polygon: tuple[Point, ...]
     words: tuple[Word, ...]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One letter of a strip: how likely it is, where its middle is (0 left, 1 right), and what it may be instead."""
+
+    text: str
+    probability: float
+    position: float
+    rival: str
+    rival_probability: float
 
 
 class TextModel:
@@ -67,6 +81,55 @@ class TextModel:
             )
             for text, score, box, words in zip(found.txts, found.scores, found.boxes, found.word_results, strict=True)
         ]
+
+    def find_strips(self, colours: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Where text stands in a BGR picture: corners of strips (n, 4, 2) in pixels, from the top left clockwise."""
+        with self._turn:
+            found = self._engine._load_det_model()(colours)
+        return np.zeros((0, 4, 2), np.float32) if found.boxes is None else np.asarray(found.boxes, np.float32)
+
+    def read_strips(self, strips: Sequence[NDArray[np.uint8]], batch: int = 6) -> list[list[Letter]]:
+        """The letters of each strip, spaces included. A strip is a BGR picture of one line of text."""
+        answers: list[list[Letter]] = [[] for _ in strips]
+        order = sorted(range(len(strips)), key=lambda number: strips[number].shape[1] / strips[number].shape[0])
+        with self._turn:
+            reader = self._engine._load_rec_model()
+            for start in range(0, len(order), batch):
+                numbers = order[start : start + batch]
+                ratios = [strips[number].shape[1] / strips[number].shape[0] for number in numbers]
+                # The model was trained with strips padded to one width, of at least 320 x 48.
+                widest = max(*ratios, 320 / 48)
+                inputs = np.stack([reader.resize_norm_img(strips[number], widest) for number in numbers])
+                scores = np.asarray(reader.session(inputs.astype(np.float32)))
+                for number, ratio, table in zip(numbers, ratios, scores, strict=True):
+                    answers[number] = _letters(table, reader.postprocess_op.character, ratio / widest)
+        return answers
+
+
+def _letters(table: NDArray[np.float32], alphabet: Sequence[str], filled: float) -> list[Letter]:
+    """Greedy decoding: neighbouring equal answers are one letter, blanks (the alphabet's first) part them."""
+    best = table.argmax(axis=1)
+    letters: list[Letter] = []
+    start = 0
+    columns = max(len(best) * filled, 1.0)
+    for end in range(1, len(best) + 1):
+        if end < len(best) and best[end] == best[start]:
+            continue
+        if best[start]:
+            peak = start + int(table[start:end, best[start]].argmax())
+            scores: Any = table[peak]
+            first, second = (int(value) for value in np.argsort(scores)[-1:-3:-1])
+            letters.append(
+                Letter(
+                    text=alphabet[first],
+                    probability=float(scores[first]),
+                    position=min(((start + end) / 2) / columns, 1.0),
+                    rival="" if second == 0 else alphabet[second],
+                    rival_probability=float(scores[second]),
+                )
+            )
+        start = end
+    return letters
 
 
 def _percent(score: float) -> float:

@@ -1,0 +1,50 @@
+"""How a function fails: under a name that the state machine can choose by, and without a word of what it read.
+
+Step Functions knows a failed Lambda task by the class of what was raised, and keeps its message in the history. So what
+AWS answered is raised again under AWS's own code, and the message says which operation failed in which request, and
+nothing of the document.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def error_code(error: BaseException) -> str:
+    """The AWS error code of an error, else the name of its class."""
+    response = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code") or type(error).__name__)
+
+
+def named(code: str, message: str) -> Exception:
+    """An error whose class is called `code`."""
+    return type(code, (Exception,), {})(message)
+
+
+def told_by_name(handler: Handler) -> Handler:
+    """Has a handler raise nothing but named errors whose messages are safe to keep."""
+
+    @functools.wraps(handler)
+    def wrapped(event: Any, context: Any) -> Any:
+        try:
+            return handler(event, context)
+        except ClientError as error:
+            request = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")
+            message = f"{error.operation_name} failed in request {request}"
+            raise named(error_code(error), message) from None
+        except BotoCoreError as error:
+            raise named(type(error).__name__, "A service was not reached, or did not answer in time.") from None
+        except Exception as error:
+            # Its text may quote what was read; where it happened does not.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
+            raise named(type(error).__name__, f"The function failed at {where}.") from None
+
+    return wrapped  # type: ignore[return-value]
