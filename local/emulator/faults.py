@@ -160,6 +160,7 @@ THROTTLES: dict[str, tuple[str, int]] = {
     "rekognition": ("ThrottlingException", 500),
     "dynamodb": ("ThrottlingException", 400),
     "lambda": ("TooManyRequestsException", 429),
+    "polly": ("ThrottlingException", 400),
     "s3": ("SlowDown", 503),
     "sqs": ("RequestThrottled", 400),
 }
@@ -167,6 +168,7 @@ INTERNALS: dict[str, tuple[str, int]] = {
     "rekognition": ("InternalServerError", 500),
     "dynamodb": ("InternalServerError", 500),
     "lambda": ("ServiceException", 500),
+    "polly": ("ServiceFailureException", 500),
     "s3": ("InternalError", 500),
 }
 

@@ -12,6 +12,11 @@ CHECK = "wildcards"
 # Actions that take no resource, so that a grant has to name `*`. Only what stacks use; source: Service Authorization
 # Reference, "Actions, resources, and condition keys for ...", column "Resource types", read 2026-11-23.
 WITHOUT_RESOURCE = {
+    # Synthesis takes lexicons as resources; a request that names none is authorised on `*` (the policy in "Setting up
+    # the IAM policy for asynchronous synthesis", Amazon Polly Developer Guide, read 2026-11-25).
+    "polly:GetSpeechSynthesisTask": "Amazon Polly",
+    "polly:StartSpeechSynthesisTask": "Amazon Polly",
+    "polly:SynthesizeSpeech": "Amazon Polly",
     "rekognition:DetectLabels": "Amazon Rekognition",
     "xray:PutTelemetryRecords": "AWS X-Ray",
     "xray:PutTraceSegments": "AWS X-Ray",
