@@ -53,6 +53,10 @@ _HAPPY = "tests.scenarios.test_image_labeling"
 _FAILS = "tests.scenarios.test_image_labeling_failures"
 _RIGHTS = "tests.scenarios.test_image_labeling_permissions"
 
+_SPOKEN = "tests.scenarios.test_speech_synthesis"
+_UNSPOKEN = "tests.scenarios.test_speech_synthesis_failures"
+_SPEAKING_RIGHTS = "tests.scenarios.test_speech_synthesis_permissions"
+
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
     "image-labeling": {
         "duplicate-event": AnsweredBy((f"{_HAPPY}.test_the_same_event_twice_is_one_row_and_one_paid_call",)),
@@ -88,6 +92,55 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                 f"{_RIGHTS}.test_without_its_tracing_permissions_no_trace_is_kept",
                 f"{_RIGHTS}.test_without_the_topic_policy_nobody_is_told_of_an_alarm",
                 f"{_RIGHTS}.test_without_its_key_the_function_reads_no_message",
+            )
+        ),
+    },
+    "speech-synthesis": {
+        "duplicate-event": AnsweredBy((f"{_SPOKEN}.test_the_same_event_twice_is_one_row_and_one_paid_call",)),
+        "odd-key": AnsweredBy((f"{_SPOKEN}.test_a_key_is_read_and_stored_as_the_user_wrote_it",)),
+        "corrupt-input": AnsweredBy(
+            (
+                f"{_UNSPOKEN}.test_ssml_that_is_no_xml_is_rejected_with_its_line",
+                f"{_UNSPOKEN}.test_ssml_that_polly_refuses_is_rejected_once_with_its_reason",
+                f"{_UNSPOKEN}.test_a_text_that_is_no_utf8_is_rejected_with_the_mend",
+            )
+        ),
+        "oversized-input": AnsweredBy(
+            (
+                f"{_SPOKEN}.test_a_long_text_is_spoken_by_a_task_whose_end_is_recorded",
+                f"{_UNSPOKEN}.test_a_text_that_even_a_task_does_not_take_is_rejected_with_the_mend",
+            )
+        ),
+        "throttled-service": AnsweredBy((f"{_UNSPOKEN}.test_a_throttled_service_is_retried_until_it_answers",)),
+        "service-down-then-back": AnsweredBy(
+            (f"{_UNSPOKEN}.test_a_service_that_is_down_leaves_a_reason_and_a_message_that_can_be_redriven",)
+        ),
+        "poison-message": AnsweredBy(
+            (
+                f"{_UNSPOKEN}.test_a_message_that_cannot_be_read_reaches_the_dlq_with_its_reason",
+                f"{_UNSPOKEN}.test_a_service_that_is_down_leaves_a_reason_and_a_message_that_can_be_redriven",
+            )
+        ),
+        "partial-batch": DoesNotApply(
+            "Each text is a delivery of its own, since one takes as long as a call to Polly; of the ends, which come ten"
+            " at a time, only the bad message returns: test_only_the_bad_notification_comes_back (unit)"
+        ),
+        "asynchronous-job-failed": AnsweredBy((f"{_UNSPOKEN}.test_a_task_that_fails_is_recorded_with_its_reason",)),
+        "notification-late-or-twice": AnsweredBy(
+            (
+                f"{_UNSPOKEN}.test_a_notification_twice_changes_nothing",
+                f"{_UNSPOKEN}.test_a_notification_that_comes_before_the_task_is_known_is_recorded",
+                f"{_UNSPOKEN}.test_a_notification_of_a_task_that_no_text_waits_for_changes_nothing",
+            )
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_SPEAKING_RIGHTS}.test_without_a_permission_of_its_role_a_text_waits_and_is_spoken_once_it_is_back",
+                f"{_SPEAKING_RIGHTS}.test_without_its_permission_the_end_of_a_task_waits",
+                f"{_SPEAKING_RIGHTS}.test_a_task_that_may_not_write_fails_and_says_so",
+                f"{_SPEAKING_RIGHTS}.test_without_the_queue_policy_no_end_reaches_its_queue",
+                f"{_SPEAKING_RIGHTS}.test_without_the_right_to_publish_nobody_is_told_that_a_task_has_ended",
+                f"{_SPEAKING_RIGHTS}.test_without_the_queue_policy_no_event_reaches_the_queue",
             )
         ),
     },

@@ -217,6 +217,7 @@ THROTTLES: dict[str, tuple[str, int]] = {
     "textract": ("ProvisionedThroughputExceededException", 400),
     "dynamodb": ("ThrottlingException", 400),
     "lambda": ("TooManyRequestsException", 429),
+    "polly": ("ThrottlingException", 400),
     "s3": ("SlowDown", 503),
     "sqs": ("RequestThrottled", 400),
 }
@@ -226,6 +227,7 @@ INTERNALS: dict[str, tuple[str, int]] = {
     "textract": ("InternalServerError", 500),
     "dynamodb": ("InternalServerError", 500),
     "lambda": ("ServiceException", 500),
+    "polly": ("ServiceFailureException", 500),
     "s3": ("InternalError", 500),
 }
 

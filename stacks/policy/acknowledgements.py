@@ -67,6 +67,59 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
         ),
         constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
     ),
+    Acknowledgement(
+        architecture="speech-synthesis",
+        rule="AwsSolutions-S1",
+        reason=(
+            "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail"
+            " data events, which an account switches on once. Server access logs would want a second bucket a stack."
+        ),
+        constructs=("Speech/Resource",),
+    ),
+    Acknowledgement(
+        architecture="speech-synthesis",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "Polly's only resources are lexicons, which are not used; xray:PutTraceSegments and"
+            " xray:PutTelemetryRecords support none. The check for wildcards lets `*` pass for these actions alone."
+        ),
+        constructs=(
+            "Speak/Role/DefaultPolicy/Resource",
+            "RecordEnd/Role/DefaultPolicy/Resource",
+            "EmptiedSpeech/Worker/Role/DefaultPolicy/Resource",
+        ),
+    ),
+    Acknowledgement(
+        architecture="speech-synthesis",
+        rule="AwsSolutions-IAM5[Resource::<Speech436D608F.Arn>/{input_prefix}*]",
+        reason="The function reads every uploaded text: all keys under the input prefix, none outside.",
+        constructs=("Speak/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="speech-synthesis",
+        rule="AwsSolutions-IAM5[Resource::<Speech436D608F.Arn>/{output_prefix}*]",
+        reason="The function, and Polly as its caller, write the sound of every text: under the output prefix alone.",
+        constructs=("Speak/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="speech-synthesis",
+        rule="AwsSolutions-IAM5[Resource::<Speech436D608F.Arn>/*]",
+        reason="When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone.",
+        constructs=("EmptiedSpeech/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="speech-synthesis",
+        rule="AwsSolutions-L1",
+        reason=(
+            'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
+            " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the date."
+        ),
+        constructs=(
+            "Speak/Function/Resource",
+            "RecordEnd/Function/Resource",
+            "EmptiedSpeech/Worker/Function/Resource",
+        ),
+    ),
 )
 
 

@@ -58,6 +58,20 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
         resource="DeadLetters",
         reason="Takes the event when the queue cannot: its policy was changed, or its key is out of use.",
     ),
+    UnusedGrant(
+        architecture="speech-synthesis",
+        role="events.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="DeadLetters",
+        reason="Takes the event when the queue cannot: its policy was changed, or its key is out of use.",
+    ),
+    UnusedGrant(
+        architecture="speech-synthesis",
+        role="sns.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="DeadLetters",
+        reason="Takes the notification of an ended task when the queue of ends cannot.",
+    ),
 )
 
 

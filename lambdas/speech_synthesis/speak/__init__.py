@@ -8,7 +8,7 @@ What its role needs beside the poller's and the log's rights:
 | action | resource | for |
 |---|---|---|
 | s3:GetObjectVersion | objects under the input prefix | reading exactly the version that the event names |
-| s3:PutObject | objects under the output prefix | the sound of short texts; Polly writes that of long ones as the caller |
+| s3:PutObject | objects under the output prefix | the sound: Polly writes a task's as the caller |
 | polly:SynthesizeSpeech, polly:StartSpeechSynthesisTask | * (no lexicon is used) | the speech |
 | sns:Publish | the topic of ended tasks | Polly tells it as the caller |
 | dynamodb:UpdateItem | results table, tasks table | the claim, the result, the reason, the task |

@@ -10,6 +10,7 @@ id, a failure by its code and request id; the table has the rest.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -135,7 +136,9 @@ def _speak(announced: Upload, found: Script) -> str:
             )
     except ClientError as error:
         if refused := REFUSED_BY_POLLY.get(_code(error)):
-            raise RefusedError(refused, _message(error)) from error
+            # Polly does not promise to name a line; where it does, it is kept.
+            line = re.search(r"\bline (\d+)", _message(error))
+            raise RefusedError(refused, _message(error), int(line[1]) if line else 0) from error
         raise
     if found.is_short:
         key = f"{output}.{ENDING}"

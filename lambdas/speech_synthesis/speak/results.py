@@ -6,8 +6,9 @@ Results table (partition key `document` = "<bucket>/<key>", sort key `version`),
 - SPEAKING: task `task_id` speaks it.
 - SPOKEN: the sound is at `output_key`. REJECTED: it can never be spoken; TASK_FAILED: its task failed; both have a
   `reason` {code, message, line}. These three are final.
-- FAILED: the last delivery failed, and why, with `request_id` of the service, `receive_count` and `message_id`. SQS keeps
-  no reason in a dead-letter queue, so this row is where the reason of a dead letter is. A later success replaces it.
+- FAILED: the last delivery failed, and why, with `request_id` of the service, `receive_count` and `message_id`. SQS
+  keeps no reason in a dead-letter queue, so this row is where the reason of a dead letter is. A later success replaces
+  it. A worker that is killed can give no reason, so a claim has one from its beginning.
 - `document` = "message/<message id>", `version` = "unreadable": the reason of a message that is no event.
 
 The claim is the idempotency: one conditional write before Polly is called, so that a second event is no second call.
@@ -65,7 +66,12 @@ class Results:
         try:
             self._set(
                 upload,
-                {"status": STARTING, "claimed_until": int(now + seconds), "claimed_at": iso_now()},
+                {
+                    "status": STARTING,
+                    "claimed_until": int(now + seconds) + 1,
+                    "claimed_at": iso_now(),
+                    "reason": {"code": "WorkerStopped", "message": "A worker began and has not ended."},
+                },
                 condition="attribute_not_exists(#status) OR #status = :failed"
                 " OR (#status = :starting AND claimed_until < :now)",
                 values={":failed": FAILED, ":starting": STARTING, ":now": int(now)},
@@ -175,7 +181,7 @@ def is_condition(error: ClientError) -> bool:
     return error.response["Error"]["Code"] == "ConditionalCheckFailedException"
 
 
-def plain(item: Row) -> Row:
+def plain(item: Any) -> Row:
     """A DynamoDB item as plain Python values."""
     read = TypeDeserializer().deserialize
     return {name: read(value) for name, value in item.items()}

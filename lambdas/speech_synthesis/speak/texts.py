@@ -1,8 +1,8 @@
 """What a text is, before Polly is asked: whether it can be spoken at all, and whether at once or by a task.
 
 Limits: Amazon Polly Developer Guide, "Quotas in Amazon Polly", read 2026-11-25. Billed characters are those of the text
-without SSML tags. Whether tags make sense is for Polly to say; here is only seen what is no XML, so that its line can be
-named, and what could grow or reach outside the document.
+without SSML tags. Whether tags make sense is for Polly to say; here is only seen what is no XML, so that its line can
+be named, and what could grow or reach outside the document.
 """
 
 from __future__ import annotations
