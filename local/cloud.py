@@ -184,7 +184,7 @@ class LocalCloud:
             return self._clients[service]
 
     def reachable(self, url: str) -> str:
-        """An API's address as AWS makes it, turned into the one at which this cloud answers. Others stay as they are."""
+        """An API's address as AWS makes it, turned into the one at which this cloud answers; others as they are."""
         parts = urllib.parse.urlsplit(url)
         api, _, domain = (parts.hostname or "").partition(".")
         if not domain.startswith("execute-api."):

@@ -1,7 +1,7 @@
 """Drives documents through a deployed document-processing stack, answers its reviews, and reads what was found.
 
-Only AWS APIs and the review page's own address, so it works the same on every cloud: it uploads to the bucket, waits for
-rows in the results table, and hears of reviews by a queue of its own that it subscribes to the stack's topic.
+Only AWS APIs and the review page's own address, so it works the same on every cloud: it uploads to the bucket, waits
+for rows in the results table, and hears of reviews by a queue of its own that it subscribes to the stack's topic.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ UPLOADS_AT_ONCE = 4
 # Amazon DynamoDB API reference, "BatchGetItem", read 2026-11-23.
 KEYS_A_BATCH = 100
 
-# Given the doubtful fields of a review ({"name", "value", "confidence", "kind", "number", ...}), returns what is sent to
-# the page: {"decision": "approve" | "reject", "field-0": ..., "reason": ...}. None leaves the review alone.
+# Given the doubtful fields of a review ({"name", "value", "confidence", "kind", "number", ...}), returns what is sent
+# to the page: {"decision": "approve" | "reject", "field-0": ..., "reason": ...}. None leaves the review alone.
 Reviewer = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str] | None]
 
 
@@ -186,7 +186,9 @@ class Desk:
         name = f"reviews-{uuid.uuid4().hex[:12]}"
         topic = self._outputs["ReviewTopicArn"]
         self._queue = self._sqs.create_queue(QueueName=name)["QueueUrl"]
-        arn = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
         statement = {
             "Effect": "Allow",
             "Principal": {"Service": "sns.amazonaws.com"},
@@ -236,9 +238,7 @@ class Desk:
         return review.answered
 
 
-def visit(
-    cloud: Cloud, url: str, answer: Mapping[str, str] | None = None, *, accept: str = "application/json"
-) -> Page:
+def visit(cloud: Cloud, url: str, answer: Mapping[str, str] | None = None, *, accept: str = "application/json") -> Page:
     """Asks the review page, or sends it an answer. Any status is an answer. Raises OSError when nobody answers."""
     headers = {"Accept": accept}
     body = None
@@ -300,7 +300,15 @@ def run(
             time.sleep(POLL_SECONDS)
         reviews = {review.document: review for review in desk.reviews.values()}
     found = tuple(
-        _document(cloud, outputs, path, one, rows.get((one.document, one.version)), reviews, truths or {})
+        _document(
+            cloud,
+            outputs,
+            path,
+            one,
+            found=rows.get((one.document, one.version)),
+            reviews=reviews,
+            truths=truths or {},
+        )
         for one, path in zip(uploads, documents, strict=True)
     )
     return Report(found, time.monotonic() - begin)
@@ -322,9 +330,7 @@ def read_rows(
     found = {}
     for start in range(0, len(keys), KEYS_A_BATCH):
         wanted = [{"document": {"S": d}, "version": {"S": v}} for d, v in keys[start : start + KEYS_A_BATCH]]
-        answer = cloud.client("dynamodb").batch_get_item(
-            RequestItems={table: {"Keys": wanted, "ConsistentRead": True}}
-        )
+        answer = cloud.client("dynamodb").batch_get_item(RequestItems={table: {"Keys": wanted, "ConsistentRead": True}})
         # What the answer had no room for is asked for again at the next turn.
         for item in answer["Responses"].get(table, []):
             row = _values(item)
@@ -370,7 +376,12 @@ def accuracy(fields: Sequence[Field], tables: Sequence[Sequence[Sequence[str]]],
             right_sent += one.reviewed
         else:
             wrong_sent += one.reviewed
-    cells = [(t, r, c, text) for t, table in enumerate(truth.tables) for r, row in enumerate(table) for c, text in enumerate(row)]
+    cells = [
+        (t, r, c, text)
+        for t, table in enumerate(truth.tables)
+        for r, row in enumerate(table)
+        for c, text in enumerate(row)
+    ]
     cells_right = sum(1 for t, r, c, text in cells if plain(_cell(tables, t, r, c)) == plain(text))
     return Accuracy(
         fields=len(truth.fields),
@@ -424,6 +435,7 @@ def _document(
     outputs: Mapping[str, str],
     path: Path,
     uploaded: Upload,
+    *,
     found: tuple[Mapping[str, Any], float] | None,
     reviews: Mapping[str, Review],
     truths: Mapping[str, Truth],
@@ -439,9 +451,7 @@ def _document(
     if status != "COMPLETED":
         reason = row.get("reason", {})
         text = f"{reason['code']}: {reason['message']}" if reason else "its end did not come in time"
-        return Document(
-            path, uploaded.document, uploaded.version, status, review=said, reason=text, seconds=seconds
-        )
+        return Document(path, uploaded.document, uploaded.version, status, review=said, reason=text, seconds=seconds)
     rows = findings(cloud, outputs, uploaded.document, uploaded.version)
     fields = tuple(
         Field(

@@ -45,8 +45,19 @@ FIXED_TIME = 1_577_836_800
 
 # Left behind by the installer, or of use to type checkers only. Package metadata stays: libraries read their version
 # there. Pillow does without its AVIF part, a fifth of it: no service here takes that format.
-NOT_SHIPPED = ("bin", "__pycache__", ".lock", "*.pyc", "*.pyi", "py.typed", "RECORD", "INSTALLER", "REQUESTED")
-NOT_SHIPPED += ("_avif.*", "libavif*")
+NOT_SHIPPED = (
+    "bin",
+    "__pycache__",
+    ".lock",
+    "*.pyc",
+    "*.pyi",
+    "py.typed",
+    "RECORD",
+    "INSTALLER",
+    "REQUESTED",
+    "_avif.*",
+    "libavif*",
+)
 
 
 class AssetError(Exception):

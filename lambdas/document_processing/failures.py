@@ -25,7 +25,8 @@ def error_code(error: BaseException) -> str:
 
 def named(code: str, message: str) -> Exception:
     """An error whose class is called `code`."""
-    return type(code, (Exception,), {})(message)
+    made: type[Exception] = type(code, (Exception,), {})
+    return made(message)
 
 
 def told_by_name(handler: Handler) -> Handler:
@@ -41,7 +42,7 @@ def told_by_name(handler: Handler) -> Handler:
             raise named(error_code(error), message) from None
         except BotoCoreError as error:
             raise named(type(error).__name__, "A service was not reached, or did not answer in time.") from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, nothing of its text may leave)
             # Its text may quote what was read; where it happened does not.
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"

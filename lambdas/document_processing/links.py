@@ -1,8 +1,8 @@
 """Links to a review: signed, bound to one review, and of use until a moment that stands in them.
 
 A link is `<payload>.<signature>`, both base64url. The payload is `<review>.<end, seconds since 1970>.<key id>`, the
-signature its HMAC-SHA-256. The key is the content of a secret, its id that secret's version: a rotated secret signs with
-the new version, and links signed with the one before it hold as long as Secrets Manager keeps that.
+signature its HMAC-SHA-256. The key is the content of a secret, its id that secret's version: a rotated secret signs
+with the new version, and links signed with the one before it hold as long as Secrets Manager keeps that.
 
 A link is not used up by looking at it: mail scanners follow links. It is used up by an answer, which the review itself
 remembers.

@@ -1,7 +1,7 @@
 """Where the parts of one document lie in the bucket, by its id.
 
-The id is made of what makes two uploads the same (bucket, key, version), and names nothing: it may stand in logs, in the
-names of executions and in links.
+The id is made of what makes two uploads the same (bucket, key, version), and names nothing: it may stand in logs, in
+the names of executions and in links.
 """
 
 from __future__ import annotations

@@ -156,15 +156,21 @@ class DocumentProcessing(cdk.Stack):
     answer's delivery fails: the next round takes it up. The document cannot be read: a row says REJECTED and why. All
     else: a row says FAILED and why, and a topic is told. What cannot even be started is a dead letter.
 
-    **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-25). Idle: dashboard, alarms, key, secret and
-    the polling of two queues. A thousand documents of three pages: mostly Textract's forms and tables, 0.065 dollars a
-    page. The page of the architecture counts both.
+    **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-25). Idle: dashboard, alarms, key, secret
+    and the polling of two queues. A thousand documents of three pages: mostly Textract's forms and tables, 0.065
+    dollars a page. The page of the architecture counts both.
     """
 
     Settings: ClassVar[type[DocumentProcessingSettings]] = DocumentProcessingSettings
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: DocumentProcessingSettings, target: Target, **kwargs: Any
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: DocumentProcessingSettings,
+        target: Target,
+        **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
         self.settings = settings
@@ -497,7 +503,8 @@ class DocumentProcessing(cdk.Stack):
     def _link_key(self) -> secretsmanager.CfnSecret:
         """What signs the links. A new version signs from then on; links of the version before stay good.
 
-        By its resource: CDK's construct would open the key with wildcards, which the functions' own grants make needless.
+        By its resource: CDK's construct would open the key with wildcards, which the functions' own grants make
+        needless.
         """
         secret = secretsmanager.CfnSecret(
             self,
@@ -520,12 +527,12 @@ class DocumentProcessing(cdk.Stack):
             environment={
                 "BUCKET": self.bucket.bucket_name,
                 "REVIEWS_TABLE": self.reviews.table_name,
-                "LINK_SECRET_ARN": self.link_key.ref,
+                "LINK_SECRET_ARN": self.link_key.attr_id,
             },
         )
         page.allow(["dynamodb:GetItem", "dynamodb:UpdateItem"], self.reviews.table_arn)
         page.allow(["s3:GetObject"], self._found)
-        page.allow(["secretsmanager:GetSecretValue"], self.link_key.ref)
+        page.allow(["secretsmanager:GetSecretValue"], self.link_key.attr_id)
         return page
 
     def _api(self) -> apigateway.RestApi:
@@ -546,7 +553,9 @@ class DocumentProcessing(cdk.Stack):
                 stage_name="live", tracing_enabled=True, throttling_rate_limit=20, throttling_burst_limit=40
             ),
         )
-        validator = api.add_request_validator("Parameters", validate_request_body=True, validate_request_parameters=True)
+        validator = api.add_request_validator(
+            "Parameters", validate_request_body=True, validate_request_parameters=True
+        )
         integration = apigateway.LambdaIntegration(self.review_page.function, allow_test_invoke=False)
         review = api.root.add_resource("review").add_resource("{link}")
         picture = review.add_resource("pages").add_resource("{page}")
@@ -587,11 +596,11 @@ class DocumentProcessing(cdk.Stack):
                 "REVIEW_TOPIC_ARN": self.review_requests.topic_arn,
                 "REVIEW_BASE_URL": self.settings.review_base_url or self.api.url,
                 "REVIEW_DEADLINE_SECONDS": str(self.settings.review_deadline_seconds),
-                "LINK_SECRET_ARN": self.link_key.ref,
+                "LINK_SECRET_ARN": self.link_key.attr_id,
             },
         )
         ask.allow(["dynamodb:UpdateItem"], self.reviews.table_arn)
-        ask.allow(["secretsmanager:GetSecretValue"], self.link_key.ref)
+        ask.allow(["secretsmanager:GetSecretValue"], self.link_key.attr_id)
         ask.allow(["sns:Publish"], self.review_requests.topic_arn)
         ask.allow(["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
         return ask
@@ -908,7 +917,7 @@ class DocumentProcessing(cdk.Stack):
                 "ReviewUrl": self.settings.review_base_url or self.api.url,
                 "ReviewApiId": self.api.rest_api_id,
                 "ReviewStage": self.api.deployment_stage.stage_name,
-                "LinkSecretArn": self.link_key.ref,
+                "LinkSecretArn": self.link_key.attr_id,
             }
             functions |= {
                 "ReviewPage": self.review_page,

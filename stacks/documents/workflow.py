@@ -1,11 +1,12 @@
 """The state machine of document-processing, in the order in which a document passes through it.
 
-Plain Amazon States Language with JSONata, as it stands in the console, for that is what an operator reads when something
-is wrong. What passes from state to state is small: numbers, and places in S3. Variables (`Assign`) carry the document and
-what is known of it, so that no state has to hand on what it does not use.
+Plain Amazon States Language with JSONata, as it stands in the console, for that is what an operator reads when
+something is wrong. What passes from state to state is small: numbers, and places in S3. Variables (`Assign`) carry the
+document and what is known of it, so that no state has to hand on what it does not use.
 
-Quotas (AWS Step Functions Developer Guide, "Step Functions service quotas", and API Reference, read 2026-11-25): 262,144
-bytes of input or output a state, 25,000 events a run. A batch of paragraphs takes some 30 events, so a run has room for
+Quotas (AWS Step Functions Developer Guide, "Step Functions service quotas", and API Reference, read 2026-11-25):
+262,144 bytes of input or output a state, 25,000 events a run. A batch of paragraphs takes some 30 events, so a run has
+room for
 800 batches, 16 MB of text: more than 500 pages hold.
 """
 

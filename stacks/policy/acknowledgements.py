@@ -341,8 +341,8 @@ ACKNOWLEDGEMENTS += (
     ),
     *_of_functions(
         "HIPAA.Security-LambdaDLQ",
-        "Nothing invokes it asynchronously: the state machine and the API get its errors themselves, and the queues that"
-        " feed functions have dead-letter queues of their own.",
+        "Nothing invokes it asynchronously: the state machine and the API get its errors themselves, and the queues"
+        " that feed functions have dead-letter queues of their own.",
         "Function/Resource",
     ),
     *_of_functions(

@@ -12,8 +12,8 @@ CHECK = "wildcards"
 # Actions that take no resource, so that a grant has to name `*`. Only what stacks use; source: Service Authorization
 # Reference, "Actions, resources, and condition keys for ...", column "Resource types", read 2026-11-23.
 WITHOUT_RESOURCE = {
-    # Read 2026-11-25. PutMetricData is held to a namespace by a condition; what Step Functions needs for its log it asks
-    # for with `*` (AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history").
+    # Read 2026-11-25. PutMetricData is held to a namespace by a condition; what Step Functions needs for its log it
+    # asks for with `*` (AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history").
     "cloudwatch:PutMetricData": "Amazon CloudWatch",
     "comprehend:BatchDetectEntities": "Amazon Comprehend",
     "comprehend:BatchDetectKeyPhrases": "Amazon Comprehend",

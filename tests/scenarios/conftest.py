@@ -7,6 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from local.cloud import LocalCloud
+from scenarios.document_processing import Desk
+from tests.conftest import SharedStacks
+from tests.scenarios.clerk import ARCHITECTURE as DOCUMENTS
+from tests.scenarios.clerk import SMALL as SMALL_DOCUMENTS
+from tests.scenarios.clerk import Clerk
 from tests.scenarios.driver import Driver
 
 
@@ -17,3 +22,19 @@ def driver(cloud: LocalCloud, outputs: dict[str, str]) -> Iterator[Driver]:
     driver.clean()
     yield driver
     driver.clean()
+
+
+@pytest.fixture(scope="session")
+def document_outputs(shared_stacks: SharedStacks) -> dict[str, str]:
+    """The outputs of the shared document-processing stack."""
+    return shared_stacks(DOCUMENTS, SMALL_DOCUMENTS)
+
+
+@pytest.fixture
+def clerk(cloud: LocalCloud, document_outputs: dict[str, str]) -> Iterator[Clerk]:
+    """A clerk of the shared document-processing stack, whose queues are empty at the start and the end of a test."""
+    with Desk(cloud, document_outputs) as desk:
+        clerk = Clerk(cloud, document_outputs, desk)
+        clerk.clean()
+        yield clerk
+        clerk.clean()

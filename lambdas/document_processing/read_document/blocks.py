@@ -1,7 +1,8 @@
 """What Textract's blocks say: fields, tables, and text by paragraphs.
 
-Block types and their relationships: Amazon Textract Developer Guide, "Form Data (Key-Value Pairs)", "Tables", "Lines and
-Words of Text", read 2026-11-25. Geometry is in shares of the page, from its upper left corner. Confidence is percent.
+Block types and their relationships: Amazon Textract Developer Guide, "Form Data (Key-Value Pairs)", "Tables", "Lines
+and Words of Text", read 2026-11-25. Geometry is in shares of the page, from its upper left corner. Confidence is
+percent.
 """
 
 from __future__ import annotations

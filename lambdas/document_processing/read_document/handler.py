@@ -1,7 +1,7 @@
 """Reads a document: by one call, or from the job that has ended, all pages of its answer. Everything goes to S3.
 
-Not by the state machine itself: a page of Textract's answer has up to 1,000 blocks, far more than the 262,144 bytes that
-a state may hold. The state gets numbers and the places of batches.
+Not by the state machine itself: a page of Textract's answer has up to 1,000 blocks, far more than the 262,144 bytes
+that a state may hold. The state gets numbers and the places of batches.
 """
 
 from __future__ import annotations

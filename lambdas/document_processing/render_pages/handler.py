@@ -28,7 +28,7 @@ clients = make_clients({"s3": (20, 3)})
 
 @told_by_name
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Takes {bucket, key, version, document, kind}; returns {"images": [{"page", "width", "height"}, ...]}, in pixels."""
+    """Takes {bucket, key, version, document, kind}; returns {"images": [{"page", "width", "height"}, ...]}: pixels."""
     wanted = _json(places.doubts(event["document"]))["pages"]
     data = _get(event["bucket"], event["key"], event["version"])
     images = []

@@ -1,4 +1,4 @@
-"""The pages as HTML. No framework, no inline handlers, nothing from elsewhere: the security policy forbids all of it."""
+"""The pages as HTML. No framework, no inline handlers, nothing from elsewhere: the security policy forbids it."""
 
 from __future__ import annotations
 

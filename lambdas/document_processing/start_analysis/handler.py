@@ -1,10 +1,11 @@
 """Starts a Textract job and leaves the waiting state's token where the job's end will look for it.
 
 **Jobs table** (partition key `job`): `token`, `document` by this function, `job_status` by `resume`, which hears of the
-job's end. Either may come first: the job may end before its token is stored. Each writes its own half and gets the whole
-row back in the same request; DynamoDB puts the two in some order, so whoever comes second sees both halves and answers
-the state. One who sees both again (a message that comes twice, an attempt after a kill) answers a state that waits no
-longer, which changes nothing. Textract's job tag holds 64 characters, a token up to 2,048: that is why it is kept here.
+job's end. Either may come first: the job may end before its token is stored. Each writes its own half and gets the
+whole row back in the same request; DynamoDB puts the two in some order, so whoever comes second sees both halves and
+answers the state. One who sees both again (a message that comes twice, an attempt after a kill) answers a state that
+waits no longer, which changes nothing. Textract's job tag holds 64 characters, a token up to 2,048: that is why it is
+kept here.
 
 **Once.** The request token makes Textract return the same job to a second attempt (Amazon Textract API Reference,
 "StartDocumentAnalysis", read 2026-11-25), so a function that is killed or tried again starts nothing twice.
@@ -31,7 +32,8 @@ JOBS_TABLE = os.environ["JOBS_TABLE"]
 TOPIC = os.environ["COMPLETION_TOPIC_ARN"]
 NOTIFIER_ROLE = os.environ["NOTIFIER_ROLE_ARN"]
 
-# A job's result is kept for 7 days (Amazon Textract API Reference, "GetDocumentAnalysis"): of what use is the row after?
+# A job's result is kept for 7 days (Amazon Textract API Reference, "GetDocumentAnalysis"): of what use is the row
+# after?
 KEPT_SECONDS = 7 * 24 * 3600
 
 # Another attempt would get the same answer.

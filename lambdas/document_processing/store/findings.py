@@ -21,21 +21,39 @@ def corrected(fields: Sequence[Mapping[str, Any]], answer: Mapping[str, Any] | N
             kept |= {"value": entry["value"], "read_value": field["value"]}
         found.append(kept)
     added = [entry for entry in (answer["fields"] if answer else ()) if entry["number"] == -1 and entry["value"]]
-    for entry in added:
-        found.append(
-            {
-                "name": entry["name"],
-                "value": entry["value"],
-                "read_value": "",
-                "kind": "text",
-                "confidence": 0.0,
-                "page": 1,
-                "name_box": None,
-                "value_box": None,
-                "reviewed": True,
-            }
-        )
-    return found
+    return found + [_added(entry) for entry in added]
+
+
+def _added(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": entry["name"],
+        "value": entry["value"],
+        "read_value": "",
+        "kind": "text",
+        "confidence": 0.0,
+        "page": 1,
+        "name_box": None,
+        "value_box": None,
+        "reviewed": True,
+    }
+
+
+def of_human_loop(output: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a worker of Augmented AI gave, by the names of the inputs (`field-0`, ...).
+
+    The output's shape: Amazon SageMaker AI Developer Guide, "Amazon A2I output data", read 2026-11-25. Of several workers
+    the last one's answer counts. Raises KeyError for what is no such output.
+    """
+    return {name: str(value) for name, value in output["humanAnswers"][-1]["answerContent"].items()}
+
+
+def named_values(values: Mapping[str, str], doubts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Values by input names as an answer of the review page has them; what was left out stays as it was read."""
+    fields = [
+        {"number": one["number"], "name": one["name"], "value": values.get(f"field-{index}", one["value"])}
+        for index, one in enumerate(doubts)
+    ]
+    return {"decision": "approve", "reason": "", "fields": fields}
 
 
 def understood(texts: Mapping[str, Any], insight: Mapping[str, Any]) -> dict[str, Any]:

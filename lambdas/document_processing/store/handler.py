@@ -1,9 +1,9 @@
 """Stores what was found: a row for each field, table and entity in DynamoDB, and everything in one object in S3.
 
-**Results table** (partition key `document` = "<bucket>/<key>", sort key `version`): the row of a version, which the state
-machine itself writes, and beside it `<version>/field/00001`, `<version>/table/00001`, `<version>/entity/00001`, ... One
-row a finding, so that a document of many pages never meets the 400 KB of an item. All of them are puts under fixed keys:
-done twice they are the same. The version's own row comes last, and says COMPLETED.
+**Results table** (partition key `document` = "<bucket>/<key>", sort key `version`): the row of a version, which the
+state machine itself writes, and beside it `<version>/field/00001`, `<version>/table/00001`, `<version>/entity/00001`,
+... One row a finding, so that a document of many pages never meets the 400 KB of an item. All of them are puts under
+fixed keys: done twice they are the same. The version's own row comes last, and says COMPLETED.
 """
 
 from __future__ import annotations
@@ -42,12 +42,15 @@ serialize = TypeSerializer().serialize
 @logger.inject_lambda_context(clear_state=True, log_event=False)
 @told_by_name
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Takes {bucket, key, version, document, batches, review}; `review` is null where nobody was asked.
+    """Takes {bucket, key, version, document, batches, review}; `review` is empty where nobody was asked.
 
     Returns {fields, tables, entities, personal_data, corrections, sentiment, result}: counts, and the result's key.
     """
     document = event["document"]
     answer = _answer(event["review"]) if event.get("review") else None
+    if answer is not None and "fields" not in answer:
+        # Of Augmented AI, whose answer has values only.
+        answer = findings.named_values(answer, _json(places.doubts(document))["fields"])
     read = _json(places.reading(document))
     understood = [_understood(document, number) for number in event["batches"]]
     result = {
@@ -80,6 +83,10 @@ def _understood(document: str, number: int) -> dict[str, Any]:
 
 
 def _answer(review: str) -> dict[str, Any]:
+    """A reviewer's answer, {"decision", "reason", "fields"}; `review` is its id, or the place of Augmented AI's."""
+    if review.startswith("s3://"):
+        bucket, _, key = review.removeprefix("s3://").partition("/")
+        return findings.of_human_loop(_json(key, bucket))
     row = (
         clients["dynamodb"]
         .get_item(TableName=REVIEWS_TABLE, Key={"review": {"S": review}}, ConsistentRead=True)
@@ -135,6 +142,6 @@ def _in_parts(rows: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[di
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def _json(key: str) -> Any:
-    with clients["s3"].get_object(Bucket=BUCKET, Key=key)["Body"] as body:
+def _json(key: str, bucket: str = BUCKET) -> Any:
+    with clients["s3"].get_object(Bucket=bucket, Key=key)["Body"] as body:
         return json.loads(body.read())
