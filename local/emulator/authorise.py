@@ -64,6 +64,12 @@ PATHS: Mapping[str, Path] = {
             ("kms:Decrypt", "kms:GenerateDataKey"),
             "the request on the encrypted resource fails with KMS AccessDenied, or the delivery is refused",
         ),
+        Path(
+            "service-role",
+            "the service that is handed a role, by the role's trust policy",
+            ("sts:AssumeRole",),
+            "the request that hands the role over fails with AccessDeniedException",
+        ),
     )
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,13 +24,21 @@ PHOTOS = Path(__file__).parents[2] / "samples" / "photos"
 
 @dataclass
 class FakeCaller:
-    """A caller who may read the objects given here, by (bucket, key, version). What was read is kept in `reads`."""
+    """A caller who may do everything with the objects given here, by (bucket, key, version), and what it did.
 
-    objects: Mapping[tuple[str, str, str | None], bytes | ObjectUnavailable] = field(default_factory=dict)
+    `reads` are the objects that were read, `written` holds content type and key of what was written, `published` are
+    (topic, subject, message), `emitted` (source, detail type, detail, resources), `assumed` (role, service principal).
+    """
+
+    objects: MutableMapping[tuple[str, str, str | None], bytes | ObjectUnavailable] = field(default_factory=dict)
     reads: list[tuple[str, str, str | None]] = field(default_factory=list)
     principal_arn: str = "arn:aws:sts::000000000000:assumed-role/worker/session"
     account: str = "000000000000"
     region: str = "us-east-1"
+    written: dict[tuple[str, str], tuple[str, str | None]] = field(default_factory=dict)
+    published: list[tuple[str, str | None, str]] = field(default_factory=list)
+    emitted: list[tuple[str, str, Mapping[str, Any], Sequence[str]]] = field(default_factory=list)
+    assumed: list[tuple[str, str]] = field(default_factory=list)
 
     def read_object(self, bucket: str, key: str, version: str | None) -> bytes:
         self.reads.append((bucket, key, version))
@@ -38,6 +46,31 @@ class FakeCaller:
         if isinstance(found, ObjectUnavailable):
             raise found
         return found
+
+    def list_objects(self, bucket: str, prefix: str) -> list[str]:
+        return sorted({key for home, key, _ in self.objects if home == bucket and key.startswith(prefix)})
+
+    def write_object(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        kms_key_id: str | None = None,
+    ) -> None:
+        self.objects[bucket, key, None] = body
+        self.written[bucket, key] = content_type, kms_key_id
+
+    def publish(self, topic_arn: str, message: str, *, subject: str | None = None) -> None:
+        self.published.append((topic_arn, subject, message))
+
+    def assume(self, role_arn: str, service_principal: str) -> FakeCaller:
+        self.assumed.append((role_arn, service_principal))
+        return self
+
+    def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
+        self.emitted.append((source, detail_type, detail, resources))
 
 
 class _Body(io.BytesIO):

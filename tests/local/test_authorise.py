@@ -525,6 +525,9 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "sns:Publish": ("tests/local/test_alarms.py::test_a_topic_whose_policy_shuts_alarms_out_hears_nothing",)
     },
     "topic-to-queue": {"sqs:SendMessage": ("tests/local/test_authorise.py::test_a_topic_needs_the_queues_policy",)},
+    "service-role": {
+        "sts:AssumeRole": ("tests/local/test_seams_inside.py::test_a_role_is_handed_over_by_whoever_may_pass_it",)
+    },
     "customer-key": {
         "kms:Decrypt": (
             "tests/local/test_authorise.py::test_an_object_under_a_customer_key_needs_the_key_too",

@@ -16,12 +16,13 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
 import psutil
+from botocore.exceptions import ClientError
 from ministack import app as _app
 from ministack.core import concurrency as _concurrency
 from ministack.core import iam_actions as _iam_actions
@@ -45,8 +46,9 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
+from local.emulator.seams import inside
 from local.services import SERVICES
-from local.services.wire import JsonService, ObjectUnavailable
+from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
 Response = tuple[int, dict[str, str], Any]
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, list[str]]], Awaitable[Response]]
@@ -254,11 +256,11 @@ class _Caller:
 
     def read_object(self, bucket: str, key: str, version: str | None) -> bytes:
         """Read as S3 would for this caller: authorised, recorded, with the region checked. Raises ObjectUnavailable."""
-        if not _s3._buckets.contains_scoped(self.account, None, bucket):
-            raise ObjectUnavailable("NoSuchBucket", f"The bucket {bucket} does not exist")
-        home = _s3._buckets.get_scoped(self.account, None, bucket).get("region") or self.region
-        if home != self.region:
-            raise ObjectUnavailable("WrongRegion", f"The bucket {bucket} is in {home}, not in {self.region}")
+        with _responses.request_scope(self.account, self.region):
+            return self._read(bucket, key, version)
+
+    def _read(self, bucket: str, key: str, version: str | None) -> bytes:
+        self._in_this_region(bucket)
         action = "s3:GetObjectVersion" if version else "s3:GetObject"
         denied = _iam.enforce(self.access_key, action, "s3", self.region, resource_arn=f"arn:aws:s3:::{bucket}/{key}")
         if denied is not None:
@@ -270,6 +272,107 @@ class _Caller:
         if content is None:
             raise ObjectUnavailable("NoSuchKey", f"There is no {bucket}/{key}" + (f" {version}" if version else ""))
         return bytes(content)
+
+    def list_objects(self, bucket: str, prefix: str) -> list[str]:
+        """The keys under a prefix, by ListObjectsV2 as this caller. Raises ObjectUnavailable."""
+        self._in_this_region(bucket)
+        with _unavailable(self.principal_arn, f"list {bucket}/{prefix}"):
+            pages = self._client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            return sorted(item["Key"] for page in pages for item in page.get("Contents", []))
+
+    def write_object(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        kms_key_id: str | None = None,
+    ) -> None:
+        """PutObject as this caller, with all that follows from it: encryption, versions, events."""
+        self._in_this_region(bucket)
+        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
+        with _unavailable(self.principal_arn, f"write {bucket}/{key}"):
+            self._client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, **encryption)
+
+    def publish(self, topic_arn: str, message: str, *, subject: str | None = None) -> None:
+        """Publish as this caller. Raises ServiceError (AccessDeniedException), for a missing topic as well."""
+        try:
+            self._client("sns", topic_arn.split(":")[3]).publish(
+                TopicArn=topic_arn, Message=message, **({"Subject": subject} if subject else {})
+            )
+        except (ClientError, PermissionError, IndexError) as error:
+            raise ServiceError("AccessDeniedException", f"Cannot publish to {topic_arn}: {error}") from error
+
+    def assume(self, role_arn: str, service_principal: str) -> "_Caller":
+        """The role as a caller, if this caller may pass it on and it trusts the service.
+
+        A trust policy's conditions see the account and, as source, the service in this region: AWS names the job, but
+        documents conditions on the former only ("Cross-service confused deputy prevention" of each service's guide).
+        """
+        passed = {"iam:PassedToService": service_principal}
+        with _responses.request_scope(self.account, self.region):
+            denied = _iam.enforce(self.access_key, "iam:PassRole", "iam", self.region, role_arn, passed)
+            if denied is not None:
+                raise ServiceError("AccessDeniedException", f"{self.principal_arn} may not iam:PassRole {role_arn}")
+            source = f"arn:aws:{service_principal.partition('.')[0]}:{self.region}:{self.account}:*"
+            if not authorise.act_as(
+                service_principal, "sts:AssumeRole", role_arn, _source(source), path="service-role"
+            ):
+                raise ServiceError("AccessDeniedException", f"{role_arn} does not let {service_principal} assume it")
+        access_key = inside.role_session(role_arn, service_principal.partition(".")[0])
+        return _Caller(
+            principal_arn=_principal_arn(access_key), account=self.account, region=self.region, access_key=access_key
+        )
+
+    def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
+        """Send an event to the default bus as an AWS service does, which needs nobody's permission."""
+        with _responses.request_scope(self.account, self.region):
+            _emit(source, detail_type, detail, resources)
+
+    def _client(self, service: str, region: str | None = None) -> Any:
+        return inside.client(service, self.access_key, self.account, region or self.region, attempts=3)
+
+    def _in_this_region(self, bucket: str) -> None:
+        if not _s3._buckets.contains_scoped(self.account, None, bucket):
+            raise ObjectUnavailable("NoSuchBucket", f"The bucket {bucket} does not exist")
+        home = _s3._buckets.get_scoped(self.account, None, bucket).get("region") or self.region
+        if home != self.region:
+            raise ObjectUnavailable("WrongRegion", f"The bucket {bucket} is in {home}, not in {self.region}")
+
+
+# S3's codes that stand in the contract of `ObjectUnavailable`; any other is a denial to whoever asked.
+_OBJECT_CODES = ("NoSuchKey", "NoSuchBucket", "AccessDenied")
+
+
+@contextlib.contextmanager
+def _unavailable(principal: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise ObjectUnavailable("AccessDenied", f"{principal} may not {what}: {error}") from error
+    except ClientError as error:
+        code = str(error.response["Error"]["Code"])
+        raise ObjectUnavailable(
+            code if code in _OBJECT_CODES else "AccessDenied", f"{principal} may not {what}: {error}"
+        ) from error
+
+
+def _emit(source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str]) -> None:
+    """Put an event of a service on the default bus of the account and region of the current scope."""
+    _events._dispatch_event(
+        {
+            "EventId": str(uuid.uuid4()),
+            "Source": source,
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+            "EventBusName": "default",
+            "Time": int(clock.now()),
+            "Resources": list(resources),
+            "Account": _responses.get_account_id(),
+            "Region": _responses.get_region(),
+        }
+    )
 
 
 # --- Decisions -------------------------------------------------------------------------------------------------------
@@ -366,7 +469,7 @@ def _deciding(
 
 def _resource_origin(service: str, resource: str, statement: Any) -> tuple[str, int]:
     """A statement of the resource's own policy: the policy goes by the resource's ARN."""
-    found = _iam._resource_policy(service, resource)
+    found = (_trust_policy(resource),) if service == "sts" else _iam._resource_policy(service, resource)
     statements = _iam.parse_policy_document(found[0]) if found and found[0] else []
     return resource, next((index for index, item in enumerate(statements) if item == statement), -1)
 
@@ -500,8 +603,13 @@ def _role_may(role_arn: str, action: str, resource: str, context: Mapping[str, s
     return bool(result.decision == "Allow")
 
 
+def _trust_policy(role_arn: str) -> str:
+    role = _iam_store._roles.get_scoped(role_arn.split(":")[4], None, role_arn.rpartition("/")[2]) or {}
+    return str(role.get("AssumeRolePolicyDocument") or "")
+
+
 def _service_may(principal: str, action: str, resource: str, context: Mapping[str, str], service: str) -> bool:
-    found = _iam._resource_policy(service, resource)
+    found = (_trust_policy(resource),) if service == "sts" else _iam._resource_policy(service, resource)
     if found is None or not found[0]:
         return False
     request = _iam.EvalContext(
@@ -1549,16 +1657,4 @@ class _AlarmBackend:
 
     def emit(self, scope: alarms.Scope, event: dict[str, Any]) -> None:
         with _responses.request_scope(scope.account, scope.region):
-            _events._dispatch_event(
-                {
-                    "EventId": str(uuid.uuid4()),
-                    "Source": event["source"],
-                    "DetailType": event["detail-type"],
-                    "Detail": json.dumps(event["detail"]),
-                    "EventBusName": "default",
-                    "Time": int(clock.now()),
-                    "Resources": event["resources"],
-                    "Account": scope.account,
-                    "Region": scope.region,
-                }
-            )
+            _emit(event["source"], event["detail-type"], event["detail"], event["resources"])
