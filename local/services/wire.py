@@ -149,16 +149,18 @@ class JsonService:
 
     def _answer(self, operation: str, body: bytes, caller: Caller) -> Any:
         model = self._operation_model(operation)
-        request = parse_request(model, body)
+        return render_response(model, self.answer(model, parse_request(model, body), caller))
+
+    def answer(self, model: OperationModel, request: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        """Carry out a validated request. Raises ServiceError, and UndeclaredError for one that the model lacks."""
         try:
-            response = self.operations()[operation](request, caller)
+            return self.operations()[model.name](request, caller)
         except ServiceError as error:
             if error.code not in COMMON_ERRORS | {
                 cast(StructureShape, shape).error_code for shape in model.error_shapes
             }:
-                raise UndeclaredError(f"{operation} does not declare {error.code}") from error
+                raise UndeclaredError(f"{model.name} does not declare {error.code}") from error
             raise
-        return render_response(model, response)
 
     def _operation_model(self, operation: str) -> OperationModel:
         model = service_model(self.name)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import importlib
 import json
 import logging
 import os
@@ -65,6 +66,7 @@ def install() -> None:
     authorise.use(_evaluate_as)
     for service in SERVICES:
         register(service)
+    importlib.import_module("local.emulator.seams.polly").install()
     _move_queue_clocks()
     _add_redrive()
     _serialise_queue_changes()

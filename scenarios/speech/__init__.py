@@ -1,0 +1,1 @@
+"""Speech that the project makes itself: see `voices`."""
