@@ -164,6 +164,7 @@ THROTTLES: dict[str, tuple[str, int]] = {
     "sqs": ("RequestThrottled", 400),
 }
 INTERNALS: dict[str, tuple[str, int]] = {
+    "comprehend": ("InternalServerException", 500),
     "rekognition": ("InternalServerError", 500),
     "dynamodb": ("InternalServerError", 500),
     "lambda": ("ServiceException", 500),

@@ -1,6 +1,7 @@
 """Services that the emulator lacks. Importing this loads no model: each operation loads its own on first use."""
 
+from local.services.comprehend import Comprehend
 from local.services.rekognition import Rekognition
 from local.services.wire import JsonService
 
-SERVICES: tuple[JsonService, ...] = (Rekognition(),)
+SERVICES: tuple[JsonService, ...] = (Comprehend(), Rekognition())
