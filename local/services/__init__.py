@@ -2,6 +2,7 @@
 
 from local.services.comprehend import Comprehend
 from local.services.rekognition import Rekognition
+from local.services.transcribe import Transcribe
 from local.services.wire import JsonService
 
-SERVICES: tuple[JsonService, ...] = (Comprehend(), Rekognition())
+SERVICES: tuple[JsonService, ...] = (Comprehend(), Rekognition(), Transcribe())
