@@ -53,6 +53,9 @@ _HAPPY = "tests.scenarios.test_image_labeling"
 _FAILS = "tests.scenarios.test_image_labeling_failures"
 _RIGHTS = "tests.scenarios.test_image_labeling_permissions"
 
+_TEXTS = "tests.scenarios.test_text_insights"
+_TEXTS_FAIL = "tests.scenarios.test_text_insights_failures"
+_TEXTS_RIGHTS = "tests.scenarios.test_text_insights_permissions"
 _SPOKEN = "tests.scenarios.test_speech_synthesis"
 _UNSPOKEN = "tests.scenarios.test_speech_synthesis_failures"
 _SPEAKING_RIGHTS = "tests.scenarios.test_speech_synthesis_permissions"
@@ -95,6 +98,52 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             )
         ),
     },
+    "text-insights": {
+        "duplicate-event": AnsweredBy((f"{_TEXTS}.test_the_same_message_twice_is_one_row_and_one_paid_analysis",)),
+        "odd-key": AnsweredBy((f"{_TEXTS}.test_an_id_is_kept_as_its_sender_wrote_it",)),
+        "corrupt-input": AnsweredBy(
+            (f"{_TEXTS_FAIL}.test_a_text_that_cannot_be_analysed_is_rejected_once_with_a_reason",)
+        ),
+        "oversized-input": AnsweredBy(
+            (
+                f"{_TEXTS}.test_a_text_that_is_too_large_is_refused_by_bytes_not_characters",
+                f"{_TEXTS_FAIL}.test_a_text_too_large_for_a_message_of_old_is_still_a_result",
+            )
+        ),
+        "throttled-service": AnsweredBy(
+            (
+                f"{_TEXTS_FAIL}.test_a_throttled_service_is_retried_until_it_answers",
+                f"{_TEXTS_FAIL}.test_throttling_that_lasts_leaves_its_reason",
+            )
+        ),
+        "service-down-then-back": AnsweredBy(
+            (
+                f"{_TEXTS_FAIL}.test_a_service_that_is_down_leaves_a_reason_and_a_message_that_can_be_redriven",
+                f"{_TEXTS_FAIL}.test_an_outage_of_the_table_loses_nothing",
+            )
+        ),
+        "poison-message": AnsweredBy(
+            (
+                f"{_TEXTS_FAIL}.test_a_message_that_cannot_be_read_reaches_the_dlq_with_its_reason",
+                f"{_TEXTS_FAIL}.test_a_poison_message_is_mended_and_redriven",
+            )
+        ),
+        "partial-batch": AnsweredBy((f"{_TEXTS_FAIL}.test_only_the_bad_message_of_a_batch_comes_back",)),
+        "asynchronous-job-failed": DoesNotApply(
+            "Comprehend's synchronous operations answer within the call: no job is started whose end could fail unseen"
+        ),
+        "notification-late-or-twice": AnsweredBy((f"{_TEXTS}.test_messages_out_of_order_do_not_disturb_each_other",)),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_TEXTS_RIGHTS}.test_without_a_permission_of_its_role_the_function_says_so_and_recovers",
+                f"{_TEXTS_RIGHTS}.test_without_its_queue_permissions_the_function_is_not_invoked",
+                f"{_TEXTS_RIGHTS}.test_without_its_log_permissions_no_line_is_written",
+                f"{_TEXTS_RIGHTS}.test_without_its_tracing_permissions_no_trace_is_kept",
+                f"{_TEXTS_RIGHTS}.test_without_the_topic_policy_nobody_is_told_of_an_alarm",
+                f"{_TEXTS_RIGHTS}.test_without_its_key_the_function_reads_no_message",
+            )
+        ),
+    },
     "speech-synthesis": {
         "duplicate-event": AnsweredBy((f"{_SPOKEN}.test_the_same_event_twice_is_one_row_and_one_paid_call",)),
         "odd-key": AnsweredBy((f"{_SPOKEN}.test_a_key_is_read_and_stored_as_the_user_wrote_it",)),
@@ -123,6 +172,7 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
         ),
         "partial-batch": DoesNotApply(
             "Each text is a delivery of its own, since one takes as long as a call to Polly; of the ends, which come ten"
+            "Each text is a delivery of its own, for it takes as long as a call to Polly; of the ends, which come ten"
             " at a time, only the bad message returns: test_only_the_bad_notification_comes_back (unit)"
         ),
         "asynchronous-job-failed": AnsweredBy((f"{_UNSPOKEN}.test_a_task_that_fails_is_recorded_with_its_reason",)),

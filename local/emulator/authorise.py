@@ -71,6 +71,19 @@ PATHS: Mapping[str, Path] = {
             "the request that hands the role over fails with AccessDeniedException, an execution at its first task",
         ),
         Path(
+            "service-to-function",
+            "S3, SNS, EventBridge or API Gateway, by the function's policy",
+            ("lambda:InvokeFunction",),
+            "the function is not invoked; a rule's event goes to the target's dead-letter queue, an API's caller gets "
+            "500",
+        ),
+        Path(
+            "failed-invocation",
+            "the function's role",
+            ("sqs:SendMessage", "sns:Publish"),
+            "an asynchronous event that failed is lost instead of going to the dead-letter queue or destination",
+        ),
+        Path(
             "nested-execution",
             "the state machine's role",
             ("events:PutTargets", "events:PutRule", "events:DescribeRule"),

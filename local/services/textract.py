@@ -34,7 +34,7 @@ MAXIMUM_PICTURE_BYTES = 10 * 1024 * 1024
 MAXIMUM_DOCUMENT_BYTES = 500 * 1024 * 1024
 MAXIMUM_PAGES = 3000
 MAXIMUM_RESULTS = 1000
-# "Amazon Textract endpoints and quotas", AWS General Reference: asynchronous jobs at a time outside the largest regions.
+# "Amazon Textract endpoints and quotas", AWS General Reference: asynchronous jobs at a time.
 MAXIMUM_JOBS = 100
 SECONDS_KEPT = 7 * 24 * 3600
 DEFAULT_PREFIX = "textract_output"

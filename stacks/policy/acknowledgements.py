@@ -68,6 +68,23 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
         constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
     ),
     Acknowledgement(
+        architecture="text-insights",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "Comprehend's operations with its built-in models, xray:PutTraceSegments and xray:PutTelemetryRecords"
+            " support no resource. The check for wildcards lets `*` pass for these actions alone."
+        ),
+        constructs=("AnalyzeTexts/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="text-insights",
+        rule="AwsSolutions-L1",
+        reason=(
+            "As in image-labeling: the newest Python on which the handlers run locally too, supported until 2029-06-30."
+        ),
+        constructs=("AnalyzeTexts/Function/Resource",),
+    ),
+    Acknowledgement(
         architecture="speech-synthesis",
         rule="AwsSolutions-S1",
         reason=(

@@ -15,6 +15,7 @@ WITHOUT_RESOURCE = {
     # Read 2026-11-25. PutMetricData is held to a namespace by a condition; what Step Functions needs for its log it
     # asks for with `*` (AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history").
     "cloudwatch:PutMetricData": "Amazon CloudWatch",
+    "comprehend:BatchDetectDominantLanguage": "Amazon Comprehend",
     "comprehend:BatchDetectEntities": "Amazon Comprehend",
     "comprehend:BatchDetectKeyPhrases": "Amazon Comprehend",
     "comprehend:BatchDetectSentiment": "Amazon Comprehend",

@@ -21,7 +21,7 @@ TRUST = {
         {
             "Effect": "Allow",
             "Principal": {
-                "Service": ["lambda.amazonaws.com", "states.amazonaws.com"],
+                "Service": ["lambda.amazonaws.com", "states.amazonaws.com", "events.amazonaws.com"],
                 "AWS": f"arn:aws:iam::{LocalCloud.account}:root",
             },
             "Action": "sts:AssumeRole",
@@ -59,7 +59,7 @@ def set_permissions(cloud: LocalCloud, role_arn: str, *statements: dict[str, Any
         iam.delete_role_policy(RoleName=name, PolicyName="permissions")
 
 
-def client_as(cloud: LocalCloud, role_arn: str, service: str) -> Any:
+def client_as(cloud: LocalCloud, role_arn: str, service: str, **config: Any) -> Any:
     """A client that calls as the role, once an attempt."""
     session = cloud.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="test")["Credentials"]
     # boto3's stubs know one signature a service; the service is a variable here.
@@ -72,7 +72,7 @@ def client_as(cloud: LocalCloud, role_arn: str, service: str) -> Any:
         aws_secret_access_key=session["SecretAccessKey"],
         aws_session_token=session["SessionToken"],
         verify=str(cloud.ca_bundle),
-        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, **config),
     )
 
 

@@ -531,6 +531,16 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "tests/local/test_states_tasks.py::test_a_role_must_let_step_functions_in",
         )
     },
+    "service-to-function": {
+        "lambda:InvokeFunction": (
+            "tests/local/test_delivery.py::test_a_function_is_invoked_by_whom_its_policy_lets_in",
+            "tests/local/test_delivery.py::test_an_api_invokes_a_function_that_lets_it_in",
+        )
+    },
+    "failed-invocation": dict.fromkeys(
+        ("sqs:SendMessage", "sns:Publish"),
+        ("tests/local/test_delivery.py::test_a_failed_event_reaches_the_dead_letters_that_the_role_may_reach",),
+    ),
     "nested-execution": dict.fromkeys(
         ("events:PutTargets", "events:PutRule", "events:DescribeRule"),
         ("tests/local/test_states_tasks.py::test_waiting_for_another_execution_needs_each_permission",),

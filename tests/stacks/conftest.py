@@ -18,7 +18,9 @@ from stacks.policy.template import Template, read
 # Before any test module imports CDK.
 use_bundled_node()
 
-OWN_KEY: Mapping[str, Any] = {"image-labeling": {"kms_key": "own", "alarm_email": "someone@example.com"}}
+OWN_KEY: Mapping[str, Any] = {
+    name: {"kms_key": "own", "alarm_email": "someone@example.com"} for name in ("image-labeling", "text-insights")
+}
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,17 @@ import pytest
 
 from local import guard
 from stacks import catalogue
+from stacks.language.text_insights import TextInsightsSettings
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, expected
 from stacks.policy.nag import suppressed
 from stacks.vision.image_labeling import ImageLabelingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
-DEFAULTS = {"image-labeling": ImageLabelingSettings().model_dump()}
+DEFAULTS = {
+    "image-labeling": ImageLabelingSettings().model_dump(),
+    "text-insights": TextInsightsSettings().model_dump(),
+}
 
 # Runs the app with something planted in it. Synthesis raises on a finding, so that it must be a process of its own.
 PLANT = """

@@ -47,7 +47,7 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import inside, states
+from local.emulator.seams import delivery, inside, states
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
@@ -67,6 +67,7 @@ def install() -> None:
     for service in SERVICES:
         register(service)
     importlib.import_module("local.emulator.seams.polly").install()
+    importlib.import_module("local.emulator.seams.polling").install()
     _move_queue_clocks()
     _add_redrive()
     _serialise_queue_changes()
@@ -86,6 +87,7 @@ def install() -> None:
     _inject_faults()
     _own_task_tokens()
     states.install()
+    delivery.install(_current_delivery, _send_to_dead_letters)
 
 
 # --- The gateway: every HTTP request ---------------------------------------------------------------------------------
@@ -824,18 +826,22 @@ def _authorise_rule_targets() -> None:
             _delivery.reset(token)
 
     def deliver(queue: Any, payload: str, parameters: dict[str, Any] | None = None) -> None:
-        delivery = _delivery.get()
-        if delivery is None:
-            raise RuntimeError("A delivery without a rule: MiniStack's _invoke_target has moved")
-        rule, target = delivery
+        rule, target = _current_delivery()
         problem = _undeliverable(str(queue), rule["Arn"])
         if problem is None:
             send(queue, payload, parameters)
         else:
-            _send_to_dead_letters(problem, payload, rule["Arn"], target)
+            _send_to_dead_letters(problem, payload, rule["Arn"], target, {})
 
     _events._invoke_target = invoke
     _events._dispatch_to_sqs = deliver
+
+
+def _current_delivery() -> tuple[dict[str, Any], dict[str, Any]]:
+    found = _delivery.get()
+    if found is None:
+        raise RuntimeError("A delivery without a rule: MiniStack's _invoke_target has moved")
+    return found
 
 
 def _undeliverable(queue_arn: str, rule_arn: str) -> tuple[str, str] | None:
@@ -854,11 +860,13 @@ def _undeliverable(queue_arn: str, rule_arn: str) -> tuple[str, str] | None:
     return None
 
 
-def _send_to_dead_letters(problem: tuple[str, str], payload: str, rule_arn: str, target: dict[str, Any]) -> None:
+def _send_to_dead_letters(
+    problem: tuple[str, str], payload: str, rule_arn: str, target: dict[str, Any], more: Mapping[str, str]
+) -> None:
     """Send an event that could not be delivered to the target's own dead-letter queue, if it has one.
 
-    Neither error is retried on AWS either. The attributes: "Using dead-letter queues to process undelivered events in
-    EventBridge", Amazon EventBridge User Guide, read 2026-11-23.
+    Neither a missing queue nor a missing permission is retried on AWS either. The attributes: "Using dead-letter queues
+    to process undelivered events in EventBridge", Amazon EventBridge User Guide, read 2026-11-23.
     """
     dead_letters = (target.get("DeadLetterConfig") or {}).get("Arn")
     if not dead_letters or _undeliverable(dead_letters, rule_arn) is not None:
@@ -869,6 +877,7 @@ def _send_to_dead_letters(problem: tuple[str, str], payload: str, rule_arn: str,
         "ERROR_MESSAGE": problem[1],
         "RULE_ARN": rule_arn,
         "TARGET_ARN": target["Arn"],
+        **more,
     }
     url = _sqs._queue_url(dead_letters.rpartition(":")[2])
     _sqs._act_send_message(

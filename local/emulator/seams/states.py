@@ -98,7 +98,7 @@ def install() -> None:
     _sfn._run_map_items = _run_map_items
     _sfn._error_matches = _error_matches
     _sfn._with_retry_and_catch = _with_retry_and_catch
-    _sfn._scaled_sleep = _sleep
+    _sfn._scaled_sleep = sleep
     _sfn._sleep_until = _sleep_until
     _sfn._invoke_resource = _invoke_resource
     _sfn._s3_object_text = _s3_object_text
@@ -131,7 +131,8 @@ def _alive() -> None:
         raise _sfn._ExecutionError(_ENDED, "")
 
 
-def _sleep(seconds: float) -> None:
+def sleep(seconds: float) -> None:
+    """Wait by the movable clock; within an execution, no longer than that runs."""
     until = clock.now() + seconds
     with _news:
         while (left := until - clock.now()) > 0:
@@ -142,7 +143,7 @@ def _sleep(seconds: float) -> None:
 
 def _sleep_until(moment: str) -> None:
     with contextlib.suppress(ValueError, TypeError):
-        _sleep(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() - clock.now())
+        sleep(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() - clock.now())
 
 
 def _end(execution: dict[str, Any], status: str, event: str, **values: Any) -> None:
@@ -346,7 +347,7 @@ def _with_retry_and_catch(
         except _sfn._ExecutionError as error:
             retrier, index = _sfn._find_matching_retrier(state.get("Retry", []), error.error, counts)
             if retrier is not None:
-                _sleep(_delay(retrier, counts.get(index, 0)))
+                sleep(_delay(retrier, counts.get(index, 0)))
                 counts[index] = counts.get(index, 0) + 1
                 continue
             catcher = _sfn._find_matching_catcher(state.get("Catch", []), error.error)

@@ -4,6 +4,7 @@ One pass finds strips of text and reads them. Words that it is not sure of are l
 more contrast: where both looks agree the word gains, where they differ it loses. Nothing but the pixels decides.
 """
 
+import itertools
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _parted(strip: Box, scan: Scan) -> list[Box]:
         if line.top <= middle <= line.bottom and strip.left + 6 < (line.left + line.right) / 2 < strip.right - 6
     )
     edges = [strip.left, *cuts, strip.right]
-    return [Box(left, strip.top, right, strip.bottom) for left, right in zip(edges, edges[1:], strict=False)]
+    return [Box(left, strip.top, right, strip.bottom) for left, right in itertools.pairwise(edges)]
 
 
 def _cut(text: Pixels, box: Box, pad: float = 0.0) -> NDArray[np.uint8]:

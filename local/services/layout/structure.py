@@ -5,6 +5,7 @@ its label, a line to write on and its label, or a check box and the words beside
 could read gets a low confidence.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -161,8 +162,8 @@ def find_boxes(scan: Scan) -> tuple[list[_Grid], list[Box]]:
         if len(across) == 2 or len(down) == 2:
             boxes += [
                 Box(x, y, right, bottom)
-                for y, bottom in zip(across, across[1:], strict=False)
-                for x, right in zip(down, down[1:], strict=False)
+                for y, bottom in itertools.pairwise(across)
+                for x, right in itertools.pairwise(down)
             ]
         else:
             grids.append(_grid(across, down, rows, columns, scan.unit))

@@ -1,0 +1,1 @@
+"""Functions of the architecture `text-insights`."""
