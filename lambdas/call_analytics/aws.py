@@ -1,11 +1,11 @@
 """The clients of a function, made once a worker: quickly, and with an end to every call.
 
-**Import.** Making clients takes as long as importing boto3 if one lets it: the loader lists 400 service folders to check
-a name, parses megabytes of JSON into ordered dictionaries, and the garbage collector walks the growing heap again and
-again. Nothing of that is needed. (`python -m bench.imports` measures it.)
+**Import.** Making clients takes as long as importing boto3 if one lets it: the loader lists 400 service folders to
+check a name, parses megabytes of JSON into ordered dictionaries, and the garbage collector walks the growing heap again
+and again. Nothing of that is needed. (`python -m bench.imports` measures it.)
 
-**Time.** An attempt ends after connect and read seconds. Retries inside a client are few: the state machine waits longer
-and more patiently than a function that is paid for while it sleeps.
+**Time.** An attempt ends after connect and read seconds. Retries inside a client are few: the state machine waits
+longer and more patiently than a function that is paid for while it sleeps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Understand recorded calls: S3 → EventBridge → SQS → Step Functions: Transcribe → Translate → Comprehend → DynamoDB."""
+"""Understand recorded calls: S3 → EventBridge → SQS → Step Functions: Transcribe → Translate → Comprehend →
+DynamoDB."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from stacks.blocks.emptied_bucket import EmptiedBucket
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.language.call_workflow import IDENTIFIED, OPEN, TRANSCRIPTS, Choices, Parts, Workflow
-from stacks.language.languages import TRANSLATED, VOICES
+from stacks.language.languages import TRANSLATED, VOICES, base
 
 ARCHITECTURE = "call-analytics"
 
@@ -83,20 +84,25 @@ class CallAnalyticsSettings(BaseModel):
     # "StartTranscriptionJob", LanguageIdSettings, read 2026-11-25).
     languages: tuple[str, ...] = Field(
         default=("en-US", "de-DE", "es-US", "fr-FR"),
-        min_length=1,
+        min_length=2,
         max_length=5,
-        description="languages in which guests call, by Transcribe's codes; with one, none is identified",
+        description="languages in which guests call, by Transcribe's codes; one country a language",
     )
     house_language: HouseLanguage = Field(default="en", description="the language in which the house reads its calls")
     hotel_names: tuple[str, ...] = Field(
         default=("Hotel Miramar", "Grand Bellevue", "Casa del Sol"),
+        min_length=1,
         max_length=100,
         description="names that are to be understood, and never to be translated",
     )
     filtered_words: tuple[str, ...] = Field(
-        default=("damn", "hell"), max_length=100, description="words that transcripts show as ***"
+        default=("damn", "hell"), min_length=1, max_length=100, description="words that transcripts show as ***"
     )
-    redaction: bool = Field(default=True, description="only transcripts without personal data are analysed")
+    personal_data: Literal["redact-or-withhold", "redact-where-possible", "keep"] = Field(
+        default="redact-or-withhold",
+        description="what becomes of personal data: a call in a language that Transcribe cannot redact is withheld, or"
+        " analysed as it is; or nothing is redacted at all",
+    )
     keep_unredacted: bool = Field(
         default=True, description="Transcribe writes the unredacted transcript too, for `unredacted_readers` alone"
     )
@@ -104,9 +110,6 @@ class CallAnalyticsSettings(BaseModel):
         default=(),
         max_length=10,
         description="ARNs of roles that may read transcripts with personal data; without any, nobody may",
-    )
-    without_redaction: Literal["withhold", "analyse"] = Field(
-        default="withhold", description="what becomes of a call in a language that cannot be redacted"
     )
     maximum_speakers: int = Field(default=2, ge=2, le=30, description="speakers that are told apart in a call")
     translate_at_once_bytes: int = Field(
@@ -140,8 +143,9 @@ class CallAnalyticsSettings(BaseModel):
     def _known(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := [language for language in languages if language not in TRANSLATED]:
             raise ValueError(f"unknown: {', '.join(unknown)}; known are {', '.join(TRANSLATED)}")
-        if len(set(languages)) != len(languages):
-            raise ValueError("each language once")
+        # Amazon Transcribe Developer Guide, "Language identification", read 2026-11-25.
+        if len({base(language) for language in languages}) != len(languages):
+            raise ValueError("of each language one country only, for Transcribe tells languages apart, not countries")
         return languages
 
     @field_validator("hotel_names", "filtered_words")
@@ -173,25 +177,26 @@ class CallAnalyticsSettings(BaseModel):
 class CallAnalytics(cdk.Stack):
     """A hotel chain takes calls in several languages and wants to know what its guests say and feel.
 
-    **Flow.** A recording under the prefix → S3 tells EventBridge → a rule puts the event into a queue → a function starts
-    an execution, named after the object's version. The state machine has the version checked and put aside, has
-    Transcribe identify the language (unless the upload's metadata tell it), then transcribe with the chain's vocabulary,
-    the words filtered, the speakers told apart and personal data redacted; makes turns of the transcript; has Translate
-    put them into the house language, hotel names untouched; has Comprehend find moods, names and phrases; and writes a
-    report to S3, rows to DynamoDB, and on request an MP3 by Polly. What Transcribe and Translate do takes minutes: a state
-    waits with a token, and an event that the job has ended brings it back.
+    **Flow.** A recording under the prefix → S3 tells EventBridge → a rule puts the event into a queue → a function
+    starts an execution, named after the object's version. The state machine has the version checked and put aside, has
+    Transcribe identify the language (unless the upload's metadata tell it), then transcribe with the chain's
+    vocabulary, the words filtered, the speakers told apart and personal data redacted; makes turns of the transcript;
+    has Translate put them into the house language, hotel names untouched; has Comprehend find moods, names and phrases;
+    and writes a report to S3, rows to DynamoDB, and on request an MP3 by Polly. What Transcribe and Translate do takes
+    minutes: a state waits with a token, and an event that the job has ended brings it back.
 
     **Who reads what.** The unredacted transcripts (of identification, and beside the redacted ones) lie under keys of
     their own, and the bucket's policy lets nobody read them but the roles that a setting names. No function is among
-    those, unless calls in languages without redaction are to be analysed. No log and no execution holds a word of a call.
+    those, unless the settings have personal data analysed. No log and no execution holds a word of a call.
 
     **What if.** An event comes twice: the execution's name is taken. It cannot be delivered or started: it is a dead
-    letter, and can be redriven. A file is no audio: its row says so. A job's event comes early, late, twice: token and end
-    meet in a table, in any order. It never comes: after `job_timeout_seconds` the job is asked. A job fails, or a step
-    does after its retries: the row has the reason, a topic tells. The language cannot be redacted: the call is withheld.
+    letter, and can be redriven. A file is no audio: its row says so. A job's event comes early, late, twice: token and
+    end meet in a table, in any order. It never comes: after `job_timeout_seconds` the job is asked. A job fails, or a
+    step does after its retries: the row has the reason, a topic tells. The language cannot be redacted: the call is
+    withheld.
 
-    **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-25): see the page's table. A thousand calls of
-    five minutes, most of it for Transcribe: twice where the language has to be identified first.
+    **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-25): see the page's table. A thousand calls
+    of five minutes, most of it for Transcribe: twice where the language has to be identified first.
     """
 
     Settings: ClassVar[type[CallAnalyticsSettings]] = CallAnalyticsSettings
@@ -329,7 +334,7 @@ class CallAnalytics(cdk.Stack):
     def _keep_unredacted_apart(self) -> None:
         """Whatever else a role may read of the bucket, transcripts with personal data are for the named ones."""
         readers = [*self.settings.unredacted_readers]
-        if not self.settings.redaction or self.settings.without_redaction == "analyse":
+        if self._reads_unredacted:
             readers.append(self.read_transcript.role.role_arn)
         folders = [f"{IDENTIFIED}*", f"{OPEN}*", f"{TRANSCRIPTS}{JOB_PREFIX}*"]
         self.bucket.add_to_resource_policy(
@@ -343,12 +348,13 @@ class CallAnalytics(cdk.Stack):
             )
         )
 
-    def _language_resources(self) -> tuple[str, cdk.CustomResource | None]:
+    def _language_resources(self) -> tuple[str, cdk.CustomResource]:
         """Vocabularies, filters and the terminology: CloudFormation has no type for them.
 
-        (AWS CloudFormation, "AWS resource and property types reference", read 2026-11-25: nothing of Transcribe, nothing
-        of Translate.) Their names end with a digest of what is in them; see `lambdas/call_analytics/language_resources`.
-        Not under the stack's key: the names of hotels stand on their doors.
+        (AWS CloudFormation, "AWS resource and property types reference", read 2026-11-25: nothing of Transcribe,
+        nothing of Translate.) Their names end with a digest of what is in them; see
+        `lambdas/call_analytics/language_resources`. Not under the stack's key: the names of hotels stand on their
+        doors.
         """
         settings = self.settings
         translated = list(
@@ -369,8 +375,6 @@ class CallAnalytics(cdk.Stack):
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
         name = f"{cdk.Aws.STACK_NAME}-{digest}"
-        if not settings.hotel_names and not settings.filtered_words:
-            return name, None
         worker = self._function(
             "LanguageResources",
             "language_resources",
@@ -378,22 +382,18 @@ class CallAnalytics(cdk.Stack):
             seconds=900,
         )
         mine = f"{cdk.Aws.STACK_NAME}-*"
-        if settings.hotel_names:
-            worker.allow(["transcribe:CreateVocabulary"], "*")
-            worker.allow(
-                ["transcribe:GetVocabulary", "transcribe:DeleteVocabulary"],
-                self._arn("transcribe", f"vocabulary/{mine}"),
-            )
-            worker.allow(
-                ["translate:ImportTerminology", "translate:DeleteTerminology"],
-                self._arn("translate", f"terminology/{mine}"),
-            )
-            # Transcribe reads the table as the caller.
-            worker.allow(["s3:GetObject", "s3:PutObject"], self.bucket.arn_for_objects(f"{VOCABULARIES}*"))
-            worker.allow(["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
-        if settings.filtered_words:
-            worker.allow(["transcribe:CreateVocabularyFilter"], "*")
-            worker.allow(["transcribe:DeleteVocabularyFilter"], self._arn("transcribe", f"vocabulary-filter/{mine}"))
+        worker.allow(["transcribe:CreateVocabulary", "transcribe:CreateVocabularyFilter"], "*")
+        worker.allow(
+            ["transcribe:GetVocabulary", "transcribe:DeleteVocabulary"], self._arn("transcribe", f"vocabulary/{mine}")
+        )
+        worker.allow(["transcribe:DeleteVocabularyFilter"], self._arn("transcribe", f"vocabulary-filter/{mine}"))
+        worker.allow(
+            ["translate:ImportTerminology", "translate:DeleteTerminology"],
+            self._arn("translate", f"terminology/{mine}"),
+        )
+        # Transcribe reads the table as the caller.
+        worker.allow(["s3:GetObject", "s3:PutObject"], self.bucket.arn_for_objects(f"{VOCABULARIES}*"))
+        worker.allow(["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
         resource = cdk.CustomResource(
             self,
             "LanguageResourcesMade",
@@ -583,9 +583,9 @@ class CallAnalytics(cdk.Stack):
             environment={"BUCKET": self.bucket.bucket_name},
         )
         readable = []
-        if self.settings.redaction:
+        if self._redacts:
             readable.append(f"{TRANSCRIPTS}redacted-*")
-        if not self.settings.redaction or self.settings.without_redaction == "analyse":
+        if self._reads_unredacted:
             readable += [f"{OPEN}*", f"{IDENTIFIED}*"]
         function.allow(["s3:GetObject"], *(self.bucket.arn_for_objects(prefix) for prefix in readable))
         function.allow(["s3:PutObject"], self.bucket.arn_for_objects(f"{WORK}*"))
@@ -624,10 +624,10 @@ class CallAnalytics(cdk.Stack):
             environment={
                 "BUCKET": self.bucket.bucket_name,
                 "HOUSE_LANGUAGE": self.settings.house_language,
-                "TERMINOLOGY": self.terminology or "",
+                "TERMINOLOGY": self.resource_name,
             },
         )
-        function.allow(["translate:TranslateText"], *self._terminology_arns())
+        function.allow(["translate:TranslateText"], self._terminology_arn)
         function.allow(
             ["s3:GetObject"],
             self.bucket.arn_for_objects(f"{WORK}*"),
@@ -696,12 +696,12 @@ class CallAnalytics(cdk.Stack):
                 "VOICE": voice,
                 "VOICE_LANGUAGE": VOICES[voice],
                 "ENGINE": "neural",
-                "TERMINOLOGY": self.terminology or "",
+                "TERMINOLOGY": self.resource_name,
             },
         )
         function.allow(["polly:SynthesizeSpeech"], "*")
         if VOICES[voice] != "en":
-            function.allow(["translate:TranslateText"], *self._terminology_arns())
+            function.allow(["translate:TranslateText"], self._terminology_arn)
         function.allow(["s3:GetObject"], self.bucket.arn_for_objects(f"{REPORTS}*"))
         function.allow(["s3:PutObject"], self.bucket.arn_for_objects(f"{SUMMARIES}*"))
         function.allow(["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
@@ -710,13 +710,17 @@ class CallAnalytics(cdk.Stack):
     # --- the state machine
 
     @property
-    def terminology(self) -> str | None:
-        """The name of the terminology, if there is one."""
-        return self.resource_name if self.settings.hotel_names else None
+    def _redacts(self) -> bool:
+        return self.settings.personal_data != "keep"
 
-    def _terminology_arns(self) -> list[str]:
-        """What a translation is allowed on: the terminology that it uses, or `*` if it uses none."""
-        return [self._arn("translate", f"terminology/{self.terminology}")] if self.terminology else ["*"]
+    @property
+    def _reads_unredacted(self) -> bool:
+        return self.settings.personal_data != "redact-or-withhold"
+
+    @property
+    def _terminology_arn(self) -> str:
+        """What a translation is allowed on: the terminology that it uses."""
+        return self._arn("translate", f"terminology/{self.resource_name}")
 
     def _state_machine(self) -> tuple[stepfunctions.CfnStateMachine, logs.LogGroup]:
         """By its resource, not by CDK's construct: that one would grant the role wildcards of its own."""
@@ -754,8 +758,7 @@ class CallAnalytics(cdk.Stack):
             ),
         )
         machine.node.add_dependency(role)
-        if self.language_resources:
-            machine.node.add_dependency(self.language_resources)
+        machine.node.add_dependency(self.language_resources)
         return machine, log_group
 
     def _workflow(self) -> Workflow:
@@ -780,12 +783,9 @@ class CallAnalytics(cdk.Stack):
             Choices(
                 languages=settings.languages,
                 house_language=settings.house_language,
-                redaction=settings.redaction,
+                personal_data=settings.personal_data,
                 keep_unredacted=settings.keep_unredacted,
-                without_redaction=settings.without_redaction,
-                vocabulary=self.resource_name if settings.hotel_names else None,
-                vocabulary_filter=self.resource_name if settings.filtered_words else None,
-                terminology=self.terminology,
+                language_resources=self.resource_name,
                 maximum_speakers=settings.maximum_speakers,
                 translate_at_once_bytes=settings.translate_at_once_bytes,
                 spoken_summary=settings.spoken_summary,
@@ -806,10 +806,9 @@ class CallAnalytics(cdk.Stack):
         )
         functions = [self.admit, self.await_job, self.read_transcript, self.translate, self.analyse, self.report]
         functions += [self.speak] if self.speak else []
-        written = [f"{IDENTIFIED}*"] if len(self.settings.languages) > 1 else []
-        written += [f"{TRANSCRIPTS}*"] if self.settings.redaction else []
-        if not self.settings.redaction or self.settings.without_redaction == "analyse":
-            written.append(f"{OPEN}*")
+        written = [f"{IDENTIFIED}*"]
+        written += [f"{TRANSCRIPTS}*"] if self._redacts else []
+        written += [f"{OPEN}*"] if self._reads_unredacted else []
         passed = {"StringEquals": {"iam:PassedToService": "translate.amazonaws.com"}}
         grants: list[tuple[Sequence[str], Sequence[str], Mapping[str, Any] | None]] = [
             (["lambda:InvokeFunction"], [function.function.function_arn for function in functions], None),
@@ -823,7 +822,7 @@ class CallAnalytics(cdk.Stack):
             ),
             (["s3:GetObject"], [self.bucket.arn_for_objects(f"{MEDIA}*")], None),
             (["s3:PutObject"], [self.bucket.arn_for_objects(prefix) for prefix in written], None),
-            (["translate:StartTextTranslationJob"], self._terminology_arns(), None),
+            (["translate:StartTextTranslationJob"], [self._terminology_arn], None),
             (["translate:DescribeTextTranslationJob"], ["*"], None),
             (["iam:PassRole"], [self.translate_role.role_arn], passed),
             (["sns:Publish"], [self.failures.topic_arn], None),
@@ -840,8 +839,9 @@ class CallAnalytics(cdk.Stack):
     def _let_functions_use_the_machine(self) -> None:
         """Beside the functions' roles: within them the grants would make a circle, as the machine names the functions.
 
-        A token belongs to the machine's ARN (CDK's `grant_task_response` writes the same). The key, because the machine's
-        data is encrypted with it (AWS Step Functions Developer Guide, "Data at rest encryption in Step Functions").
+        A token belongs to the machine's ARN (CDK's `grant_task_response` writes the same). The key, because the
+        machine's data is encrypted with it (AWS Step Functions Developer Guide, "Data at rest encryption in Step
+        Functions").
         """
         for function, action in (
             (self.intake, "states:StartExecution"),
@@ -979,7 +979,7 @@ class CallAnalytics(cdk.Stack):
             "DashboardName": self.dashboard.dashboard_name,
             "WorkflowLogGroupName": self.machine_log.log_group_name,
             "HouseLanguage": self.settings.house_language,
-            "HotelNames": "; ".join(self.settings.hotel_names) or "none",
+            "HotelNames": "; ".join(self.settings.hotel_names),
         }.items():
             cdk.CfnOutput(self, name, value=value)
 

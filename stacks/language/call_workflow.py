@@ -1,13 +1,13 @@
 """The state machine of call-analytics, in the order in which a call passes through it.
 
-Plain Amazon States Language with JSONata, as it stands in the console, for that is what an operator reads when something
-is wrong. What passes from state to state is names of jobs, numbers, and places in S3: never a word of the call. Variables
-(`Assign`) carry what is known of it.
+Plain Amazon States Language with JSONata, as it stands in the console, for that is what an operator reads when
+something is wrong. What passes from state to state is names of jobs, numbers, and places in S3: never a word of the
+call. Variables (`Assign`) carry what is known of it.
 
-A job is awaited, not asked again and again: `Start ...` starts it by the service's own API, `Wait for ...` keeps a token
-by the job's name, and an event that the job has ended brings the token back (`lambdas/call_analytics/waiting.py`). Events
-are sent with best effort (Amazon EventBridge, "Amazon Transcribe events", read 2026-11-25): when none comes in time, the
-job is asked once.
+A job is awaited, not asked again and again: `Start ...` starts it by the service's own API, `Wait for ...` keeps a
+token by the job's name, and an event that the job has ended brings the token back
+(`lambdas/call_analytics/waiting.py`). Events are sent with best effort (Amazon EventBridge, "Amazon Transcribe events",
+read 2026-11-25): when none comes in time, the job is asked once.
 
 Names of jobs are those of their executions, so a start that is tried again finds the job that the first attempt has
 made. To analyse a failed call once more, start an execution of another name with the same input.
@@ -79,12 +79,9 @@ class Choices:
 
     languages: tuple[str, ...]
     house_language: str
-    redaction: bool
+    personal_data: str
     keep_unredacted: bool
-    without_redaction: str
-    vocabulary: str | None
-    vocabulary_filter: str | None
-    terminology: str | None
+    language_resources: str
     maximum_speakers: int
     translate_at_once_bytes: int
     spoken_summary: str
@@ -113,10 +110,10 @@ class Workflow:
                 "Already done": {"Type": "Succeed"},
                 "Admit": self._admit(),
                 "What is known": self._what_is_known(),
-                **(self._identification() if len(self.choices.languages) > 1 else {}),
+                **self._identification(),
                 "What the language allows": self._what_the_language_allows(),
-                **(self._transcription("redact") if self.choices.redaction else {}),
-                **self._transcription("open"),
+                **(self._transcription("redact") if self.choices.personal_data != "keep" else {}),
+                **(self._transcription("open") if self.choices.personal_data != "redact-or-withhold" else {}),
                 "Read transcript": self._read_transcript(),
                 "How to translate": self._how_to_translate(),
                 **self._translation(),
@@ -126,7 +123,7 @@ class Workflow:
                 **self._spoken(),
                 "Complete": self._complete(),
                 "Completed": {"Type": "Succeed"},
-                **(self._withheld() if self.choices.redaction and self.choices.without_redaction == "withhold" else {}),
+                **(self._withheld() if self.choices.personal_data == "redact-or-withhold" else {}),
                 "Record rejection": self._end_row(
                     "REJECTED",
                     {"reason": {"M": {"code": _text("$states.input.code"), "message": _text("$states.input.message")}}},
@@ -188,11 +185,9 @@ class Workflow:
 
     def _what_is_known(self) -> State:
         """A file that is no audio is done with; a language that the uploader told need not be identified."""
-        several = len(self.choices.languages) > 1
-        told = "{% $states.input.language %}" if several else self.choices.languages[0]
         known = {
             "Assign": {
-                "language": told,
+                "language": "{% $states.input.language %}",
                 "media": "{% $states.input.media %}",
                 "format": "{% $states.input.format %}",
                 "spoken": "{% $states.input.spoken %}",
@@ -204,23 +199,29 @@ class Workflow:
             "Output": {"code": "{% $states.input.code %}", "message": "{% $states.input.message %}"},
             "Next": "Record rejection",
         }
-        if not several:
-            return {"Type": "Choice", "Choices": [rejected], **known, "Default": "What the language allows"}
         unknown = {"Condition": "{% $states.input.language = '' %}", **known, "Next": "Start identification"}
         return {"Type": "Choice", "Choices": [rejected, unknown], **known, "Default": "What the language allows"}
 
     # --- speech
 
     def _identification(self) -> dict[str, State]:
-        """A job that finds out the language. Its transcript serves where nothing is to be redacted, else nobody reads it."""
+        """A job that finds out the language. Its transcript serves where nothing is to be redacted, else nobody reads
+        it."""
+        resources = self.choices.language_resources
         request = {
             **self._media("-identify", IDENTIFIED),
             "IdentifyLanguage": True,
             "LanguageOptions": list(self.choices.languages),
-            "Settings": self._settings(by_language=True),
+            # Here vocabularies are named beside the settings: one for each language.
+            "LanguageIdSettings": {
+                language: {
+                    "VocabularyName": f"{resources}-{language}",
+                    "VocabularyFilterName": f"{resources}-{language}",
+                }
+                for language in self.choices.languages
+            },
+            "Settings": {**self._speakers(), "VocabularyFilterMethod": "mask"},
         }
-        if settings := self._language_id_settings():
-            request["LanguageIdSettings"] = settings
         return self._job(
             "identification",
             "-identify",
@@ -235,20 +236,25 @@ class Workflow:
     def _what_the_language_allows(self) -> State:
         """By today's list: redacted where the language can be; else withheld, or analysed as it is."""
         read = {"Condition": "{% $transcript != '' %}", "Next": "Read transcript"}
-        if not self.choices.redaction:
+        if self.choices.personal_data == "keep":
             return {"Type": "Choice", "Choices": [read], "Default": "Start open transcription"}
         can = f"{{% $language in {_list(REDACTED)} %}}"
         redact = {"Condition": can, "Assign": {"redacted": True}, "Next": "Start redacted transcription"}
-        if self.choices.without_redaction == "withhold":
+        if self.choices.personal_data == "redact-or-withhold":
             return {"Type": "Choice", "Choices": [redact], "Default": "Withhold"}
         return {"Type": "Choice", "Choices": [redact, read], "Default": "Start open transcription"}
 
     def _transcription(self, kind: str) -> dict[str, State]:
         """A job in a language that is known, which redacts or does not."""
-        if kind == "open" and self.choices.redaction and self.choices.without_redaction == "withhold":
-            return {}
         suffix, folder = f"-{kind}", TRANSCRIPTS if kind == "redact" else OPEN
-        request = {**self._media(suffix, folder), "LanguageCode": "{% $language %}", "Settings": self._settings()}
+        request = {**self._media(suffix, folder), "LanguageCode": "{% $language %}"}
+        named = f"{{% '{self.choices.language_resources}-' & $language %}}"
+        request["Settings"] = {
+            **self._speakers(),
+            "VocabularyName": named,
+            "VocabularyFilterName": named,
+            "VocabularyFilterMethod": "mask",
+        }
         written = f"'{folder}' & $job & '{suffix}.json'"
         if kind == "redact":
             request["ContentRedaction"] = {
@@ -269,33 +275,11 @@ class Workflow:
             "OutputEncryptionKMSKeyId": self.parts.key,
         }
 
-    def _settings(self, *, by_language: bool = False) -> State:
-        """Where a language must be identified, vocabularies are named beside: one for each language."""
-        settings: State = {}
-        if not ONE_VOICE:
-            settings |= {"ShowSpeakerLabels": True, "MaxSpeakerLabels": self.choices.maximum_speakers}
-        if by_language:
-            return settings
-        if self.choices.vocabulary:
-            settings["VocabularyName"] = f"{{% '{self.choices.vocabulary}-' & $language %}}"
-        if self.choices.vocabulary_filter:
-            settings["VocabularyFilterName"] = f"{{% '{self.choices.vocabulary_filter}-' & $language %}}"
-            settings["VocabularyFilterMethod"] = "mask"
-        return settings
-
-    def _language_id_settings(self) -> State:
-        return {
-            language: {
-                **({"VocabularyName": f"{self.choices.vocabulary}-{language}"} if self.choices.vocabulary else {}),
-                **(
-                    {"VocabularyFilterName": f"{self.choices.vocabulary_filter}-{language}"}
-                    if self.choices.vocabulary_filter
-                    else {}
-                ),
-            }
-            for language in self.choices.languages
-            if self.choices.vocabulary or self.choices.vocabulary_filter
-        }
+    def _speakers(self) -> State:
+        """Who speaks is told apart; but for languages in which that cannot be, of which there is none today."""
+        if set(ONE_VOICE) & set(self.choices.languages):
+            raise NotImplementedError("A language of one voice needs a branch of its own")
+        return {"ShowSpeakerLabels": True, "MaxSpeakerLabels": self.choices.maximum_speakers}
 
     def _job(
         self, name: str, suffix: str, request: Mapping[str, Any], following: str, assign: Mapping[str, Any]
@@ -403,7 +387,6 @@ class Workflow:
         }
 
     def _translation(self) -> dict[str, State]:
-        terminologies = {"TerminologyNames": [self.choices.terminology]} if self.choices.terminology else {}
         language = {"language": "{% $source %}"}
         return {
             "Translate at once": self._invoke(
@@ -426,7 +409,7 @@ class Workflow:
                     "DataAccessRoleArn": self.parts.translate_role,
                     "SourceLanguageCode": "{% $source %}",
                     "TargetLanguageCodes": [self.choices.house_language],
-                    **terminologies,
+                    "TerminologyNames": [self.choices.language_resources],
                 },
                 "Wait for translation",
                 Assign={"translation": "{% $states.result.JobId %}"},

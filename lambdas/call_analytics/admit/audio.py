@@ -6,8 +6,8 @@ from __future__ import annotations
 HEAD_BYTES = 16
 
 # What Amazon Transcribe takes: 2 GB, four hours, and these formats (Amazon Transcribe Developer Guide, "Data input and
-# output", and AWS General Reference, "Amazon Transcribe endpoints and quotas", read 2026-11-25). How long a recording is
-# only Transcribe finds out: its job then fails and says so.
+# output", and AWS General Reference, "Amazon Transcribe endpoints and quotas", read 2026-11-25). How long a recording
+# is only Transcribe finds out: its job then fails and says so.
 MAXIMUM_BYTES = 2 * 1024**3
 
 _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (

@@ -64,7 +64,8 @@ def _texts(call: str, translated: bool) -> list[str]:
 
 
 def _asked(what: str, batch: Sequence[Document], language: str) -> list[tuple[Document, dict[str, Any]]]:
-    """Each document with what the service found. A document that it refuses fails the call: none is refused for good."""
+    """Each document with what the service found. A document that it refuses fails the call: none is refused for
+    good."""
     answer = getattr(clients["comprehend"], f"batch_detect_{what}")(
         TextList=[document.text for document in batch], LanguageCode=language
     )

@@ -1,7 +1,7 @@
 """Hears that a job of Transcribe or Translate has ended, and lets the state that waits for it go on.
 
-The other half is `await_job`; how the two meet is said in `waiting`. The jobs of Translate are not told by name in their
-events, so those of other programs in the account come here too: each leaves a row that expires.
+The other half is `await_job`; how the two meet is said in `waiting`. The jobs of Translate are not told by name in
+their events, so those of other programs in the account come here too: each leaves a row that expires.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Makes and deletes what CloudFormation has no type for: vocabularies and vocabulary filters of Transcribe, a terminology
-of Translate.
+"""Makes and deletes what CloudFormation has no type for: vocabularies and vocabulary filters of Transcribe, a
+terminology of Translate.
 
 None of them is ever changed. Their names end with a digest of what is in them, so other settings make other ones beside
 the old, the state machine moves on to their names, and CloudFormation, once the update has succeeded, has the old ones
-deleted: by the old physical id and with the old properties. A failed update rolls back to resources that are still there.
+deleted: by the old physical id and with the old properties. A failed update rolls back to resources that are still
+there.
 
 Properties: `Name` (what all names begin with), `Languages` (codes of Transcribe), `Hotels` and `Words` (lists, may be
 empty), `Bucket` and `Prefix` (where the tables of the vocabularies are written), `Translated` (codes of Translate).

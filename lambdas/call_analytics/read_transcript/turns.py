@@ -1,8 +1,9 @@
 """Makes turns of a transcript: what one speaker says until another one speaks.
 
-The shape: Amazon Transcribe Developer Guide, "Data input and output", "Partitioning speakers (diarization)" and "Example
-PII redaction and identification output", read 2026-11-25. `results.items` are words with times and punctuation without;
-who speaks stands in `results.speaker_labels.segments`, by start time, and in newer transcripts at the item too.
+The shape: Amazon Transcribe Developer Guide, "Data input and output", "Partitioning speakers (diarization)" and
+"Example PII redaction and identification output", read 2026-11-25. `results.items` are words with times and punctuation
+without; who speaks stands in `results.speaker_labels.segments`, by start time, and in newer transcripts at the item
+too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def turns(transcript: Mapping[str, Any], language: str) -> list[Turn]:
     """The turns in the order in which they are spoken.
 
     Each is {"speaker": "spk_0", "start": seconds, "end": seconds, "speaking": seconds that its words take, "text": ...,
-    "confidence": mean over its words, 0 to 1}. Without speaker labels all is one speaker's. A silent recording has none.
+    "confidence": mean over its words, 0 to 1}. Without speaker labels all is one speaker's. A silent recording has
+    none.
     """
     try:
         results = transcript["results"]
