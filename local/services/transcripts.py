@@ -5,6 +5,7 @@ Shape: "Data output" (`how-input.html#how-output`), "Example diarization output 
 2026-11-25. Times and confidences are strings, as there.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,8 +1,8 @@
 """Amazon Translate's texts, jobs and custom terminologies, with a small table of words in the place of a model.
 
 What is real: terminologies (CSV, TSV, TMX; one direction or all) keep or replace their terms exactly and are reported
-as applied; limits and errors; the detection of the source language (py3langid); jobs that read and write S3 as their data
-access role, in the documented layout, with their events.
+as applied; limits and errors; the detection of the source language (py3langid); jobs that read and write S3 as their
+data access role, in the documented layout, with their events.
 
 What is not: the translation. No permissively licensed model comes in a package, so set phrases and words are replaced
 from a table of some 200 entries (`local/services/models/phrases.csv`: English, Spanish, German, French), without
@@ -569,6 +569,10 @@ def _page(found: list[Members], request: Request, code: str) -> tuple[list[Membe
 
 def _home(caller: Caller) -> tuple[str, str]:
     return caller.account, caller.region
+
+
+def _key(caller: Caller, name: str) -> tuple[str, str, str]:
+    return caller.account, caller.region, name
 
 
 def _now() -> datetime.datetime:
