@@ -46,7 +46,7 @@ def told_by_name(handler: Handler) -> Handler:
             raise _named(error_code(error), f"{error.operation_name} failed in request {request}.") from None
         except BotoCoreError as error:
             raise _named(type(error).__name__, "A service was not reached, or did not answer in time.") from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (raised again, by its name)
             # Its text may quote what was said; where it happened does not.
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
@@ -56,4 +56,5 @@ def told_by_name(handler: Handler) -> Handler:
 
 
 def _named(code: str, message: str) -> Exception:
-    return type(code, (Exception,), {})(message)
+    named: type[Exception] = type(code, (Exception,), {})
+    return named(message)

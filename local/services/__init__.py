@@ -4,6 +4,7 @@ from local.services.comprehend import Comprehend
 from local.services.rekognition import Rekognition
 from local.services.textract import Textract
 from local.services.transcribe import Transcribe
+from local.services.translate import Translate
 from local.services.wire import JsonService
 
-SERVICES: tuple[JsonService, ...] = (Comprehend(), Rekognition(), Textract(), Transcribe())
+SERVICES: tuple[JsonService, ...] = (Comprehend(), Rekognition(), Textract(), Transcribe(), Translate())

@@ -207,7 +207,8 @@ class Transcribe(JsonService):
         if output:
             folder, _, file = key.rpartition("/")
             hidden = f"{folder}/redacted-{file}" if folder else f"redacted-{file}"
-            clean = _redacted(segments, request["ContentRedaction"])
+            known = [form for plan in plans.values() for form in plan.forms.values()]
+            clean = _redacted(segments, request["ContentRedaction"], known)
             _write(actor, bucket, hidden, write(clean, is_redacted=True), request)
             uris["RedactedTranscriptFileUri"] = _uri(caller.region, bucket, hidden)
         with self._lock:
@@ -517,12 +518,17 @@ def _runs(found: Sequence[Any], longest: float) -> list[Any]:
 
 
 SHORTEST_WORD = 0.03
+TAIL = 0.2  # Seconds at the end of a stretch: quiet but for the last sound's fading.
 
 
 def _items(words: Sequence[Any], offset: float, end: float) -> list[transcripts.Item]:
     kept = [word for word in words if word.start + offset < end]
-    # After the last word the model may go on with a farewell that nobody said: it takes no time.
-    while kept and kept[-1].end - kept[-1].start < SHORTEST_WORD:
+    # After the last sentence the model may go on with a farewell that nobody said: it takes no time, or begins in the
+    # quiet at the end.
+    while kept and (
+        kept[-1].end - kept[-1].start < SHORTEST_WORD
+        or (len(kept) > 1 and kept[-2].text[-1:] in ".?!" and kept[-1].start + offset > end - TAIL)
+    ):
         kept.pop()
     items: list[transcripts.Item] = []
     joined: list[Any] = []
@@ -548,7 +554,11 @@ def _last(items: Sequence[transcripts.Item]) -> float:
     return max(item.end for item in items if item.end is not None)
 
 
-def _redacted(segments: Sequence[transcripts.Segment], wanted: Request) -> list[transcripts.Segment]:
+def _redacted(
+    segments: Sequence[transcripts.Segment], wanted: Request, known: Sequence[str]
+) -> list[transcripts.Segment]:
+    """Segments without the personal data of the wanted kinds. `known` are the display forms of the vocabulary: AWS
+    forbids personal data there, so what lies within one of them is a name of something else."""
     from local.services.models.personal import personal_model
 
     shape: Any = service_model("transcribe").shape_for("PiiEntityType")
@@ -556,7 +566,20 @@ def _redacted(segments: Sequence[transcripts.Segment], wanted: Request) -> list[
     if "ALL" in kinds:
         kinds = set(shape.enum)
     model = personal_model()
-    return [transcripts.redacted(one, model.find, kinds) for one in segments]
+
+    def find(text: str) -> list[transcripts.Finding]:
+        said = transcripts.spoken_numbers(text)
+        read = [
+            one
+            for one in model.find(text)
+            if not any(one.begin < other.end and other.begin < one.end for other in said)
+        ]
+        places = [match.span() for form in known for match in re.finditer(re.escape(form), text)]
+        return [
+            one for one in [*said, *read] if not any(begin <= one.begin and one.end <= end for begin, end in places)
+        ]
+
+    return [transcripts.redacted(one, find, kinds) for one in segments]
 
 
 # --- Requests --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Shape: "Data output" (`how-input.html#how-output`), "Example diarization output 
 2026-11-25. Times and confidences are strings, as there.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ REDACTED = "[PII]"
 # The last ones are full-width: Chinese and Japanese.
 _MARKS = ".,!?;:\u2026\u3002\u3001\uff0c\uff1f\uff01"
 _OPENING = "\u00bf\u00a1\"'\u201c\u201d"
-_QUOTES = "\"\u201c\u201d"
+_QUOTES = '"\u201c\u201d'
 _DASHES = "\"'\u201c\u201d-\u2013\u2014"
 
 
@@ -152,6 +153,45 @@ def redacted(segment: Segment, find: Callable[[str], Sequence[Finding]], kinds: 
             reason = {"confidence": f"{touching.score:.4f}", "type": touching.kind, "category": "PII"}
             kept.append(replace(item, content=REDACTED, extra={"redactions": [reason]}, marks={}))
     return replace(segment, items=tuple(kept))
+
+
+@dataclass(frozen=True)
+class Number:
+    """A long number in a text, as a finding."""
+
+    kind: str
+    begin: int
+    end: int
+    score: float
+
+
+_LONG_NUMBER = re.compile(r"\+?\(?\d(?:[\s,.()-]{0,2}\d){6,24}")
+_NAMED = (
+    ("SSN", re.compile(r"\bsocial security\b", re.IGNORECASE)),
+    ("BANK_ROUTING", re.compile(r"\brouting\b", re.IGNORECASE)),
+    ("BANK_ACCOUNT_NUMBER", re.compile(r"\baccount\b", re.IGNORECASE)),
+    ("CREDIT_DEBIT_NUMBER", re.compile(r"\b(?:credit|debit|card|visa|mastercard)\b", re.IGNORECASE)),
+    ("PHONE", re.compile(r"\b(?:call|phone|telephone|mobile|reach|ring)\b", re.IGNORECASE)),
+)
+_CARD_DIGITS = 12
+
+
+def spoken_numbers(text: str) -> list[Number]:
+    """Numbers of seven digits and more, as a recogniser writes them.
+
+    It loses or doubles a digit at times, so no checksum is asked for. What is said shortly before tells the kind; else
+    a long number is a card's and a shorter one a telephone's.
+    """
+    found = []
+    for match in _LONG_NUMBER.finditer(text):
+        before = text[max(0, match.start() - 60) : match.start()]
+        named = [(hits[-1].start(), kind) for kind, words in _NAMED if (hits := list(words.finditer(before)))]
+        digits = sum(letter.isdigit() for letter in match.group())
+        kind = "CREDIT_DEBIT_NUMBER" if digits >= _CARD_DIGITS else "PHONE"
+        if named and digits < _CARD_DIGITS:
+            kind = max(named)[1]
+        found.append(Number(kind, match.start(), match.end(), 0.8 if named else 0.6))
+    return found
 
 
 def document(

@@ -114,8 +114,8 @@ BOOKING = Script(
         Line("agent", "Of course. Could you tell me the number of your credit card, please?"),
         Line(
             "guest",
-            "My credit card number is 4539 1488 0343 6467. You can call me on 212-555-0142.",
-            (Secret("CREDIT_DEBIT_NUMBER", "4539 1488 0343 6467"), Secret("PHONE", "212-555-0142")),
+            "My credit card number is 4 5 3 9, 1 4 8 8, 2 3 4 3, 6 4 6 7. You can call me on 2 1 2, 5 5 5, 3 1 4 2.",
+            (Secret("CREDIT_DEBIT_NUMBER", "4539 1488 2343 6467"), Secret("PHONE", "212 555 3142")),
         ),
         Line("agent", "Thank you very much. Your room at Casa Lumora is booked for three nights."),
     ),

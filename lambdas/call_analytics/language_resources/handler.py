@@ -68,7 +68,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 
 def _client(service: str) -> Any:
-    return boto3.client(
+    return boto3.client(  # type: ignore[call-overload]  # (any of three services)
         service,
         config=Config(connect_timeout=2, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4}),
     )

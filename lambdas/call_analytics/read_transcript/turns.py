@@ -36,7 +36,7 @@ def turns(transcript: Mapping[str, Any], language: str) -> list[Turn]:
     except (KeyError, TypeError):
         raise MalformedTranscriptError("The transcript has no results.items.") from None
     speakers = _speakers(results)
-    gap = "" if language.split("-")[0] in UNSPACED else " "
+    gap = "" if language.split("-", maxsplit=1)[0] in UNSPACED else " "
     found: list[Turn] = []
     for item in items:
         content, confidence = _said(item)

@@ -20,7 +20,7 @@ LONGEST = 29.0
 
 # The model hears speech where there is none; below these it is not believed (Whisper's own defaults).
 NO_SPEECH, LOWEST_LOG_PROBABILITY = 0.6, -1.0
-BEAM = 3
+BEAM = 2
 
 
 @dataclass(frozen=True)
