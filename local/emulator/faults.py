@@ -162,6 +162,8 @@ THROTTLES: dict[str, tuple[str, int]] = {
     "lambda": ("TooManyRequestsException", 429),
     "s3": ("SlowDown", 503),
     "sqs": ("RequestThrottled", 400),
+    "transcribe": ("LimitExceededException", 400),
+    "translate": ("TooManyRequestsException", 400),
 }
 INTERNALS: dict[str, tuple[str, int]] = {
     "comprehend": ("InternalServerException", 500),
@@ -169,6 +171,8 @@ INTERNALS: dict[str, tuple[str, int]] = {
     "dynamodb": ("InternalServerError", 500),
     "lambda": ("ServiceException", 500),
     "s3": ("InternalError", 500),
+    "transcribe": ("InternalFailureException", 500),
+    "translate": ("InternalServerException", 500),
 }
 
 
