@@ -220,6 +220,8 @@ THROTTLES: dict[str, tuple[str, int]] = {
     "polly": ("ThrottlingException", 400),
     "s3": ("SlowDown", 503),
     "sqs": ("RequestThrottled", 400),
+    "transcribe": ("LimitExceededException", 400),
+    "translate": ("TooManyRequestsException", 400),
 }
 INTERNALS: dict[str, tuple[str, int]] = {
     "comprehend": ("InternalServerException", 500),
@@ -229,6 +231,8 @@ INTERNALS: dict[str, tuple[str, int]] = {
     "lambda": ("ServiceException", 500),
     "polly": ("ServiceFailureException", 500),
     "s3": ("InternalError", 500),
+    "transcribe": ("InternalFailureException", 500),
+    "translate": ("InternalServerException", 500),
 }
 
 

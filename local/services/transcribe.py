@@ -523,12 +523,8 @@ TAIL = 0.2  # Seconds at the end of a stretch: quiet but for the last sound's fa
 
 def _items(words: Sequence[Any], offset: float, end: float) -> list[transcripts.Item]:
     kept = [word for word in words if word.start + offset < end]
-    # After the last sentence the model may go on with a farewell that nobody said: it takes no time, or begins in the
-    # quiet at the end.
-    while kept and (
-        kept[-1].end - kept[-1].start < SHORTEST_WORD
-        or (len(kept) > 1 and kept[-2].text[-1:] in ".?!" and kept[-1].start + offset > end - TAIL)
-    ):
+    # After the last word the model may go on with one that nobody said: it takes no time, or begins in the quiet.
+    while len(kept) > 1 and (kept[-1].end - kept[-1].start < SHORTEST_WORD or kept[-1].start + offset > end - TAIL):
         kept.pop()
     items: list[transcripts.Item] = []
     joined: list[Any] = []
@@ -575,9 +571,8 @@ def _redacted(
             if not any(one.begin < other.end and other.begin < one.end for other in said)
         ]
         places = [match.span() for form in known for match in re.finditer(re.escape(form), text)]
-        return [
-            one for one in [*said, *read] if not any(begin <= one.begin and one.end <= end for begin, end in places)
-        ]
+        found: list[transcripts.Finding] = [*said, *read]
+        return [one for one in found if not any(begin <= one.begin and one.end <= end for begin, end in places)]
 
     return [transcripts.redacted(one, find, kinds) for one in segments]
 
@@ -785,9 +780,9 @@ def _vocabulary(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
             raise jobs.JobFailedError(
                 f"The vocabulary entry {phrase!r} has no phrase, a space, a digit, or more than 256 characters."
             )
-        shown = row.get("DisplayAs") or re.sub(r"(?<=\w)-(?=\w)", " ", phrase.replace(".", ""))
-        forms[transcripts.plain(phrase)] = shown
-        spoken.append(shown)
+        said = re.sub(r"(?<=\w)-(?=\w)", " ", phrase.replace(".", ""))
+        forms[transcripts.plain(phrase)] = row.get("DisplayAs") or said
+        spoken.append(said)
     return forms, tuple(spoken)
 
 

@@ -93,17 +93,18 @@ def plain(word: str) -> str:
 def displayed(segment: Segment, forms: Mapping[str, str]) -> Segment:
     """Phrases of a vocabulary written as it wants them: `forms` maps a phrase's plain letters to its display form.
 
-    A phrase is found however the recogniser split it ("Mari sol" is `Marisol`). It stays one item.
+    A phrase is found however the recogniser split it ("Mari sol" is `Marisol`), and a long one with one letter in eight
+    wrong ("Kestrell"). It stays one item.
     """
-    longest = max(map(len, forms), default=0)
+    longest = max(map(len, forms), default=0) + 1
     items, kept, number = segment.items, [], 0
     while number < len(items):
         letters, last, match = "", number, None
         while last < len(items) and items[last].spoken and len(letters) < longest:
             letters += plain(items[last].content)
             last += 1
-            if letters in forms:
-                match = last, forms[letters]
+            if (form := _form(letters, forms)) is not None:
+                match = last, form
         if match is None:
             kept.append(items[number])
             number += 1
@@ -113,6 +114,29 @@ def displayed(segment: Segment, forms: Mapping[str, str]) -> Segment:
         kept.append(replace(run[0], content=match[1], end=run[-1].end, confidence=round(sure, 3)))
         number = match[0]
     return replace(segment, items=tuple(kept))
+
+
+_LETTERS_A_SLIP = 8
+
+
+def _form(letters: str, forms: Mapping[str, str]) -> str | None:
+    if letters in forms:
+        return forms[letters]
+    for phrase, form in forms.items():
+        slips = len(phrase) // _LETTERS_A_SLIP
+        if slips and abs(len(phrase) - len(letters)) <= slips and _slips(phrase, letters) <= slips:
+            return form
+    return None
+
+
+def _slips(one: str, other: str) -> int:
+    """Letters to change, add or drop."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, start=1):
+        before, row[0] = row[0], number
+        for place, against in enumerate(other, start=1):
+            before, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, before + (letter != against))
+    return row[-1]
 
 
 def filtered(segment: Segment, words: Collection[str], method: str) -> Segment:

@@ -150,7 +150,7 @@ class Translate(JsonService):
         with self._lock:
             token = (*_home(caller), request["ClientToken"])
             if token in self._tokens:
-                known = self._jobs[(*_home(caller), self._tokens[token])].members
+                known = self._jobs[_key(caller, self._tokens[token])].members
                 return {"JobId": known["JobId"], "JobStatus": known["JobStatus"]}
         role = caller.assume(request["DataAccessRoleArn"], "translate.amazonaws.com")
         identity = uuid.uuid4().hex
@@ -177,7 +177,7 @@ class Translate(JsonService):
             if len(running) >= MAXIMUM_RUNNING_JOBS:
                 # Queued on AWS; here no queue is kept.
                 raise ServiceError("TooManyRequestsException", f"{MAXIMUM_RUNNING_JOBS} jobs are running already.")
-            self._jobs[(*_home(caller), identity)] = job
+            self._jobs[_key(caller, identity)] = job
             self._tokens[token] = identity
         jobs.submit(
             self.name,
@@ -357,7 +357,7 @@ class Translate(JsonService):
     def _delete_terminology(self, request: Request, caller: Caller) -> Members:
         with self._lock:
             self._terminology(request["Name"], caller)
-            del self._terminologies[(*_home(caller), request["Name"])]
+            del self._terminologies[_key(caller, request["Name"])]
         return {}
 
     def _by_arn(self, request: Request, caller: Caller) -> _Terminology:

@@ -62,15 +62,17 @@ def _uncovered(turn: Turn, spans: Iterable[tuple[float, float, str]]) -> float:
 
 
 def secrets_left(turns: Sequence[Turn], redacted: str) -> list[str]:
-    """Personal data of the script that can still be read: its words, or four digits in a row of its numbers."""
-    text = " ".join(words(redacted))
+    """Personal data of the script that can still be read in a redacted text: one of its words, or four digits in a row
+    of its numbers."""
+    found = words(redacted)
+    runs = {tuple(found[place : place + 4]) for place in range(len(found))}
     left = []
     for turn in turns:
         for secret in turn.secrets:
             parts = words(secret.words)
             digits = [part for part in parts if part.isdigit()]
-            runs = [" ".join(digits[place : place + 4]) for place in range(max(0, len(digits) - 3))]
-            if any(f" {run} " in f" {text} " for run in runs or [" ".join(parts), *parts]):
+            hidden = {tuple(digits[place : place + 4]) for place in range(len(digits) - 3)}
+            if hidden & runs or {part for part in parts if not part.isdigit()} & set(found):
                 left.append(secret.words)
     return left
 
