@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -66,6 +66,31 @@ TRACING = [
 ]
 
 HouseLanguage = Literal["ar", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "sv", "tr", "zh"]
+# Those of "Redacting PII in your batch job" (Amazon Transcribe Developer Guide, read 2026-11-25), the first eleven first.
+PersonalData = Literal[
+    "ADDRESS",
+    "BANK_ACCOUNT_NUMBER",
+    "BANK_ROUTING",
+    "CREDIT_DEBIT_CVV",
+    "CREDIT_DEBIT_EXPIRY",
+    "CREDIT_DEBIT_NUMBER",
+    "EMAIL",
+    "NAME",
+    "PHONE",
+    "PIN",
+    "SSN",
+    "AGE",
+    "DATE_TIME",
+    "DRIVER_ID",
+    "INTERNATIONAL_BANK_ACCOUNT_NUMBER",
+    "IP_ADDRESS",
+    "LICENSE_PLATE",
+    "PASSPORT_NUMBER",
+    "PASSWORD",
+    "SWIFT_CODE",
+    "URL",
+    "USERNAME",
+]
 VoiceName = Literal["Amy", "Bianca", "Camila", "Joanna", "Kazuha", "Laura", "Lea", "Lucia", "Lupe", "Matthew", "Vicki"]
 
 
@@ -102,6 +127,11 @@ class CallAnalyticsSettings(BaseModel):
         default="redact-or-withhold",
         description="what becomes of personal data: a call in a language that Transcribe cannot redact is withheld, or"
         " analysed as it is; or nothing is redacted at all",
+    )
+    redacted_types: tuple[PersonalData, ...] = Field(
+        default=get_args(PersonalData)[:11],
+        min_length=1,
+        description="kinds of personal data that are redacted; dates are not among them, for bookings are about them",
     )
     keep_unredacted: bool = Field(
         default=True, description="Transcribe writes the unredacted transcript too, for `unredacted_readers` alone"
@@ -785,6 +815,7 @@ class CallAnalytics(cdk.Stack):
                 house_language=settings.house_language,
                 personal_data=settings.personal_data,
                 keep_unredacted=settings.keep_unredacted,
+                redacted_types=settings.redacted_types,
                 language_resources=self.resource_name,
                 maximum_speakers=settings.maximum_speakers,
                 translate_at_once_bytes=settings.translate_at_once_bytes,

@@ -81,6 +81,7 @@ class Choices:
     house_language: str
     personal_data: str
     keep_unredacted: bool
+    redacted_types: tuple[str, ...]
     language_resources: str
     maximum_speakers: int
     translate_at_once_bytes: int
@@ -260,6 +261,7 @@ class Workflow:
             request["ContentRedaction"] = {
                 "RedactionType": "PII",
                 "RedactionOutput": "redacted_and_unredacted" if self.choices.keep_unredacted else "redacted",
+                "PiiEntityTypes": list(self.choices.redacted_types),
             }
             written = f"'{folder}redacted-' & $job & '{suffix}.json'"
         name = "redacted transcription" if kind == "redact" else "open transcription"

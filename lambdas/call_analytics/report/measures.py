@@ -10,8 +10,8 @@ from typing import Any
 PARTS = 3
 # The most that a report lists of names and phrases.
 LISTED = 20
-# What stands in place of what was taken out; no finding.
-MARKS = ("[PII]", "***")
+# What stands in place of what was taken out; no finding, with or without its brackets.
+MARKS = ("PII", "***")
 
 
 def talk_shares(turns: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -61,7 +61,7 @@ def ranked(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     counts: Counter[tuple[str, str]] = Counter()
     spelling: dict[tuple[str, str], str] = {}
     for one in findings:
-        if any(mark in one["text"] for mark in MARKS):
+        if any(mark in one["text"].split() or f"[{mark}]" in one["text"] for mark in MARKS):
             continue
         key = (one["text"].casefold(), one.get("type", ""))
         counts[key] += 1
