@@ -66,7 +66,8 @@ TRACING = [
 ]
 
 HouseLanguage = Literal["ar", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "sv", "tr", "zh"]
-# Those of "Redacting PII in your batch job" (Amazon Transcribe Developer Guide, read 2026-11-25), the first eleven first.
+# Those of "Redacting PII in your batch job" (Amazon Transcribe Developer Guide, read 2026-11-25), the first eleven
+# first.
 PersonalData = Literal[
     "ADDRESS",
     "BANK_ACCOUNT_NUMBER",
@@ -264,6 +265,7 @@ class CallAnalytics(cdk.Stack):
         self.report = self._report()
         self.speak = self._speak() if settings.spoken_summary != "never" else None
         self._keep_unredacted_apart()
+        self.workflow_role = self._workflow_role()
         self.machine, self.machine_log = self._state_machine()
         self._let_functions_use_the_machine()
 
@@ -740,6 +742,12 @@ class CallAnalytics(cdk.Stack):
     # --- the state machine
 
     @property
+    def functions(self) -> list[PythonFunction]:
+        """Those that a call meets, in that order."""
+        found = [self.intake, self.admit, self.await_job, self.job_ended, self.read_transcript, self.translate]
+        return [*found, self.analyse, self.report, *([self.speak] if self.speak else [])]
+
+    @property
     def _redacts(self) -> bool:
         return self.settings.personal_data != "keep"
 
@@ -761,7 +769,7 @@ class CallAnalytics(cdk.Stack):
             encryption_key=self.key,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        role = self._workflow_role()
+        role = self.workflow_role
         machine = stepfunctions.CfnStateMachine(
             self,
             "Workflow",
@@ -835,8 +843,7 @@ class CallAnalytics(cdk.Stack):
                 "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": self.account}}
             ),
         )
-        functions = [self.admit, self.await_job, self.read_transcript, self.translate, self.analyse, self.report]
-        functions += [self.speak] if self.speak else []
+        functions = [function for function in self.functions if function not in (self.intake, self.job_ended)]
         written = [f"{IDENTIFIED}*"]
         written += [f"{TRANSCRIPTS}*"] if self._redacts else []
         written += [f"{OPEN}*"] if self._reads_unredacted else []
@@ -1011,8 +1018,15 @@ class CallAnalytics(cdk.Stack):
             "WorkflowLogGroupName": self.machine_log.log_group_name,
             "HouseLanguage": self.settings.house_language,
             "HotelNames": "; ".join(self.settings.hotel_names),
+            "WorkflowRoleName": self.workflow_role.role_name,
+            "TranslateRoleName": self.translate_role.role_name,
         }.items():
             cdk.CfnOutput(self, name, value=value)
+        for function in self.functions:
+            name = function.node.id
+            cdk.CfnOutput(self, f"{name}FunctionName", value=function.function.function_name)
+            cdk.CfnOutput(self, f"{name}RoleName", value=function.role.role_name)
+            cdk.CfnOutput(self, f"{name}LogGroupName", value=function.log_group.log_group_name)
 
     # --- what functions and policies have in common
 
