@@ -1019,7 +1019,7 @@ class CallAnalytics(cdk.Stack):
             "HouseLanguage": self.settings.house_language,
             "HotelNames": "; ".join(self.settings.hotel_names),
             "WorkflowRoleName": self.workflow_role.role_name,
-            "TranslateRoleName": self.translate_role.role_name,
+            "TranslationJobRoleName": self.translate_role.role_name,
         }.items():
             cdk.CfnOutput(self, name, value=value)
         for function in self.functions:

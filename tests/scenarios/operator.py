@@ -218,6 +218,13 @@ class Operator:
         )
         return [one["TranscriptionJobName"] for one in found["TranscriptionJobSummaries"]]
 
+    def wait_row(self, job: str) -> Row:
+        """What is known of a job that is, or will be, waited for."""
+        answer = self.cloud.client("dynamodb").get_item(
+            TableName=self.outputs["JobsTableName"], Key={"job": {"S": job}}, ConsistentRead=True
+        )
+        return {name: str(value.get("S", value.get("N"))) for name, value in answer.get("Item", {}).items()}
+
     def keys(self, prefix: str) -> list[str]:
         """The keys of the bucket under a prefix."""
         found = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
