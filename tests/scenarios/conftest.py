@@ -9,11 +9,10 @@ import pytest
 from local.cloud import LocalCloud
 from scenarios.document_processing import Desk
 from tests.conftest import SharedStacks
+from tests.scenarios import operator as calls
 from tests.scenarios.clerk import ARCHITECTURE as DOCUMENTS
 from tests.scenarios.clerk import SMALL as SMALL_DOCUMENTS
 from tests.scenarios.clerk import Clerk
-from tests.conftest import SharedStacks
-from tests.scenarios import operator as calls
 from tests.scenarios.driver import Driver
 
 

@@ -31,7 +31,7 @@ SMALL: Mapping[str, Any] = {
     "retry_attempts": 3,
     "maximum_receives": 2,
     "translate_at_once_bytes": 300,
-    "job_timeout_seconds": 900,
+    "job_timeout_seconds": 7200,
     "timeout_seconds": 86_400,
 }
 PATIENCE_SECONDS = 150.0

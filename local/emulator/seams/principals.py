@@ -1,8 +1,8 @@
 """The condition key `aws:PrincipalArn` of a role's session: the role's ARN.
 
 MiniStack gives the session's (`arn:aws:sts::...:assumed-role/ROLE/SESSION`). AWS gives the role's (AWS Identity and
-Access Management User Guide, "AWS global condition context keys", `aws:PrincipalArn`, read 2026-11-25), so that a policy
-can name a role without knowing its sessions.
+Access Management User Guide, "AWS global condition context keys", `aws:PrincipalArn`, read 2026-11-25), so that a
+policy can name a role without knowing its sessions.
 """
 
 from __future__ import annotations
