@@ -20,13 +20,14 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from bench import image_labeling, imports
+from bench import documents, image_labeling, imports
 from bench.measure import Figures
 
 Say = Callable[[str], object]
 
 # By the architecture that is measured. The number is that of its inputs, as `--images` gives it.
 BENCHES: Mapping[str, Callable[[int, Say], Figures]] = {
+    "document-processing": documents.run,
     "image-labeling": image_labeling.run,
 }
 

@@ -51,6 +51,19 @@ _ENVIRONMENT = {
     "MINIMUM_CONFIDENCE": "70",
     "MAXIMUM_LABELS": "20",
     "UPLOAD_PREFIX": "uploads/",
+    "BUCKET": "documents",
+    "COMPLETION_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:completions",
+    "FIELDS_THAT_MATTER": "[]",
+    "JOBS_TABLE": "jobs",
+    "LINK_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:link",
+    "MAXIMUM_MEGABYTES": "50",
+    "MAXIMUM_PAGES": "100",
+    "NOTIFIER_ROLE_ARN": "arn:aws:iam::123456789012:role/notifier",
+    "REVIEWS_TABLE": "reviews",
+    "REVIEW_BASE_URL": "https://review.example.com/",
+    "REVIEW_DEADLINE_SECONDS": "3600",
+    "REVIEW_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:reviews",
+    "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:workflow",
 }
 
 

@@ -29,6 +29,7 @@ IDLE_TEXTS = {
     "AWS::CloudWatch::Alarm": "alarm",
     "AWS::CloudWatch::Dashboard": "dashboard",
     "AWS::KMS::Key": "own key",
+    "AWS::SecretsManager::Secret": "secret",
     "AWS::Lambda::EventSourceMapping": "empty queue that Lambda polls, 648,000 requests",
 }
 
@@ -91,7 +92,9 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
             f"{architecture.id} cost": thousand_table(architecture.id),
         }
         if machines := state_graph.definitions(template):
+            # Its parts have no one way from left to right, which a picture could show.
             parts[f"{architecture.id} states"] = states(machines)
+            continue
         files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         files[page] = filled(page.read_text(encoding="utf-8"), parts)

@@ -61,6 +61,7 @@ NOT_DRAWN = {
 
 # Services that are called and are no resource of the stack, by the prefix of their IAM actions.
 OUTSIDE: dict[str, tuple[str, Group]] = {
+    "cloudwatch": ("CloudWatch metrics", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),

@@ -22,7 +22,9 @@ from typing import Any, Literal
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from scenarios.accuracy import Score, score
 from scenarios.cloud import Cloud
+from scenarios.drawing.documents import Document as Drawn
 
 Status = Literal["COMPLETED", "REJECTED", "FAILED", "PROCESSING", "MISSING"]
 FINAL = ("COMPLETED", "REJECTED", "FAILED")
@@ -42,14 +44,6 @@ Reviewer = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str] | None]
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What stands in a document: values by the names of the fields, and tables as rows of cells."""
-
-    fields: Mapping[str, str]
-    tables: tuple[tuple[tuple[str, ...], ...], ...] = ()
-
-
-@dataclass(frozen=True)
 class Field:
     """One key-value pair. `read_value` is what the machine had read where a reviewer changed it."""
 
@@ -59,24 +53,6 @@ class Field:
     page: int
     reviewed: bool
     read_value: str | None = None
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Counts against the truth. A field is right by name and value, letter case and spaces aside.
-
-    `wrong_sent`: wrong as read, and shown to a reviewer; `right_sent`: right as read, and shown all the same. Both are
-    of what the machine read, before corrections; `fields_right` is of what was stored.
-    """
-
-    fields: int
-    fields_right: int
-    read_right: int
-    read_wrong: int
-    wrong_sent: int
-    right_sent: int
-    cells: int
-    cells_right: int
 
 
 @dataclass(frozen=True)
@@ -94,7 +70,8 @@ class Document:
     """What became of one document.
 
     REJECTED and FAILED have a reason. PROCESSING and MISSING mean that its end did not come in time. `seconds` is the
-    time from the end of the upload until the final row was seen. `personal_data` counts findings, by kind.
+    time from the end of the upload until the final row was seen. `personal_data` counts findings. `accuracy` is of what
+    the machine read, before any correction.
     """
 
     path: Path
@@ -112,7 +89,7 @@ class Document:
     review: str | None = None
     corrections: int = 0
     reason: str | None = None
-    accuracy: Accuracy | None = None
+    accuracy: Score | None = None
     seconds: float | None = None
 
 
@@ -262,12 +239,12 @@ def run(
     progress: Callable[[str], None] = lambda message: None,
     *,
     reviewer: Reviewer | Mapping[str, Reviewer] = approve_as_read,
-    truths: Mapping[str, Truth] | None = None,
+    truths: Mapping[str, Drawn] | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Report:
     """Uploads the documents, answers the reviews that they lead to, and waits until each has come to its end.
 
-    `reviewer` answers for all documents, or by file name. `truths` holds what stands in a document, by file name.
+    `reviewer` answers for all documents, or by file name. `truths` holds the drawn documents, by file name.
     Stops when nothing has come for `patience_seconds`. Each run has a folder of its own under the stack's prefix.
     """
     begin = last_news = time.monotonic()
@@ -357,49 +334,17 @@ def findings(cloud: Cloud, outputs: Mapping[str, str], document: str, version: s
 
 
 def plain(text: str) -> str:
-    """A text as it is compared: small letters, single spaces, no colon at the end."""
-    return " ".join(text.lower().split()).rstrip(":").strip()
+    """A field's name as it is compared: its letters and digits, small."""
+    return "".join(sign for sign in text.casefold() if sign.isalnum())
 
 
-def accuracy(fields: Sequence[Field], tables: Sequence[Sequence[Sequence[str]]], truth: Truth) -> Accuracy:
-    """What was stored and what had been read, against what stands in the document."""
-    stored = {plain(one.name): one for one in fields}
-    right = read_right = wrong_sent = right_sent = 0
-    for name, value in truth.fields.items():
-        one = stored.get(plain(name))
-        if one is None:
-            continue
-        right += plain(one.value) == plain(value)
-        as_read = one.value if one.read_value is None else one.read_value
-        if plain(as_read) == plain(value):
-            read_right += 1
-            right_sent += one.reviewed
-        else:
-            wrong_sent += one.reviewed
-    cells = [
-        (t, r, c, text)
-        for t, table in enumerate(truth.tables)
-        for r, row in enumerate(table)
-        for c, text in enumerate(row)
-    ]
-    cells_right = sum(1 for t, r, c, text in cells if plain(_cell(tables, t, r, c)) == plain(text))
-    return Accuracy(
-        fields=len(truth.fields),
-        fields_right=right,
-        read_right=read_right,
-        read_wrong=len(truth.fields) - read_right,
-        wrong_sent=wrong_sent,
-        right_sent=right_sent,
-        cells=len(cells),
-        cells_right=cells_right,
-    )
-
-
-def _cell(tables: Sequence[Sequence[Sequence[str]]], table: int, row: int, column: int) -> str:
-    try:
-        return tables[table][row][column]
-    except IndexError:
-        return ""
+def blocks_of(cloud: Cloud, outputs: Mapping[str, str], document_id: str) -> list[dict[str, Any]]:
+    """What Textract answered about a document, all pages of it, as the stack keeps it."""
+    s3, bucket = cloud.client("s3"), outputs["BucketName"]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"documents/{document_id}/analysis/")
+    keys = sorted(one["Key"] for page in pages for one in page.get("Contents", []))
+    answers = [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys]
+    return [block for answer in answers for block in answer["Blocks"]]
 
 
 def _answer(
@@ -438,7 +383,7 @@ def _document(
     *,
     found: tuple[Mapping[str, Any], float] | None,
     reviews: Mapping[str, Review],
-    truths: Mapping[str, Truth],
+    truths: Mapping[str, Drawn],
 ) -> Document:
     if found is None:
         return Document(path, uploaded.document, uploaded.version, "MISSING", reason="no row came in time")
@@ -481,7 +426,7 @@ def _document(
         reviewed=row["reviewed"],
         review=said,
         corrections=int(row["corrections"]),
-        accuracy=accuracy(fields, tables, truth) if truth else None,
+        accuracy=score(truth, blocks_of(cloud, outputs, row["document_id"])) if truth else None,
         seconds=seconds,
     )
 

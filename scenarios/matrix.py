@@ -59,6 +59,7 @@ _TEXTS_RIGHTS = "tests.scenarios.test_text_insights_permissions"
 _SPOKEN = "tests.scenarios.test_speech_synthesis"
 _UNSPOKEN = "tests.scenarios.test_speech_synthesis_failures"
 _SPEAKING_RIGHTS = "tests.scenarios.test_speech_synthesis_permissions"
+_DOCUMENTS = "tests.scenarios.test_document_processing"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
     "image-labeling": {
@@ -191,6 +192,50 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                 f"{_SPEAKING_RIGHTS}.test_without_the_queue_policy_no_end_reaches_its_queue",
                 f"{_SPEAKING_RIGHTS}.test_without_the_right_to_publish_nobody_is_told_that_a_task_has_ended",
                 f"{_SPEAKING_RIGHTS}.test_without_the_queue_policy_no_event_reaches_the_queue",
+            )
+        ),
+    },
+    "document-processing": {
+        "duplicate-event": AnsweredBy((f"{_DOCUMENTS}.test_the_same_event_twice_is_one_execution_and_one_paid_call",)),
+        "odd-key": AnsweredBy((f"{_DOCUMENTS}.test_a_key_is_read_and_stored_as_the_user_wrote_it",)),
+        "corrupt-input": AnsweredBy(
+            (
+                f"{_DOCUMENTS}_failures.test_a_document_that_can_never_be_read_is_rejected_once_with_a_reason",
+                f"{_DOCUMENTS}_failures.test_a_document_that_only_textract_refuses_is_rejected",
+            )
+        ),
+        "oversized-input": AnsweredBy(
+            (f"{_DOCUMENTS}_failures.test_a_document_that_can_never_be_read_is_rejected_once_with_a_reason",)
+        ),
+        "throttled-service": AnsweredBy(
+            (f"{_DOCUMENTS}_failures.test_a_throttled_service_is_retried_until_it_answers",)
+        ),
+        "service-down-then-back": AnsweredBy(
+            (
+                f"{_DOCUMENTS}_failures"
+                ".test_a_service_that_is_down_leaves_a_reason_and_the_document_can_be_started_again",
+            )
+        ),
+        "poison-message": AnsweredBy(
+            (f"{_DOCUMENTS}_failures.test_a_message_that_cannot_be_read_reaches_the_dlq_and_a_mended_one_is_done",)
+        ),
+        "partial-batch": AnsweredBy((f"{_DOCUMENTS}_failures.test_only_the_bad_message_of_a_batch_comes_back",)),
+        "asynchronous-job-failed": AnsweredBy((f"{_DOCUMENTS}_failures.test_a_job_that_fails_is_a_recorded_failure",)),
+        "notification-late-or-twice": AnsweredBy(
+            (
+                f"{_DOCUMENTS}_failures.test_a_message_that_comes_before_the_token_is_stored_is_not_lost",
+                f"{_DOCUMENTS}_failures.test_a_message_that_comes_twice_changes_nothing",
+                f"{_DOCUMENTS}_failures.test_a_message_for_an_execution_that_has_ended_does_no_harm",
+                f"{_DOCUMENTS}_failures.test_a_message_that_never_comes_is_not_waited_for_for_ever",
+                f"{_DOCUMENTS}_failures.test_an_answer_for_an_execution_that_has_ended_is_told_to_the_reviewer",
+            )
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_DOCUMENTS}_permissions.test_without_a_permission_of_a_role_the_document_fails_and_says_so",
+                f"{_DOCUMENTS}_permissions.test_without_permission_to_start_the_event_is_kept",
+                f"{_DOCUMENTS}_permissions.test_without_permission_to_answer_a_message_is_kept",
+                f"{_DOCUMENTS}_permissions.test_without_a_permission_of_the_page_the_reviewer_may_try_again",
             )
         ),
     },

@@ -66,8 +66,8 @@ class Insight:
     """What became of one text.
 
     ANALYZED has language, sentiment and findings. REJECTED and FAILED have a reason; a rejection may have a language.
-    MISSING means that no row came in time; its reason says so. `seconds` is the time from when the text was sent until
-    its row was seen, None if none was.
+    MISSING means that no result came in time; its reason says so. `seconds` is the time from when the text was sent
+    until its row was seen, None if none was.
     """
 
     name: str
@@ -129,7 +129,7 @@ def run(
                 if rows.get(text_id, ({}, 0.0))[0] != row:
                     rows[text_id] = (row, time.monotonic() - sent[text_id])
                     last_news = time.monotonic()
-                    # A FAILED row is an attempt that may yet be followed by a better one.
+                    # IN_PROGRESS is a claim, FAILED an attempt that may yet be followed by a better one.
                     if row["status"] in FINAL:
                         pending.discard(text_id)
                         progress(f"{len(messages)} sent, {len(messages) - len(pending)} have their row")
@@ -176,9 +176,9 @@ def read_rows(cloud: Cloud, outputs: Mapping[str, str], text_id: str) -> list[di
 
 
 def _insight(name: str, text_id: str, rows: Mapping[str, tuple[Mapping[str, Any], float]]) -> Insight:
-    if text_id not in rows:
-        return Insight(name, text_id, "MISSING", reason="no row came in time")
-    row, seconds = rows[text_id]
+    row, seconds = rows.get(text_id, ({}, 0.0))
+    if row.get("status") not in (*FINAL, "FAILED"):
+        return Insight(name, text_id, "MISSING", reason="no result came in time")
     scores = row.get("sentiment_scores")
     return Insight(
         name=name,

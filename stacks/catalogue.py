@@ -242,7 +242,7 @@ _DOCUMENTS = (
         sensitive=True,
         models="language",
         cost_idle=6.12,
-        cost_per_thousand=200.0,
+        cost_per_thousand=213.66,
     ),
     Architecture(
         id="enterprise-search",
@@ -368,7 +368,7 @@ _LANGUAGE = (
         scenario="scenarios.speech_synthesis",
         models="language",
         cost_idle=4.02,
-        cost_per_thousand=16.04,
+        cost_per_thousand=16.03,
     ),
     Architecture(
         id="appointment-bot",

@@ -27,7 +27,7 @@ STYLES = {"POSITIVE": "green", "NEGATIVE": "red", "MIXED": "yellow", "NEUTRAL": 
 class TextInsightsDemo(Demo):
     """Analyses the user's texts, or the project's."""
 
-    files = FileKind("text", "texts", SUFFIXES, is_text, "analysed", option="--text")
+    files = FileKind("text", "texts", SUFFIXES, is_text, "analysed")
     samples = ROOT / "samples" / "texts"
     doing = "Sending {inputs}, waiting for the insights"
     done = "Sent {inputs}"

@@ -2,7 +2,9 @@
 
 The emulator's gateway authorises HTTP requests only. What a service then does by itself, on behalf of a role or in its
 own name, goes through `act_as` here. `PATHS` lists those paths: each has a test in which the permission is taken away
-and the flow stops. A path that is not listed is not authorised, and must not be reported as if it were.
+and the flow stops. A path that is not listed is not authorised, and must not be reported as if it were. Where a service
+acts through a request of its own (`gateway`), the emulator's gateway authorises that request as it does any other, and
+records it as such.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +13,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Path:
-    """A service-side path: who acts, which actions it needs, and what happens when one is denied."""
+    """A service-side path: who acts, which actions it needs, and what happens when one is denied.
+
+    The actions of a `gateway` path are examples: it takes whatever action the request is.
+    """
 
     name: str
     actor: str
     actions: tuple[str, ...]
     when_denied: str
+    gateway: bool = False
 
 
 PATHS: Mapping[str, Path] = {
@@ -84,6 +90,61 @@ PATHS: Mapping[str, Path] = {
             "an asynchronous event that failed is lost instead of going to the dead-letter queue or destination",
         ),
         Path(
+            "state-machine-logs",
+            "the state machine's role",
+            (
+                "logs:CreateLogDelivery",
+                "logs:GetLogDelivery",
+                "logs:UpdateLogDelivery",
+                "logs:DeleteLogDelivery",
+                "logs:ListLogDeliveries",
+                "logs:PutResourcePolicy",
+                "logs:DescribeResourcePolicies",
+                "logs:DescribeLogGroups",
+            ),
+            "a state machine with a log group cannot be made; one that is there runs and logs nothing",
+        ),
+        Path(
+            "state-machine-traces",
+            "the state machine's role",
+            (
+                "xray:PutTraceSegments",
+                "xray:PutTelemetryRecords",
+                "xray:GetSamplingRules",
+                "xray:GetSamplingTargets",
+            ),
+            "the execution leaves no trace",
+        ),
+        Path(
+            "api-logs",
+            "the role in the account's API Gateway settings",
+            ("logs:CreateLogStream", "logs:PutLogEvents"),
+            "requests are answered, the access log lacks them",
+        ),
+        Path(
+            "state-machine-task",
+            "the state machine's role",
+            (
+                "lambda:InvokeFunction",
+                "sqs:SendMessage",
+                "sns:Publish",
+                "dynamodb:GetItem",
+                "events:PutEvents",
+                "s3:GetObject",
+                "secretsmanager:GetSecretValue",
+                "rekognition:DetectLabels",
+            ),
+            "the task fails with the service's own denial",
+            gateway=True,
+        ),
+        Path(
+            "rule-to-state-machine",
+            "the role of the rule's target",
+            ("states:StartExecution",),
+            "the event goes to the target's own dead-letter queue, if that one's policy lets it in",
+            gateway=True,
+        ),
+        Path(
             "nested-execution",
             "the state machine's role",
             ("events:PutTargets", "events:PutRule", "events:DescribeRule"),
@@ -108,10 +169,10 @@ def act_as(principal: str, action: str, resource: str, context: Mapping[str, str
     `principal` is a role's ARN (its identity policies decide, with the resource's own policy where the service keeps
     one) or a service principal such as `events.amazonaws.com` (the resource's policy alone decides). `context` holds
     condition keys, for example `aws:SourceArn`. `path` names an entry of `PATHS`. Raises KeyError for a path that is
-    not listed, ValueError for an action that the path does not list.
+    not listed, ValueError for an action that the path does not list, or one that is a request of its own.
     """
-    if action not in PATHS[path].actions:
-        raise ValueError(f"The path {path} does not list {action}")
+    if action not in PATHS[path].actions or PATHS[path].gateway:
+        raise ValueError(f"The path {path} does not list {action} for a service")
     if _evaluator is None:
         raise RuntimeError("The seams are not installed")
     return _evaluator(principal, action, resource, context or {}, path)

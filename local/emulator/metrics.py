@@ -4,7 +4,9 @@ Values of one metric within one minute are kept as counts of each value, as Clou
 many thousand invocations stay a few points. Points are dropped after `KEEP_SECONDS`.
 
 Sources: Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS"; AWS Lambda Developer Guide, "Types
-of metrics for Lambda functions" (both read in 2026-11).
+of metrics for Lambda functions" (both read in 2026-11); AWS Step Functions Developer Guide, "Monitoring Step Functions
+metrics using Amazon CloudWatch"; Amazon API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics";
+Amazon SNS Developer Guide, "Monitoring Amazon SNS topics using CloudWatch" (read 2026-11-25).
 """
 
 import math
@@ -27,7 +29,7 @@ ACTIVE_SECONDS = 6 * 3600.0
 
 @dataclass(frozen=True)
 class Series:
-    """One metric of one resource."""
+    """One metric of one resource; `more` are the dimensions beside the first."""
 
     account: str
     region: str
@@ -35,6 +37,7 @@ class Series:
     name: str
     dimension: tuple[str, str]
     unit: str
+    more: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,49 @@ def invoked(invocation: Invocation) -> None:
 def _three_digits(value: float) -> float:
     """Rounded so that a minute holds few distinct values; the error stays under 0.5 %."""
     return float(f"{value:.3g}")
+
+
+# --- Step Functions, API Gateway, SNS ---------------------------------------------------------------------------------
+
+_ENDS = {
+    "SUCCEEDED": "ExecutionsSucceeded",
+    "FAILED": "ExecutionsFailed",
+    "TIMED_OUT": "ExecutionsTimedOut",
+    "ABORTED": "ExecutionsAborted",
+}
+
+
+def execution(account: str, region: str, machine: str, status: str, started: float, ended: float | None) -> None:  # noqa: PLR0917 (the parts of a point)
+    """An execution of a state machine (its ARN) has begun or ended; times in epoch seconds."""
+
+    def publish(name: str, moment: float, value: float, unit: str = "Count") -> None:
+        series = Series(account, region, "AWS/States", name, ("StateMachineArn", machine), unit)
+        _publish(series, _minute(moment), value)
+
+    if ended is None:
+        publish("ExecutionsStarted", started, 1.0)
+        return
+    publish(_ENDS[status], ended, 1.0)
+    publish("ExecutionTime", ended, _three_digits((ended - started) * 1000), "Milliseconds")
+
+
+def api_request(account: str, region: str, api: str, stage: str, status: int, milliseconds: float) -> None:  # noqa: PLR0917 (the parts of a point)
+    """A REST API (its name) has answered. An error rate is the metric's average, so no error is a zero."""
+    minute = _minute(clock.now())
+    for more in ((), (("Stage", stage),)):
+        for name, value, unit in (
+            ("Count", 1.0, "Count"),
+            ("4XXError", float(400 <= status < 500), "Count"),
+            ("5XXError", float(status >= 500), "Count"),
+            ("Latency", _three_digits(milliseconds), "Milliseconds"),
+        ):
+            _publish(Series(account, region, "AWS/ApiGateway", name, ("ApiName", api), unit, more), minute, value)
+
+
+def topic(account: str, region: str, name: str, metric: str) -> None:
+    """A message of a topic was published (NumberOfMessagesPublished), delivered or refused (...NotificationsFailed)."""
+    series = Series(account, region, "AWS/SNS", metric, ("TopicName", name), "Count")
+    _publish(series, _minute(clock.now()), 1.0)
 
 
 # --- SQS --------------------------------------------------------------------------------------------------------------

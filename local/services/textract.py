@@ -14,6 +14,7 @@ documentation in botocore's service model, which is the API Reference's text.
 import base64
 import binascii
 import json
+import re
 import threading
 import time
 import uuid
@@ -41,6 +42,10 @@ DEFAULT_PREFIX = "textract_output"
 FEATURES = frozenset({"FORMS", "TABLES"})
 
 _PRINCIPAL = "textract.amazonaws.com"
+# "Key identifiers (KeyId)", AWS Key Management Service Developer Guide, read 2026-11-25.
+_KEY = re.compile(
+    r"(arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:)?(alias/[A-Za-z0-9/_-]+|(key/)?(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}))"
+)
 
 
 @dataclass
@@ -87,8 +92,7 @@ class Textract(JsonService):
     def _start(self, operation: str, request: Request, caller: Caller) -> Members:
         """Start a job, or find the one that this token started. Raises ServiceError."""
         _refuse(request)
-        if output := request.get("OutputConfig"):
-            _check_key_use(output)
+        _check_output(request)
         owner = (caller.account, caller.region)
         reference = request["DocumentLocation"].get("S3Object")
         if reference is None:
@@ -273,9 +277,13 @@ def _refuse(request: Request) -> None:
             raise _not_served(f"{what} ({member})")
 
 
-def _check_key_use(output: Request) -> None:
-    if output.get("S3Prefix", "").endswith("/"):
+def _check_output(request: Request) -> None:
+    """Whether the key looks like one: id, alias or ARN. Whether it may be used shows when the result is written."""
+    if request.get("OutputConfig", {}).get("S3Prefix", "").endswith("/"):
         raise _invalid_parameters()
+    key = request.get("KMSKeyId")
+    if key is not None and not _KEY.fullmatch(key):
+        raise ServiceError("InvalidKMSKeyException", "The KMS key was entered incorrectly.")
 
 
 def _check_size(data: bytes, *, synchronous: bool) -> None:

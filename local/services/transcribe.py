@@ -436,7 +436,10 @@ def _recognise(samples: "Samples", request: Request, languages: Sequence[str], p
     model = recognition.recogniser()
     several = bool(request.get("IdentifyMultipleLanguages"))
     identified: list[tuple[str, float]] = []
-    if "LanguageCode" not in request and found:
+    if "LanguageCode" not in request:
+        # Not confirmed of AWS; a job without a language is of no use to whom asked for one.
+        if not found:
+            raise jobs.JobFailedError("The language couldn't be identified: there is no speech in the media file.")
         speech = _only(samples, found)
         identified = _identify(model, speech, languages)
     durations: dict[str, float] = {}

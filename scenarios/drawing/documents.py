@@ -134,10 +134,11 @@ class _Pen:
             end = sheet.text(x, self.y, f"{key}:", style.font, size, "bold")
             left, base = (x + 150 if style.columns == 1 else end + 8), self.y
         end = sheet.text(left, base, value, style.font, size)
-        self._note(key, value, left, base - size, end, base + 3)
+        self._note(key, value, (left, base - size, end, base + 3))
 
-    def _note(self, key: str, value: str, left: float, top: float, right: float, bottom: float) -> None:
+    def _note(self, key: str, value: str, place: tuple[float, float, float, float]) -> None:
         wide, high = self._style.paper
+        left, top, right, bottom = place
         box = (left / wide, top / high, right / wide, bottom / high)
         self._document.fields.append(Field(len(self._document.sheets), key, value, box))
 
@@ -159,7 +160,7 @@ class _Pen:
                 sheet.line(x + inset, top + inset, x + side - inset, top + side - inset, 1.2)
                 sheet.line(x + inset, top + side - inset, x + side - inset, top + inset, 1.2)
             sheet.text(x + side + 6, self.y, label, style.font, style.size)
-            self._note(label, "SELECTED" if selected else "NOT_SELECTED", x, top, x + side, top + side)
+            self._note(label, "SELECTED" if selected else "NOT_SELECTED", (x, top, x + side, top + side))
             x += wanted
         self.y += 26
 
@@ -323,16 +324,16 @@ def form(style: Style, seed: int) -> Document:
     other = _Person(chance)
     pen.paragraph(
         f"{patient.name} was seen by Dr. {doctor.name} on {_date(chance, 2025, 2026)} with a cough that has lasted for "
-        f"three weeks. The patient lives at {patient.address} and can be reached at {patient.phone}. There is no fever, "
-        "and breathing has become easier since the last visit."
+        f"three weeks. The patient lives at {patient.address} and can be reached at {patient.phone}. There is no "
+        "fever, and breathing has become easier since the last visit."
     )
     pen.paragraph(
-        f"The family doctor, {other.name}, had ordered a chest X-ray, which showed nothing unusual. The patient is worried "
-        "about the cost and unhappy with the long wait, but pleased with how the staff explained every step."
+        f"The family doctor, {other.name}, had ordered a chest X-ray, which showed nothing unusual. The patient is "
+        "worried about the cost and unhappy with the long wait, but pleased with how the staff explained every step."
     )
     pen.paragraph(
-        f"A follow-up visit is planned for {_date(chance, 2027, 2027)}. Please call {other.phone} or write to {other.mail} "
-        "if the cough gets worse or if the medicine causes a rash."
+        f"A follow-up visit is planned for {_date(chance, 2027, 2027)}. Please call {other.phone} or write to "
+        f"{other.mail} if the cough gets worse or if the medicine causes a rash."
     )
     return document
 

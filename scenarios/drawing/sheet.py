@@ -92,7 +92,9 @@ class Sheet:
     size: tuple[float, float] = LETTER
     strokes: list[_Text | _Line | _Shape] = field(default_factory=list)
 
-    def text(self, x: float, y: float, text: str, font: str, size: float, weight: Weight = "regular") -> float:
+    def text(  # noqa: PLR0917 (as one writes: where, what, how)
+        self, x: float, y: float, text: str, font: str, size: float, weight: Weight = "regular"
+    ) -> float:
         """Write; returns where the text ends."""
         self.strokes.append(_Text(x, y, text, font, size, weight))
         return x + width_of(text, font, size, weight)

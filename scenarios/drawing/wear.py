@@ -39,15 +39,15 @@ def worn(page: Image.Image, wear: Wear, seed: int) -> Image.Image:
         grey = grey.rotate(angle, resample=Image.Resampling.BICUBIC, fillcolor=255)
     if wear.blur:
         grey = grey.filter(ImageFilter.GaussianBlur(wear.blur))
-    values = np.asarray(grey, dtype=np.float32)
+    values = np.array(grey, dtype=np.float32)
     if wear.shade:
         rows, columns = np.mgrid[0 : values.shape[0], 0 : values.shape[1]]
         direction = chance.uniform(0, 2 * np.pi)
         slope = np.cos(direction) * columns / values.shape[1] + np.sin(direction) * rows / values.shape[0]
         slope = (slope - slope.min()) / max(float(np.ptp(slope)), 1e-6)
-        values = values * (1 - wear.shade * slope)
+        values *= (1 - wear.shade * slope).astype(np.float32)
     if wear.noise:
-        values = values * 0.94 + 8 + chance.normal(0, wear.noise, values.shape)
+        values = values * 0.94 + 8 + chance.normal(0, wear.noise, values.shape).astype(np.float32)
     result = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
     if wear.jpeg:
         stream = io.BytesIO()

@@ -30,6 +30,7 @@ LASTING = [
     "AccessDeniedException",
     "BadDocumentException",
     "DocumentTooLargeException",
+    "DynamoDB.ConditionalCheckFailedException",
     "InvalidParameterException",
     "InvalidS3ObjectException",
     "ReviewExpired",

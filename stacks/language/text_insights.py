@@ -91,8 +91,8 @@ class TextInsights(cdk.Stack):
     **What if.** Comprehend throttles, or anything else fails: the texts that it befell go back, and after
     `maximum_receives` attempts they are dead letters, their reasons in the table. A text is empty, too large or in a
     language that is not wanted: a row says so, and nothing is tried again. A message comes twice: the second finds the
-    row. The worker dies: its messages come back when they are visible again. Each dead letter, each crash, and a queue
-    that grows old raises an alarm.
+    row, or waits while another worker has it. The worker dies: its claim runs out before the next delivery. Each dead
+    letter, each crash, and a queue that grows old raises an alarm.
 
     **Texts beyond 5,000 bytes.** Comprehend's batch operations do not take them, and an SQS message carries far more.
     So there is no pointer to S3: the row says that the text is too large, and its sender cuts it at sentences.
@@ -228,7 +228,7 @@ class TextInsights(cdk.Stack):
         )
         sought = self.settings.personal_data != "ignored"
         worker.allow([*BATCH_OPERATIONS, *([PERSONAL_DATA_OPERATION] if sought else [])], "*")
-        worker.allow(["dynamodb:BatchGetItem", "dynamodb:PutItem"], self.results.table_arn)
+        worker.allow(["dynamodb:PutItem"], self.results.table_arn)
         worker.allow(
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
             self.queue.queue_arn,

@@ -88,8 +88,8 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
         architecture="speech-synthesis",
         rule="AwsSolutions-S1",
         reason=(
-            "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail"
-            " data events, which an account switches on once. Server access logs would want a second bucket a stack."
+            "Texts and sound come and go by the account's own roles only, of which CloudTrail's data events tell, once"
+            " an account has switched them on. Server access logs would want a second bucket a stack."
         ),
         constructs=("Speech/Resource",),
     ),
@@ -121,15 +121,15 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
     Acknowledgement(
         architecture="speech-synthesis",
         rule="AwsSolutions-IAM5[Resource::<Speech436D608F.Arn>/*]",
-        reason="When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone.",
+        reason="When the stack is deleted, all versions of its texts and sounds are: in this bucket alone.",
         constructs=("EmptiedSpeech/Worker/Role/DefaultPolicy/Resource",),
     ),
     Acknowledgement(
         architecture="speech-synthesis",
         rule="AwsSolutions-L1",
         reason=(
-            'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
-            " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the date."
+            "The functions that speak and record run on python3.13, the newest Python on which handlers run locally;"
+            " AWS supports it until 2029-06-30, and the check for deprecated runtimes watches that."
         ),
         constructs=(
             "Speak/Function/Resource",

@@ -15,9 +15,7 @@ WITHOUT_RESOURCE = {
     # Read 2026-11-25. PutMetricData is held to a namespace by a condition; what Step Functions needs for its log it
     # asks for with `*` (AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history").
     "cloudwatch:PutMetricData": "Amazon CloudWatch",
-    "comprehend:BatchDetectDominantLanguage": "Amazon Comprehend",
     "comprehend:BatchDetectEntities": "Amazon Comprehend",
-    "comprehend:BatchDetectKeyPhrases": "Amazon Comprehend",
     "comprehend:BatchDetectSentiment": "Amazon Comprehend",
     "comprehend:DetectPiiEntities": "Amazon Comprehend",
     "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
@@ -31,20 +29,22 @@ WITHOUT_RESOURCE = {
     "textract:AnalyzeDocument": "Amazon Textract",
     "textract:GetDocumentAnalysis": "Amazon Textract",
     "textract:StartDocumentAnalysis": "Amazon Textract",
-    # What is made or started has no name yet that the action could be held to. Translate takes terminologies as
-    # resources; asking for a job takes none.
-    "transcribe:CreateVocabulary": "Amazon Transcribe",
-    "transcribe:CreateVocabularyFilter": "Amazon Transcribe",
-    "transcribe:StartTranscriptionJob": "Amazon Transcribe",
-    "translate:DescribeTextTranslationJob": "Amazon Translate",
     "xray:GetSamplingRules": "AWS X-Ray",
     "xray:GetSamplingTargets": "AWS X-Ray",
+    "comprehend:BatchDetectDominantLanguage": "Amazon Comprehend",
+    "comprehend:BatchDetectKeyPhrases": "Amazon Comprehend",
     # Synthesis takes lexicons as resources; a request that names none is authorised on `*` (the policy in "Setting up
     # the IAM policy for asynchronous synthesis", Amazon Polly Developer Guide, read 2026-11-25).
     "polly:GetSpeechSynthesisTask": "Amazon Polly",
     "polly:StartSpeechSynthesisTask": "Amazon Polly",
     "polly:SynthesizeSpeech": "Amazon Polly",
     "rekognition:DetectLabels": "Amazon Rekognition",
+    # What is made or started has no name yet that the action could be held to. Translate takes terminologies as
+    # resources; asking for a job takes none.
+    "transcribe:CreateVocabulary": "Amazon Transcribe",
+    "transcribe:CreateVocabularyFilter": "Amazon Transcribe",
+    "transcribe:StartTranscriptionJob": "Amazon Transcribe",
+    "translate:DescribeTextTranslationJob": "Amazon Translate",
     "xray:PutTelemetryRecords": "AWS X-Ray",
     "xray:PutTraceSegments": "AWS X-Ray",
 }

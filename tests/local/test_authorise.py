@@ -541,6 +541,29 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ("sqs:SendMessage", "sns:Publish"),
         ("tests/local/test_delivery.py::test_a_failed_event_reaches_the_dead_letters_that_the_role_may_reach",),
     ),
+    "state-machine-task": {
+        **dict.fromkeys(
+            PATHS["state-machine-task"].actions,
+            ("tests/local/test_states_tasks.py::test_a_task_needs_its_roles_permission",),
+        ),
+        "rekognition:DetectLabels": (
+            "tests/local/test_states_tasks.py::test_a_service_that_is_asked_by_a_state_machine_reads_as_its_role",
+        ),
+    },
+    "rule-to-state-machine": {
+        "states:StartExecution": (
+            "tests/local/test_delivery.py::test_a_rule_whose_role_may_not_start_the_state_machine_loses_nothing",
+        )
+    },
+    "api-logs": dict.fromkeys(
+        PATHS["api-logs"].actions, ("tests/local/test_apis.py::test_an_access_log_needs_each_permission",)
+    ),
+    "state-machine-logs": dict.fromkeys(
+        PATHS["state-machine-logs"].actions, ("tests/local/test_machines.py::test_logging_needs_each_permission",)
+    ),
+    "state-machine-traces": dict.fromkeys(
+        PATHS["state-machine-traces"].actions, ("tests/local/test_machines.py::test_a_trace_needs_each_permission",)
+    ),
     "nested-execution": dict.fromkeys(
         ("events:PutTargets", "events:PutRule", "events:DescribeRule"),
         ("tests/local/test_states_tasks.py::test_waiting_for_another_execution_needs_each_permission",),
@@ -642,3 +665,5 @@ def test_acting_outside_the_listed_paths_is_an_error() -> None:
         authorise.act_as("events.amazonaws.com", "sqs:SendMessage", "*", path="no-such-path")
     with pytest.raises(ValueError, match="does not list"):
         authorise.act_as("events.amazonaws.com", "s3:PutObject", "*", path="rule-to-queue")
+    with pytest.raises(ValueError, match="for a service"):
+        authorise.act_as("arn:aws:iam::0:role/r", "states:StartExecution", "*", path="rule-to-state-machine")

@@ -308,6 +308,19 @@ def test_what_the_local_cloud_does_not_serve_fails_by_name(cloud: LocalCloud) ->
         assert (failed["status"], failed["error"]) == ("FAILED", "States.Runtime")
 
 
+def test_a_map_in_distributed_mode_is_refused(cloud: LocalCloud) -> None:
+    # Given a map whose items would be executions of their own, When it runs, Then it fails and says so
+    processor = {
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+        "StartAt": "P",
+        "States": {"P": {"Type": "Pass", "End": True}},
+    }
+    mapped = {"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": processor, "End": True}
+    machine = make_machine(cloud, make_role(cloud), {"StartAt": "M", "States": {"M": mapped}})
+    failed = execute(cloud, machine, {"items": [1]})
+    assert (failed["error"], "distributed" in failed["cause"]) == ("States.Runtime", True)
+
+
 # --- Executions inside executions
 
 

@@ -152,6 +152,15 @@ def test_the_language_is_found_among_the_options_and_scored() -> None:
     assert {one["code"] for one in results["language_identification"]} == set(options)
 
 
+def test_where_nobody_speaks_no_language_is_made_up() -> None:
+    desk = Desk(call=wav(np.zeros(SAMPLE_RATE, np.int16)))
+    desk.start(IdentifyLanguage=True)
+    ended = desk.end()
+    assert ended["TranscriptionJobStatus"] == "FAILED"
+    assert "no speech" in ended["FailureReason"]
+    assert "LanguageCode" not in ended
+
+
 def test_a_file_that_is_no_sound_fails_the_job_with_a_reason_and_an_event() -> None:
     # Given a text with the name of a sound
     desk = Desk(call=b"this is no sound")

@@ -177,11 +177,9 @@ def test_what_is_not_served_says_so(client: Any) -> None:
 def test_a_job_translates_a_folder_as_its_role_in_the_documented_layout(client: Any, caller: FakeCaller) -> None:
     # Given two documents, one of them no text, and one in a folder below
     imported(client)
-    caller.objects |= {
-        ("texts", "in/call.txt", None): b"Hello from Hotel Marisol.",
-        ("texts", "in/bad.txt", None): b"\xff\xfe\xfa",
-        ("texts", "in/below/other.txt", None): b"Hello",
-    }
+    caller.objects["texts", "in/call.txt", None] = b"Hello from Hotel Marisol."
+    caller.objects["texts", "in/bad.txt", None] = b"\xff\xfe\xfa"
+    caller.objects["texts", "in/below/other.txt", None] = b"Hello"
     # When they are translated
     job = started(client, TerminologyNames=["hotels"], TargetLanguageCodes=["es", "de"], JobName="calls")
     found = ended(client, job)

@@ -22,7 +22,7 @@ Found = TypeVar("Found")
 ARCHITECTURE = "document-processing"
 # A form without this field goes to a person; the drawn ones are read well above the threshold.
 SMALL: Mapping[str, Any] = {
-    "fields_that_matter": ["Policy number"],
+    "fields_that_matter": ["Policy"],
     "minimum_confidence": 50,
     "maximum_pages": 3,
     "retry_seconds": 1,
@@ -129,6 +129,15 @@ class Clerk:
             came = self.states_entered(row["execution"]) if "execution" in row else []
             raise AssertionError(f"{error}\nstates: {came}\n{self.diagnosis(row) if came else ''}") from None
 
+    def wait_for_again(self, uploaded: Upload) -> Row:
+        """The row of a document that was started again after a failure, once it is COMPLETED."""
+
+        def reached() -> Row | None:
+            row = self.row(uploaded)
+            return row if row and row["status"] == "COMPLETED" else None
+
+        return self.until(reached, f"{uploaded.key} to be COMPLETED")
+
     def until(
         self, found: Callable[[], Found | None], what: str, *, seconds: float = PATIENCE_SECONDS, hurry: bool = False
     ) -> Found:
@@ -157,6 +166,16 @@ class Clerk:
         row = self.row(uploaded)
         name = row["document_id"] if row else "none"
         return [one for one in executions(self.cloud, self.outputs) if one["name"].startswith(name)]
+
+    def jobs_of(self, row: Mapping[str, Any]) -> list[str]:
+        """The Textract jobs that were started for a document."""
+        items = self.cloud.client("dynamodb").scan(
+            TableName=self.outputs["JobsTableName"],
+            FilterExpression="document = :document",
+            ExpressionAttributeValues={":document": {"S": row["document_id"]}},
+            ConsistentRead=True,
+        )["Items"]
+        return [item["job"]["S"] for item in items]
 
     def history(self, execution: str) -> list[dict[str, Any]]:
         pages = self.states.get_paginator("get_execution_history").paginate(executionArn=execution)
@@ -197,6 +216,27 @@ class Clerk:
             return next((one for one in desk.reviews.values() if one.document == document), None)
 
         return self.until(come, f"the review of {uploaded.key}")
+
+    def review_of_again(self, uploaded: Upload) -> Review:
+        """The open review of a document that was started again after a failure."""
+        desk = self.desk
+        assert desk is not None
+        row = self.row(uploaded)
+        assert row
+
+        def come() -> Review | None:
+            desk.look()
+            return next((one for one in desk.reviews.values() if one.document == row["document_id"]), None)
+
+        return self.until(come, f"the review of {uploaded.key}")
+
+    def fresh_worker(self, function: str) -> None:
+        """Have a function's next call served by a new worker, which knows nothing from before."""
+        client, name = self.cloud.client("lambda"), self.outputs[f"{function}FunctionName"]
+        held = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        client.update_function_configuration(
+            FunctionName=name, Environment={"Variables": {**held, "FRESH": uuid.uuid4().hex}}
+        )
 
     def visit(self, review: Review, answer: Mapping[str, str] | None = None, **more: Any) -> Page:
         return visit(self.cloud, review.url, answer, **more)

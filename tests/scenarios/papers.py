@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import io
+import pathlib
 from collections.abc import Mapping, Sequence
 
+import reportlab
 from PIL import Image, ImageDraw, ImageFont
 
-FORM: Mapping[str, str] = {"Patient name": "Mary Johnson", "Policy number": "PX7712208", "City": "Boston"}
+FORM: Mapping[str, str] = {"Patient": "Mary Lee", "Policy": "PX7712208", "City": "Boston"}
 # The shared stack asks a person about a form without a policy number.
-UNSURE: Mapping[str, str] = {"Patient name": "Mary Johnson", "City": "Boston"}
+UNSURE: Mapping[str, str] = {"Patient": "Mary Lee", "City": "Boston"}
+FONT = pathlib.Path(reportlab.__file__).parent / "fonts" / "Vera.ttf"
 SENTENCE = "The patient was very happy with Doctor Alice Brown."
+
+
+# A page as people have them: on a strip of paper a letter's strokes would be as long as a form's rules.
+WIDTH, HEIGHT = 1000, 1300
+MARGIN, VALUE_LEFT, TOP, STEP = 80, 400, 120, 80
 
 
 def form(fields: Mapping[str, str] = FORM, sentence: str = SENTENCE) -> Image.Image:
     """A page with these fields, one a line, and a sentence below."""
-    page = Image.new("RGB", (820, 200 + 60 * len(fields)), "white")
+    page = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default(26)
+    font = ImageFont.truetype(str(FONT), 26)
     for number, (name, value) in enumerate(fields.items()):
-        draw.text((40, 40 + 60 * number), f"{name}:", fill="black", font=font)
-        draw.text((330, 40 + 60 * number), value, fill="black", font=font)
-    draw.text((40, 100 + 60 * len(fields)), sentence, fill="black", font=font)
+        draw.text((MARGIN, TOP + STEP * number), f"{name}:", fill="black", font=font)
+        draw.text((VALUE_LEFT, TOP + STEP * number), value, fill="black", font=font)
+    draw.text((MARGIN, TOP + STEP * len(fields) + STEP // 2), sentence, fill="black", font=font)
     return page
 
 

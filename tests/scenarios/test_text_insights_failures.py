@@ -116,10 +116,9 @@ def test_a_service_that_is_down_leaves_a_reason_and_a_message_that_can_be_redriv
     assert driver.dead_letters() == []
 
 
-@pytest.mark.parametrize("operation", ["BatchGetItem", "PutItem"])
-def test_an_outage_of_the_table_loses_nothing(driver: TextDriver, operation: str) -> None:
+def test_an_outage_of_the_table_loses_nothing(driver: TextDriver) -> None:
     # Given the table down
-    driver.control.faults_add(service="dynamodb", operation=operation, kind="internal")
+    driver.control.faults_add(service="dynamodb", operation="PutItem", kind="internal")
     # When a text is sent and all its attempts are used up
     text_id = driver.text_id()
     driver.send_text(text_id)
@@ -198,9 +197,10 @@ def test_a_worker_killed_on_its_way_is_replaced(driver: TextDriver, operation: s
     text_id = driver.text_id()
     driver.send_text(text_id)
     driver.until(lambda: driver.control.faults()[0]["applied"] and driver.resting(), "the worker to be killed")
-    # Then it left no row
-    assert driver.rows(text_id) == {}
-    # When the message comes back, Then another worker analyses it: one row
+    # Then it left its claim, and no result
+    assert driver.claims() == [text_id]
+    assert driver.the_row(text_id)["status"] == "IN_PROGRESS"
+    # When the message comes back after the claim has run out, Then another worker analyses it: one row
     driver.wait_for_text(text_id, hurry=True)
     driver.wait_until_empty(hurry=True)
     assert len(driver.rows(text_id)) == 1
@@ -208,12 +208,12 @@ def test_a_worker_killed_on_its_way_is_replaced(driver: TextDriver, operation: s
 
 
 def test_a_worker_killed_after_it_wrote_does_nothing_twice(driver: TextDriver) -> None:
-    # Given a worker that is killed when its row is written, before its message is deleted
-    driver.control.faults_add(service="dynamodb", operation="PutItem", kind="kill-worker", when="after", times=1)
+    # Given a worker that was killed when its row was written: its message was not deleted
     text_id = driver.text_id()
-    driver.send_text(text_id)
-    row = driver.wait_for_text(text_id)
-    driver.until(driver.resting, "the message to wait for its visibility timeout")
+    with driver.without("sqs:DeleteMessage"):
+        driver.send_text(text_id)
+        row = driver.wait_for_text(text_id)
+        driver.until(driver.resting, "the message to wait for its visibility timeout")
     before = driver.calls()
     # When the message comes back
     driver.wait_until_empty(hurry=True)
@@ -232,6 +232,27 @@ def test_a_text_that_kills_every_worker_ends_in_the_dlq_with_a_reason(driver: Te
     # Then its row says that a worker stopped
     row = driver.the_row(text_id)
     assert (row["status"], row["reason"]["code"]) == ("FAILED", "WorkerStopped")
+
+
+def test_a_text_is_left_to_the_worker_that_claims_it(driver: TextDriver) -> None:
+    # Given a killed worker whose claim on a text has not run out
+    before = driver.calls()
+    driver.control.faults_add(
+        service="comprehend", operation="BatchDetectSentiment", kind="kill-worker", when="after", times=1
+    )
+    text_id = driver.text_id()
+    driver.send_text(text_id)
+    driver.until(lambda: driver.calls() > before and driver.resting(), "the worker to be killed after its call")
+    # When the same text is delivered by another message
+    driver.send_text(text_id)
+    # Then it waits: nobody works on the text a second time, and the message is not lost
+    driver.until(lambda: driver.depth()[1] == 2 and driver.resting(), "both messages to wait")
+    assert driver.calls() == before + 1
+    # When the claim has run out, Then the text is analysed once more, and both messages are gone
+    driver.wait_for_text(text_id, hurry=True)
+    driver.wait_until_empty(hurry=True)
+    assert driver.calls() == before + 2
+    assert len(driver.rows(text_id)) == 1
 
 
 # --- what is said about it

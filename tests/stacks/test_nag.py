@@ -13,6 +13,7 @@ import pytest
 
 from local import guard
 from stacks import catalogue
+from stacks.language.speech_synthesis import SpeechSynthesisSettings
 from stacks.language.text_insights import TextInsightsSettings
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, expected
 from stacks.policy.nag import suppressed
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = {
     "image-labeling": ImageLabelingSettings().model_dump(),
     "text-insights": TextInsightsSettings().model_dump(),
+    "speech-synthesis": SpeechSynthesisSettings().model_dump(),
 }
 
 # Runs the app with something planted in it. Synthesis raises on a finding, so that it must be a process of its own.

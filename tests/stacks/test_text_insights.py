@@ -42,7 +42,6 @@ def test_the_worker_may_do_what_it_does_and_nothing_else(assemblies: dict[str, P
     # Then they are these, each on the resource that it is for
     assert held == {
         *((action, "*") for action in (*BATCH_OPERATIONS, PERSONAL_DATA_OPERATION)),
-        ("dynamodb:BatchGetItem", "<Results>"),
         ("dynamodb:PutItem", "<Results>"),
         ("sqs:ReceiveMessage", "<Queue>"),
         ("sqs:DeleteMessage", "<Queue>"),

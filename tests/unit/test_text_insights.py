@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import time
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -232,6 +233,32 @@ def test_a_failure_keeps_its_reason_and_a_result_replaces_it(texts: Texts) -> No
     # When it comes once more, Then nothing is asked
     assert texts.deliver(texts.message(body, receive_count=3)) == []
     assert texts.rows()["a"] == row
+
+
+def test_a_text_that_another_worker_has_is_left_alone(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a text that a worker claimed before it was killed
+    body = {"id": "a", "text": "Ana sees Rome"}
+    attempt = {"receive_count": 1, "message_id": "m", "invocation_id": "i"}
+    text = read(json.dumps(body))
+    assert texts.module.store.claim(text, attempt, 60_000) == "claimed"
+    # When it is delivered meanwhile, Then nothing is asked, and the message comes again
+    record = texts.message(body, receive_count=2)
+    assert texts.deliver(record) == [record["messageId"]]
+    assert texts.rows()["a"]["status"] == "IN_PROGRESS"
+    # When the claim has run out, Then the text is the next one's, and all its messages are done
+    later = time.time() + 62
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert texts.module.store.claim(text, {**attempt, "receive_count": 2}, 60_000) == "claimed"
+    assert texts.rows()["a"]["reason"]["code"] == "WorkerStopped"
+    later += 62
+    texts.expect_languages("en")
+    texts.expect_insights()
+    assert texts.deliver(texts.message(body, 3), texts.message(body)) == []
+    row = texts.rows()["a"]
+    assert row["status"] == "ANALYZED"
+    assert "lease_until" not in row
+    # and a result is never taken again
+    assert texts.module.store.claim(text, attempt, 60_000) == "done"
 
 
 def test_a_delivery_after_a_stopped_worker_leaves_a_word_of_it(texts: Texts) -> None:

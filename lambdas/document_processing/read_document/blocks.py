@@ -31,8 +31,8 @@ class Document:
         """The key-value pairs, in reading order.
 
         {"name", "value", "kind": "text" | "selection", "confidence", "page", "name_box", "value_box"}; a box is
-        {"left", "top", "width", "height"} or None. The confidence is the least of all that the pair is made of: of the
-        pair itself, and of each word in its value, for a value is as right as its worst word.
+        {"left", "top", "width", "height"} or None. The confidence is the least of the value's own and of each word
+        in it, for a value is as right as its worst word. How sure the key is says nothing of that.
         """
         found = [
             self._field(block)
@@ -49,7 +49,8 @@ class Document:
         """{"page", "text"}: lines that follow each other closely, joined."""
         found: list[dict[str, Any]] = []
         before: Block | None = None
-        for line in sorted(self._of_type("LINE"), key=_line_place):
+        # Textract lists lines in reading order.
+        for line in self._of_type("LINE"):
             if before is not None and _goes_on(before, line):
                 found[-1]["text"] += " " + line["Text"]
             else:
@@ -82,7 +83,8 @@ class Document:
         name, _, _ = self._text(key)
         values = self._related(key, "VALUE")
         parts = [self._text(value) for value in values]
-        confidences = [float(block.get("Confidence", 0)) for block in (key, *values)]
+        # A key without a value block has none that could be sure.
+        confidences = [float(block.get("Confidence", 0)) for block in values] or [0.0]
         return {
             "name": name.strip().rstrip(":").strip(),
             "value": " ".join(text for text, _, _ in parts if text),
@@ -106,8 +108,8 @@ class Document:
 
 
 def simple(name: str) -> str:
-    """A field's name as it is compared: small letters, single spaces, no colon at the end."""
-    return " ".join(name.lower().split()).rstrip(":").strip()
+    """A field's name as it is compared: its letters and digits, small. Spaces between words are easily misread."""
+    return "".join(sign for sign in name.casefold() if sign.isalnum())
 
 
 def doubtful(
@@ -151,11 +153,6 @@ def _place(field: Mapping[str, Any]) -> tuple[int, float, float]:
     box = field["name_box"] or field["value_box"] or {"top": 1.0, "left": 1.0}
     # Names on one line differ by some thousandths of a page in height.
     return field["page"], round(box["top"], 2), box["left"]
-
-
-def _line_place(line: Block) -> tuple[int, float, float]:
-    box = line["Geometry"]["BoundingBox"]
-    return line.get("Page", 1), round(float(box["Top"]), 2), float(box["Left"])
 
 
 def _goes_on(before: Block, line: Block) -> bool:

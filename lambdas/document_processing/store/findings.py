@@ -41,8 +41,8 @@ def _added(entry: Mapping[str, Any]) -> dict[str, Any]:
 def of_human_loop(output: Mapping[str, Any]) -> dict[str, Any]:
     """The values that a worker of Augmented AI gave, by the names of the inputs (`field-0`, ...).
 
-    The output's shape: Amazon SageMaker AI Developer Guide, "Amazon A2I output data", read 2026-11-25. Of several workers
-    the last one's answer counts. Raises KeyError for what is no such output.
+    The output's shape: Amazon SageMaker AI Developer Guide, "Amazon A2I output data", read 2026-11-25. Of several
+    workers the last one's answer counts. Raises KeyError for what is no such output.
     """
     return {name: str(value) for name, value in output["humanAnswers"][-1]["answerContent"].items()}
 

@@ -9,8 +9,8 @@ What its role needs beside the poller's and the log's rights:
 |---|---|---|
 | comprehend:BatchDetectDominantLanguage, -Sentiment, -Entities, -KeyPhrases | * (they take no resource) | insights |
 | comprehend:DetectPiiEntities | * (takes no resource) | personal data; not needed where it is ignored |
-| dynamodb:BatchGetItem | results table | what has a result already |
-| dynamodb:PutItem | results table | results and reasons |
+| dynamodb:PutItem | results table | claims, results and reasons |
 
-A message needs two deliveries at least before it is a dead letter (see `results`).
+The queue's visibility must be longer than the function's time, so that the claim of a killed worker has run out at the
+next delivery. A message needs two deliveries at least before it is a dead letter (see `results`).
 """

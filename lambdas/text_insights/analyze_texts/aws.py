@@ -44,6 +44,10 @@ class Deadline:
         """Takes the end of an invocation from its Lambda context."""
         self._remaining = context.get_remaining_time_in_millis
 
+    def milliseconds(self) -> int:
+        """The time that the invocation has left."""
+        return self._remaining()
+
     def guard(self, client: Any, seconds: float) -> None:
         """Makes a client raise OutOfTimeError instead of sending when less than `seconds` are left."""
 

@@ -22,7 +22,7 @@ from lambdas.text_insights.analyze_texts.aws import Deadline, make_clients
 from lambdas.text_insights.analyze_texts.errors import Failure, error_code, failure_of, request_id
 from lambdas.text_insights.analyze_texts.insights import Analyst, Outcome, Wanted
 from lambdas.text_insights.analyze_texts.messages import Text, UnreadableMessageError, read
-from lambdas.text_insights.analyze_texts.results import FAILED, ResultStore
+from lambdas.text_insights.analyze_texts.results import ResultStore
 
 logger = Logger()
 deadline = Deadline()
@@ -87,28 +87,36 @@ def _opened(record: dict[str, Any], invocation_id: str) -> Delivery | None:
 
 def _unsettled(deliveries: list[Delivery]) -> list[Delivery]:
     """Analyses what has no result yet, and keeps what came of it. Returns the messages that must come again."""
-    try:
-        known = store.statuses(one.text for one in deliveries)
-    except Exception as error:  # noqa: BLE001 (whatever it is, these messages fail, each with the reason)
-        outcomes: dict[Text, Outcome] = {one.text: failure_of(error) for one in deliveries}
-        return [one for one in deliveries if not _settled(one, outcomes[one.text])]
-    waiting = []
+    claimed: dict[Text, list[Delivery]] = {}
+    unsettled: list[Delivery] = []
     for one in deliveries:
-        status = known.get((one.text.id, one.text.digest))
-        if status not in (None, FAILED):
-            logger.info("done before", extra={**one.told, "status": status})
-            continue
-        waiting.append(one)
-        if status is None and one.attempt["receive_count"] > 1:
-            stopped = Failure("WorkerStopped", "This delivery began and did not end: its worker was stopped.")
-            _keep_reason(store.note_failure, one.text, stopped, one.attempt)
-    # Two messages of one text are one analysis.
-    texts = list(dict.fromkeys(one.text for one in waiting))
+        # Two messages of one text are one analysis.
+        if one.text in claimed or _claimed(one, unsettled):
+            claimed.setdefault(one.text, []).append(one)
     try:
-        outcomes = analyst.analyse(texts)
-    except Exception as error:  # noqa: BLE001 (as above)
-        outcomes = dict.fromkeys(texts, failure_of(error))
-    return [one for one in waiting if not _settled(one, outcomes[one.text])]
+        outcomes = analyst.analyse(claimed)
+    except Exception as error:  # noqa: BLE001 (whatever it is, these messages fail, each with the reason)
+        outcomes = dict.fromkeys(claimed, failure_of(error))
+    for text, of_the_text in claimed.items():
+        unsettled += [one for one in of_the_text if not _settled(one, outcomes[text])]
+    return unsettled
+
+
+def _claimed(one: Delivery, unsettled: list[Delivery]) -> bool:
+    """Whether the text is now this worker's to analyse. A message that must come again is added to `unsettled`."""
+    try:
+        claim = store.claim(one.text, one.attempt, deadline.milliseconds())
+    except Exception as error:  # noqa: BLE001 (whatever it is, this message fails, the others do not)
+        _settled(one, failure_of(error))
+        unsettled.append(one)
+        return False
+    if claim == "busy":
+        # Another worker has it. That one knows the reason, if it fails.
+        logger.info("in progress elsewhere", extra=one.told)
+        unsettled.append(one)
+    elif claim == "done":
+        logger.info("done before", extra=one.told)
+    return claim == "claimed"
 
 
 def _settled(delivery: Delivery, outcome: Outcome) -> bool:

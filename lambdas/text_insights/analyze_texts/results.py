@@ -1,4 +1,4 @@
-"""What is kept of a text, and what is known of it already.
+"""What is kept of a text, who works on it, and what is known of it already.
 
 Results table (partition key `text_id`, sort key `digest` over language and text):
 
@@ -10,19 +10,21 @@ Results table (partition key `text_id`, sort key `digest` over language and text
 
 The text itself is never kept. `sent_at` is when the message was sent, so the newest content of an id can be told.
 
-There is no lock. A delivery that finds a row with a result does nothing, so a repeated message costs one read. Two
-deliveries at the very same moment are both paid (a few hundredths of a cent) and write the same row twice: a lock a
-text would cost more than that ever does.
+Before a text is paid for it is claimed: its row becomes IN_PROGRESS with `lease_until`, the end of the invocation, in
+milliseconds since 1970. One conditional write tells all there is to know: claimed, or done before, or under way
+elsewhere. A lease that ran out is anybody's. Not with Powertools' idempotency: it wraps one function call for one
+payload, and here one call serves 25.
 
-A worker that is killed can give no reason. A delivery that is not the first and finds no row writes "WorkerStopped"
-before it starts; what happens next replaces it.
+A worker that is killed can give no reason. Its row stays IN_PROGRESS; a delivery that is not the first claims the text
+with a FAILED row that says "WorkerStopped", and what happens next replaces it. If every worker is killed, it stays. (So
+a queue needs two receives at least.)
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
-from typing import Any
+import time
+from typing import Any, Literal
 
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
@@ -30,12 +32,12 @@ from botocore.exceptions import ClientError
 from lambdas.text_insights.analyze_texts.errors import Failure, Refusal
 from lambdas.text_insights.analyze_texts.messages import RESERVED, Text
 
-ANALYZED, REJECTED, FAILED = "ANALYZED", "REJECTED", "FAILED"
+ANALYZED, REJECTED, FAILED, IN_PROGRESS = "ANALYZED", "REJECTED", "FAILED", "IN_PROGRESS"
 
-# Amazon DynamoDB API Reference, "BatchGetItem" (100), read 2026-11-23; a batch of messages has fewer.
-READ_ATTEMPTS = 5
+# A lease ends this much after the invocation, which may end a little later than it was told.
+LEASE_RESERVE_MILLISECONDS = 1_000
 
-Key = tuple[str, str]
+Claim = Literal["claimed", "done", "busy"]
 
 
 class ResultStore:
@@ -46,29 +48,39 @@ class ResultStore:
         self._table = table
         self._serialize = TypeSerializer().serialize
 
-    def statuses(self, texts: Iterable[Text]) -> dict[Key, str]:
-        """The status of each text that has a row. Raises ClientError."""
-        keys = {(text.id, text.digest) for text in texts}
-        wanted = [{"text_id": {"S": text_id}, "digest": {"S": digest}} for text_id, digest in sorted(keys)]
-        found: dict[Key, str] = {}
-        for _ in range(READ_ATTEMPTS):
-            if not wanted:
-                break
-            answer = self._client.batch_get_item(
-                RequestItems={
-                    self._table: {
-                        "Keys": wanted,
-                        "ConsistentRead": True,
-                        "ProjectionExpression": "text_id, digest, #status",
-                        "ExpressionAttributeNames": {"#status": "status"},
-                    }
-                }
+    def claim(self, text: Text, attempt: dict[str, Any], milliseconds: int) -> Claim:
+        """Takes a text for the time that the invocation has left, unless it has a result or another worker has it.
+
+        `attempt` holds receive_count, message_id and invocation_id. Raises ClientError.
+        """
+        now_milliseconds = int(time.time() * 1000)
+        row: dict[str, Any] = {"status": IN_PROGRESS}
+        if attempt["receive_count"] > 1:
+            stopped = "The delivery before this one began and did not end: its worker was stopped."
+            row = {**_failed(Failure("WorkerStopped", stopped)), **attempt}
+        lease = now_milliseconds + milliseconds + LEASE_RESERVE_MILLISECONDS
+        try:
+            self._put(
+                {"text_id": text.id, "digest": text.digest, **row, "lease_until": lease},
+                ConditionExpression=(
+                    "attribute_not_exists(#status) OR (#status IN (:failed, :in_progress)"
+                    " AND (attribute_not_exists(lease_until) OR lease_until < :now))"
+                ),
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues={
+                    ":failed": {"S": FAILED},
+                    ":in_progress": {"S": IN_PROGRESS},
+                    ":now": {"N": str(now_milliseconds)},
+                },
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-            for row in answer["Responses"].get(self._table, ()):
-                found[row["text_id"]["S"], row["digest"]["S"]] = row["status"]["S"]
-            wanted = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-        # What could not be read is taken for unknown: the worst is that it is analysed again.
-        return found
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            found: Any = error.response
+            status = found.get("Item", {}).get("status", {}).get("S")
+            return "done" if status in (ANALYZED, REJECTED) else "busy"
+        return "claimed"
 
     def keep(self, text: Text, outcome: dict[str, Any] | Refusal, sent_at: str) -> str:
         """Writes a result; returns its status. Raises ClientError."""
@@ -87,7 +99,7 @@ class ResultStore:
         return str(row["status"])
 
     def note_failure(self, text: Text, failure: Failure, attempt: dict[str, Any]) -> None:
-        """Keeps the reason of a failed delivery, unless the text has a result already.
+        """Keeps the reason of a failed delivery and gives up the claim, unless the text has a result already.
 
         `attempt` holds receive_count, message_id and invocation_id. Raises ClientError.
         """
@@ -99,14 +111,12 @@ class ResultStore:
         self._note(row, Failure("UnreadableMessage", message), attempt)
 
     def _note(self, row: dict[str, str], failure: Failure, attempt: dict[str, Any]) -> None:
-        reason = {"code": failure.code, "message": failure.message}
-        noted = {"status": FAILED, "reason": reason, "request_id": failure.request_id, "failed_at": now()}
         try:
             self._put(
-                {**row, **noted, **attempt},
-                ConditionExpression="attribute_not_exists(#status) OR #status = :failed",
+                {**row, **_failed(failure), **attempt},
+                ConditionExpression="attribute_not_exists(#status) OR #status IN (:failed, :in_progress)",
                 ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues={":failed": {"S": FAILED}},
+                ExpressionAttributeValues={":failed": {"S": FAILED}, ":in_progress": {"S": IN_PROGRESS}},
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
@@ -115,6 +125,11 @@ class ResultStore:
     def _put(self, row: dict[str, Any], **condition: Any) -> None:
         item = {name: self._serialize(value) for name, value in row.items()}
         self._client.put_item(TableName=self._table, Item=item, **condition)
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    reason = {"code": failure.code, "message": failure.message}
+    return {"status": FAILED, "reason": reason, "request_id": failure.request_id, "failed_at": now()}
 
 
 def now() -> str:

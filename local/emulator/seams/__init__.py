@@ -13,7 +13,9 @@ import json
 import logging
 import os
 import re
+import secrets
 import signal
+import string
 import threading
 import time
 import uuid
@@ -39,6 +41,7 @@ from ministack.services import iam as _iam_store
 from ministack.services import kms as _kms
 from ministack.services import lambda_svc as _lambda
 from ministack.services import s3 as _s3
+from ministack.services import secretsmanager as _secrets
 from ministack.services import sns as _sns
 from ministack.services import sqs as _sqs
 from ministack.services import stepfunctions as _stepfunctions
@@ -47,7 +50,7 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import delivery, inside, states
+from local.emulator.seams import apis, delivery, inside, machines, quotas, states
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
@@ -88,8 +91,18 @@ def install() -> None:
     _take_over_alarms()
     _inject_faults()
     _own_task_tokens()
+    _check_passed_roles()
     states.install()
+    machines.install()
+    _after_provisioning("AWS::StepFunctions::StateMachine", machines.provisioned)
     delivery.install(_current_delivery, _send_to_dead_letters)
+    quotas.install()
+    apis.install()
+    _after_provisioning("AWS::ApiGateway::Stage", apis.complete_stage)
+    _after_provisioning("AWS::ApiGateway::Method", apis.complete_method)
+    _after_provisioning("AWS::ApiGateway::RequestValidator", apis.complete_validator)
+    _provisioners._sm_secret_string = _secret_of_template
+    _count_publications()
 
 
 # --- The gateway: every HTTP request ---------------------------------------------------------------------------------
@@ -596,6 +609,36 @@ def _own_task_tokens() -> None:
     _app._dispatch_service_request = dispatching
 
 
+def _check_passed_roles() -> None:
+    """Who makes a state machine hands its role to Step Functions, and needs `iam:PassRole` for that."""
+    handler = _app.SERVICE_HANDLERS["states"]
+
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Response:
+        access_key = _router.extract_access_key_id(headers, query)
+        role = _passed_role(body) if _target_action(headers) in ("CreateStateMachine", "UpdateStateMachine") else None
+        if role is not None and not _iam.is_root_access_key(access_key):
+            passed = {"iam:PassedToService": "states.amazonaws.com"}
+            if _iam.enforce(access_key, "iam:PassRole", "iam", _responses.get_region(), role, passed) is not None:
+                denied: Response = _iam_actions.access_denied_response(
+                    "states", "iam:PassRole", _iam.caller_arn(), str(uuid.uuid4()), headers=headers, resource_arn=role
+                )
+                return denied
+        answer: Response = await handler(method, path, headers, body, query)
+        return answer
+
+    _app.SERVICE_HANDLERS["states"] = handle
+
+
+def _passed_role(body: bytes) -> str | None:
+    try:
+        role = json.loads(body).get("roleArn")
+    except (ValueError, AttributeError):
+        return None
+    return role if isinstance(role, str) else None
+
+
 def _owner_of_request(body: bytes) -> str | None:
     try:
         return states.owner_of_token(str(json.loads(body)["taskToken"]))
@@ -938,6 +981,49 @@ def _after_provisioning(kind: str, complete: Callable[[str, Mapping[str, Any]], 
     handler |= {"create": creating, "update": updating}
 
 
+_PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+def _secret_of_template(properties: Mapping[str, Any]) -> str:
+    """What a stack's secret holds; MiniStack forgets most of what a generated one is to be made of.
+
+    "AWS::SecretsManager::Secret GenerateSecretString", AWS CloudFormation Template Reference, read 2026-11-25.
+    """
+    wanted = properties.get("GenerateSecretString")
+    if wanted is None or properties.get("SecretString"):
+        return str(properties.get("SecretString", ""))
+    kinds = {
+        "ExcludeLowercase": string.ascii_lowercase,
+        "ExcludeUppercase": string.ascii_uppercase,
+        "ExcludeNumbers": string.digits,
+        "ExcludePunctuation": _PUNCTUATION,
+    }
+    excluded = set(wanted.get("ExcludeCharacters", ""))
+    included = [
+        [letter for letter in letters if letter not in excluded]
+        for name, letters in kinds.items()
+        if not _is_true(wanted.get(name))
+    ] + ([[" "]] if _is_true(wanted.get("IncludeSpace")) else [])
+    included = [letters for letters in included if letters]
+    each = (
+        [secrets.choice(letters) for letters in included]
+        if _is_true(wanted.get("RequireEachIncludedType", True))
+        else []
+    )
+    every = [letter for letters in included for letter in letters]
+    length = int(wanted.get("PasswordLength", 32))
+    password = each + [secrets.choice(every) for _ in range(length - len(each))]
+    secrets.SystemRandom().shuffle(password)
+    if "SecretStringTemplate" not in wanted:
+        return "".join(password)
+    template = json.loads(wanted["SecretStringTemplate"])
+    return json.dumps({**template, wanted["GenerateStringKey"]: "".join(password)})
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
 def _complete_topic(arn: str, properties: Mapping[str, Any]) -> None:
     attributes = _sns._topics[arn]["attributes"]
     attributes.pop("KmsMasterKeyId", None)
@@ -1005,11 +1091,13 @@ def _authorise_topic_subscriptions() -> None:
         # SQS asks the key, and names the queue.
         use = {**context, "kms:EncryptionContext:aws:sqs:arn": queue_arn, "kms:ViaService": _via("sqs")}
         queue = _sqs._queue_by_arn(queue_arn)
-        return (
+        let_in = (
             queue is not None
             and authorise.act_as(service, "sqs:SendMessage", queue_arn, context, path="topic-to-queue")
             and _may_use_key(service, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), use)
         )
+        _count_of_topic(source_arn, "NumberOfNotificationsDelivered" if let_in else "NumberOfNotificationsFailed")
+        return let_in
 
     original = _sqs.queue_policy_allows
     _sqs.queue_policy_allows = allowed
@@ -1044,7 +1132,13 @@ def notify(topic_arn: str, alarm_arn: str, subject: str, message: str) -> str | 
 
 
 def _authorise_customer_keys() -> None:
-    for service, needs in (("s3", _object_key_use), ("sqs", _queue_key_use), ("dynamodb", _table_key_use)):
+    for service, needs in (
+        ("s3", _object_key_use),
+        ("sqs", _queue_key_use),
+        ("dynamodb", _table_key_use),
+        ("sns", _topic_key_use),
+        ("secretsmanager", _secret_key_use),
+    ):
         _app.SERVICE_HANDLERS[service] = _key_checking(service, needs, _app.SERVICE_HANDLERS[service])
 
 
@@ -1148,6 +1242,34 @@ def _queue_key_use(
     except (ValueError, KeyError, _sqs._Err):
         # SQS itself says what is wrong with such a request.
         return []
+
+
+def _topic_key_use(
+    method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, list[str]]
+) -> list[tuple[str, str]]:
+    # "Key management", Amazon SNS Developer Guide, read 2026-11-25: whoever publishes needs both.
+    parameters = _app._routing_params(method, path, headers, body, query)
+    if next(iter(parameters.get("Action") or ()), "") not in ("Publish", "PublishBatch"):
+        return []
+    topic = _sns._topic_by_arn_any_scope(next(iter(parameters.get("TopicArn") or ()), "")) or {}
+    key = _customer_key((topic.get("attributes") or {}).get("KmsMasterKeyId"))
+    return _uses(key, "kms:GenerateDataKey", "kms:Decrypt")
+
+
+def _secret_key_use(
+    _method: str, _path: str, headers: Mapping[str, str], body: bytes, _query: Mapping[str, list[str]]
+) -> list[tuple[str, str]]:
+    # "Secret encryption and decryption in AWS Secrets Manager", AWS Secrets Manager User Guide, read 2026-11-25.
+    actions = {
+        "GetSecretValue": ("kms:Decrypt",),
+        "PutSecretValue": ("kms:GenerateDataKey", "kms:Decrypt"),
+        "UpdateSecret": ("kms:GenerateDataKey", "kms:Decrypt"),
+    }.get(_target_action(headers), ())
+    try:
+        _, secret = _secrets._resolve(json.loads(body)["SecretId"]) if actions else (None, None)
+    except (ValueError, KeyError):
+        secret = None
+    return _uses(_customer_key((secret or {}).get("KmsKeyId")), *actions)
 
 
 def _target_action(headers: Mapping[str, str]) -> str:
@@ -1458,7 +1580,7 @@ class _MetricStore:
             if point is not None:
                 point["Count"] += count
                 return
-            dimensions = dict([series.dimension])
+            dimensions = dict([series.dimension, *series.more])
             point = {
                 "Timestamp": minute, "Value": value, "Unit": series.unit, "Dimensions": dimensions, "Count": count,
             }  # fmt: skip
@@ -1594,6 +1716,22 @@ def _count_invocation(invocation: Invocation) -> None:
                 failed=invocation.error is not None,
             )
         )
+
+
+def _count_publications() -> None:
+    fanout = _sns._fanout
+
+    @functools.wraps(fanout)
+    def fanning_out(topic_arn: str, *arguments: Any, **keywords: Any) -> None:
+        fanout(topic_arn, *arguments, **keywords)
+        _count_of_topic(topic_arn, "NumberOfMessagesPublished")
+
+    _sns._fanout = fanning_out
+
+
+def _count_of_topic(topic_arn: str, metric: str) -> None:
+    _, _, _, region, account, name = topic_arn.split(":")
+    metrics.topic(account, region, name, metric)
 
 
 def _serve_traces() -> None:

@@ -8,7 +8,8 @@ Sources: AWS Step Functions Developer Guide, "Handling errors in Step Functions 
 quotas", "Wait for a callback with the task token"; API Reference, "SendTaskSuccess"; read 2026-11-25. The words of
 `TaskTimedOut` and `InvalidToken` are those that AWS answers with.
 
-Not as on AWS: the times of a Map's and a Parallel's own events, `TestState` runs a task without its Retry, and express
+Not as on AWS: a Map in distributed mode is refused, because MiniStack would read its items with nobody's permission;
+the times of a Map's and a Parallel's own events, `TestState` runs a task without its Retry, and express
 workflows run as standard ones.
 """
 
@@ -84,6 +85,8 @@ _scope: contextvars.ContextVar[_Scope | None] = contextvars.ContextVar("scope", 
 # Called with an execution after each of its events, and with its record when it has ended or begun.
 on_event: list[Callable[[dict[str, Any], dict[str, Any]], None]] = []
 on_status: list[Callable[[dict[str, Any]], None]] = []
+# Called with the state machine before its execution's first state; may raise MiniStack's _ExecutionError.
+before_run: list[Callable[[Mapping[str, Any]], None]] = []
 
 
 def install() -> None:
@@ -101,7 +104,6 @@ def install() -> None:
     _sfn._scaled_sleep = sleep
     _sfn._sleep_until = _sleep_until
     _sfn._invoke_resource = _invoke_resource
-    _sfn._s3_object_text = _s3_object_text
     _sfn._send_task_success = _send_task_success
     _sfn._send_task_failure = _send_task_failure
     _sfn._send_task_heartbeat = _send_task_heartbeat
@@ -220,6 +222,8 @@ def _run_execution(arn: str) -> None:
     _run.set(Run(execution, actor))
     _scope.set(scope)
     try:
+        for check in before_run:
+            check(machine)
         definition = json.loads(machine["definition"])
         given = json.loads(execution["input"])
         if limit := definition.get("TimeoutSeconds"):
@@ -419,8 +423,7 @@ def _run_map_items(state: State, data: Json, execution: dict[str, Any], ctx: dic
     processor = state.get("ItemProcessor") or state.get("Iterator") or {}
     given = _sfn._apply_input_path(state, data, ctx)
     if (processor.get("ProcessorConfig") or {}).get("Mode") == "DISTRIBUTED":
-        distributed: tuple[Json, str | None] = _sfn._run_distributed_map(state, data, given, processor, execution, ctx)
-        return distributed
+        raise _sfn._ExecutionError("States.Runtime", "This local cloud does not serve a Map in distributed mode.")
     jsonata = _sfn._state_query_language(state, ctx) == "JSONata"
     if jsonata:
         items = _sfn._jsonata_state_field(state, "Items", "array", data, ctx) if "Items" in state else data
@@ -617,15 +620,6 @@ def _as_role_of_request(test_state: Callable[[dict[str, Any]], Any]) -> Callable
     return testing
 
 
-def _s3_object_text(bucket: str, key: str) -> str:
-    """An object that a distributed Map reads, as the role."""
-    run = _run.get()
-    if run is None:
-        raise RuntimeError("A Map without an execution: MiniStack's interpreter has moved")
-    where = {"Bucket": bucket, "Key": key}
-    return str(tasks.perform("arn:aws:states:::aws-sdk:s3:getObject", where, run.actor)["Body"])
-
-
 class _Events:
     """The events of one attempt at a task, in the words of its kind of resource."""
 
@@ -711,7 +705,7 @@ def _report(data: Mapping[str, Any], settle: Callable[[_Callback], None]) -> Any
 def _send_task_success(data: dict[str, Any]) -> Any:
     output = data.get("output", "")
     if len(output.encode()) > DATA_LIMIT_BYTES:
-        return _too_long("output")
+        return too_long("output")
     try:
         result = json.loads(output)
     except ValueError:
@@ -737,7 +731,8 @@ def _send_task_heartbeat(data: dict[str, Any]) -> Any:
     return _report(data, beat)
 
 
-def _too_long(name: str) -> Any:
+def too_long(name: str) -> Any:
+    """What is answered to an input or output beyond the quota."""
     message = (
         f"1 validation error detected: Value at '{name}' failed to satisfy constraint: "
         f"Member must have length less than or equal to {DATA_LIMIT_BYTES}"

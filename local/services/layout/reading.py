@@ -151,12 +151,18 @@ def _enlarged(text: Pixels, box: Box) -> NDArray[np.uint8]:
 
 def _words(letters: Sequence[Letter], strip: Box) -> list[_Reading]:
     """Letters grouped at spaces."""
+    steps = sorted(right.position - left.position for left, right in itertools.pairwise(letters))
+    usual = steps[len(steps) // 2] if steps else 0.0
     groups: list[list[Letter]] = [[]]
     for letter in letters:
         if letter.text.isspace():
             groups.append([])
-        else:
-            groups[-1].append(letter)
+            continue
+        last = groups[-1][-1] if groups[-1] else None
+        # A space is easily lost behind a label's colon, but it leaves a gap; 10:30 has none.
+        if last and last.text == ":" and letter.text.isalnum() and letter.position - last.position > 1.2 * usual:
+            groups.append([])
+        groups[-1].append(letter)
     groups = [group for group in groups if group]
     shown = [letter for group in groups for letter in group]
     if not shown:

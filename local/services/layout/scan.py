@@ -167,10 +167,11 @@ def _evenly_lit(grey: Pixels) -> Pixels:
     paper = cv2.GaussianBlur(paper, (0, 0), 3)
     if float(paper.min()) > 250:
         return grey
-    paper = cv2.resize(paper, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_LINEAR)
+    paper = np.asarray(cv2.resize(paper, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_LINEAR))
     # Where the paper looks darker than ink does, it is not paper: a filled bar keeps its own level.
     paper = np.maximum(paper, 96).astype(np.float32)
-    return np.clip(grey.astype(np.float32) * (250.0 / paper), 0, 255).astype(np.uint8)
+    lit: Pixels = np.clip(grey.astype(np.float32) * (250.0 / paper), 0, 255).astype(np.uint8)
+    return lit
 
 
 def _quiet(grey: Pixels) -> Pixels:

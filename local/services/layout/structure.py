@@ -93,7 +93,8 @@ def find_marks(scan: Scan) -> list[Mark]:
         if not 0.85 <= width / height <= 1.18 or not _alone(closed, Box(left, top, left + width, top + height)):
             continue
         box = Box(left, top, left + width - 1, top + height - 1)
-        if (_square(closed, box) or _round(outline, box)) and not any(box.overlap(one.box) for one in found):
+        shaped = _square(closed, box) or (_round(outline, box) and _thin(closed, box))
+        if shaped and not any(box.overlap(one.box) for one in found):
             share = _inner_ink(scan.ink, box)
             # Empty ones have next to none, a cross or a dot fills a tenth or more; between them nobody is sure.
             sure = min(abs(share - 0.05) / 0.05, 1.0)
@@ -103,7 +104,7 @@ def find_marks(scan: Scan) -> list[Mark]:
 
 def _alone(ink: Pixels, box: Box) -> bool:
     """No ink close by on either side, as a letter would have within its word."""
-    gap = max(int(box.width * 0.2), 2)
+    gap = max(int(box.width * 0.35), 3)
     rows = slice(int(box.top), int(box.bottom))
     before = ink[rows, max(int(box.left) - gap, 0) : max(int(box.left) - 1, 0)]
     after = ink[rows, int(box.right) + 1 : int(box.right) + gap]
@@ -131,6 +132,13 @@ def _round(outline: np.ndarray[tuple[int, ...], np.dtype[np.int32]], box: Box) -
     x, y = box.middle
     radii = np.hypot(points[:, 0] - x, points[:, 1] - y)
     return bool(radii.std() / radii.mean() < 0.035)
+
+
+def _thin(ink: Pixels, box: Box) -> bool:
+    """The ring is a thin line on both sides, as a letter's is not."""
+    row = ink[int(box.middle[1]), int(box.left) : int(box.right) + 1] > 0
+    widths = (int(np.argmin(row)), int(np.argmin(row[::-1])))
+    return all(0 < width <= max(box.width * 0.16, 3) for width in widths)
 
 
 def _inner_ink(ink: Pixels, box: Box) -> float:
@@ -299,7 +307,19 @@ def find_fields(
             found.append(Field(tuple(label), (), mark, mark.box, confidence))
     found += _boxed(boxes, rows, used, scan)
     found += _labelled(rows, used, scan, boxes)
-    return sorted(found, key=lambda one: (one.box.middle[1], one.box.left))
+    return _in_order(found)
+
+
+def _in_order(found: Iterable[Field]) -> list[Field]:
+    """Rows from top to bottom, each from left to right, by where the keys stand."""
+    rows: list[list[tuple[Box, Field]]] = []
+    keyed = [(around([word.box for word in one.key]), one) for one in found]
+    for box, one in sorted(keyed, key=lambda pair: pair[0].middle[1]):
+        if rows and box.rows_shared(rows[-1][-1][0]) > 0.5:
+            rows[-1].append((box, one))
+        else:
+            rows.append([(box, one)])
+    return [one for row in rows for _, one in sorted(row, key=lambda pair: pair[0].left)]
 
 
 def _rows(words: Sequence[Word]) -> list[list[Word]]:
@@ -418,9 +438,9 @@ def _segments(row: Sequence[Word], scan: Scan) -> list[tuple[list[Word], list[Wo
     """(label, value, where the next begins) for each label of a row that ends with a colon or stands before a line."""
     starts: list[tuple[int, int]] = []
     for number, word in enumerate(row):
-        if not word.text.endswith(":") or not any(letter.isalpha() for letter in word.text):
-            if not _before_line(row, number, scan):
-                continue
+        colon = word.text.endswith(":") and any(letter.isalpha() for letter in word.text)
+        if not colon and not _before_line(row, number, scan):
+            continue
         first = number
         previous_end = starts[-1][1] if starts else -1
         while (
@@ -433,7 +453,9 @@ def _segments(row: Sequence[Word], scan: Scan) -> list[tuple[list[Word], list[Wo
     for index, (first, last) in enumerate(starts):
         end = starts[index + 1][0] if index + 1 < len(starts) else len(row)
         limit = row[end].box.left if end < len(row) else scan.ink.shape[1]
-        values = list(row[last + 1 : end])
+        line = _writing_line(row[first : last + 1], limit, scan)
+        # What begins behind the end of the line to write on was not written on it.
+        values = [word for word in row[last + 1 : end] if line is None or word.box.left < line.right]
         segments.append((list(row[first : last + 1]), values, float(limit)))
     return segments
 
