@@ -116,6 +116,8 @@ class Workflow:
 
     def _register(self) -> State:
         """A document that is done stays done, whoever starts it again; one that failed may be tried again."""
+        given = {name: f"{{% $states.input.{name} %}}" for name in ("bucket", "key", "version", "document")}
+        failed = self._failed()
         return self._task(
             UPDATE_ITEM,
             self._row(
@@ -133,14 +135,12 @@ class Workflow:
                 source="$states.input",
             ),
             following="Look",
-            catch=[{"ErrorEquals": ["DynamoDB.ConditionalCheckFailedException"], "Next": "Already done"}],
-            Assign={
-                "bucket": "{% $states.input.bucket %}",
-                "key": "{% $states.input.key %}",
-                "version": "{% $states.input.version %}",
-                "document": "{% $states.input.document %}",
-                "review": "",
-            },
+            catch=[
+                {"ErrorEquals": ["DynamoDB.ConditionalCheckFailedException"], "Next": "Already done"},
+                # The failure path names the document, too.
+                {**failed, "Assign": {**failed["Assign"], **given}},
+            ],
+            Assign={**given, "review": ""},
             Output="{% $states.input %}",
         )
 

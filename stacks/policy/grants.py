@@ -45,6 +45,55 @@ class UnusedGrant:
 
 UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
     UnusedGrant(
+        architecture="document-processing",
+        role="AskReviewerRole",
+        action="states:SendTaskSuccess",
+        resource="Workflow",
+        reason="Takes up an answer whose delivery failed, when the reviewer is asked again.",
+    ),
+    UnusedGrant(
+        architecture="document-processing",
+        role="AskReviewerRole",
+        action="states:SendTaskFailure",
+        resource="Workflow",
+        reason="Ends a review that nobody answered until its deadline.",
+    ),
+    UnusedGrant(
+        architecture="document-processing",
+        role="StartAnalysisRole",
+        action="textract:GetDocumentAnalysis",
+        resource="",
+        reason="Asks a job whose message never came, at the second attempt.",
+    ),
+    UnusedGrant(
+        architecture="document-processing",
+        role="StartAnalysisRole",
+        action="states:SendTaskSuccess",
+        resource="Workflow",
+        reason="Answers when the job's message came before its token.",
+    ),
+    UnusedGrant(
+        architecture="document-processing",
+        role="StartAnalysisRole",
+        action="states:SendTaskFailure",
+        resource="Workflow",
+        reason="Ends the state when Textract refuses the document at once.",
+    ),
+    UnusedGrant(
+        architecture="document-processing",
+        role="events.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="UploadsDeadLetters",
+        reason="Takes the event when the queue cannot: its policy was changed, or its key is out of use.",
+    ),
+    UnusedGrant(
+        architecture="document-processing",
+        role="sns.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="CompletedJobsDeadLetters",
+        reason="Takes the word of an ended job when the queue of jobs cannot.",
+    ),
+    UnusedGrant(
         architecture="image-labeling",
         role="LabelImageRole",
         action="dynamodb:DeleteItem",

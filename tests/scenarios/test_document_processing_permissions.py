@@ -75,7 +75,7 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(life:
     # Given a stack's whole life, When what it was granted is compared with what it did
     report = life.report()
     # Then there is nothing to mend
-    assert report.problems == ()
+    assert not report.problems, "\n".join(report.problems)
     assert report.exercised
     assert report.count(Status.MISSING) == 0
     # and each of its principals was seen at work

@@ -13,6 +13,7 @@ import pytest
 
 from local import guard
 from stacks import catalogue
+from stacks.documents.document_processing import DocumentProcessingSettings
 from stacks.language.speech_synthesis import SpeechSynthesisSettings
 from stacks.language.text_insights import TextInsightsSettings
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, expected
@@ -22,6 +23,7 @@ from stacks.vision.image_labeling import ImageLabelingSettings
 ROOT = Path(__file__).resolve().parents[2]
 
 DEFAULTS = {
+    "document-processing": DocumentProcessingSettings().model_dump(),
     "image-labeling": ImageLabelingSettings().model_dump(),
     "text-insights": TextInsightsSettings().model_dump(),
     "speech-synthesis": SpeechSynthesisSettings().model_dump(),

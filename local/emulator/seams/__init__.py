@@ -69,6 +69,7 @@ def install() -> None:
     authorise.use(_evaluate_as)
     for service in SERVICES:
         register(service)
+    importlib.import_module("local.emulator.seams.conditions").install()
     importlib.import_module("local.emulator.seams.polly").install()
     importlib.import_module("local.emulator.seams.polling").install()
     importlib.import_module("local.emulator.seams.named_resources").install()
