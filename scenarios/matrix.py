@@ -59,6 +59,9 @@ _TEXTS_RIGHTS = "tests.scenarios.test_text_insights_permissions"
 _SPOKEN = "tests.scenarios.test_speech_synthesis"
 _UNSPOKEN = "tests.scenarios.test_speech_synthesis_failures"
 _SPEAKING_RIGHTS = "tests.scenarios.test_speech_synthesis_permissions"
+_CALLS = "tests.scenarios.test_call_analytics"
+_CALLS_FAIL = "tests.scenarios.test_call_analytics_failures"
+_CALLS_RIGHTS = "tests.scenarios.test_call_analytics_permissions"
 _DOCUMENTS = "tests.scenarios.test_document_processing"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
@@ -235,6 +238,60 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                 f"{_DOCUMENTS}_permissions.test_without_permission_to_start_the_event_is_kept",
                 f"{_DOCUMENTS}_permissions.test_without_permission_to_answer_a_message_is_kept",
                 f"{_DOCUMENTS}_permissions.test_without_a_permission_of_the_page_the_reviewer_may_try_again",
+            )
+        ),
+    },
+    "call-analytics": {
+        "duplicate-event": AnsweredBy((f"{_CALLS}.test_the_same_event_twice_is_one_execution_and_one_paid_job",)),
+        "odd-key": AnsweredBy((f"{_CALLS}.test_a_key_is_read_and_stored_as_the_user_wrote_it",)),
+        "corrupt-input": AnsweredBy(
+            (
+                f"{_CALLS_FAIL}.test_a_file_that_is_no_audio_is_rejected_with_a_reason",
+                f"{_CALLS_FAIL}.test_audio_that_breaks_off_fails_by_its_job_and_says_so",
+            )
+        ),
+        "oversized-input": AnsweredBy(
+            (
+                f"{_CALLS_FAIL}.test_a_turn_larger_than_a_service_takes_is_cut_and_put_together",
+                f"{_CALLS}.test_a_large_call_is_translated_by_a_job",
+            )
+        ),
+        "throttled-service": AnsweredBy((f"{_CALLS_FAIL}.test_a_throttled_service_is_retried_until_it_answers",)),
+        "service-down-then-back": AnsweredBy(
+            (
+                f"{_CALLS_FAIL}.test_a_service_that_is_down_leaves_a_reason_and_the_call_can_be_started_again",
+                f"{_CALLS_FAIL}.test_an_answer_that_is_lost_starts_no_second_job",
+            )
+        ),
+        "poison-message": AnsweredBy(
+            (
+                f"{_CALLS_FAIL}.test_a_message_that_cannot_be_read_reaches_the_dlq_and_disturbs_no_other",
+                f"{_CALLS_FAIL}.test_a_start_that_fails_is_kept_and_redriven",
+            )
+        ),
+        "partial-batch": AnsweredBy(
+            (f"{_CALLS_FAIL}.test_a_message_that_cannot_be_read_reaches_the_dlq_and_disturbs_no_other",)
+        ),
+        "asynchronous-job-failed": AnsweredBy(
+            (
+                f"{_CALLS_FAIL}.test_a_transcription_that_fails_is_recorded",
+                f"{_CALLS_FAIL}.test_a_translation_that_fails_is_recorded",
+            )
+        ),
+        "notification-late-or-twice": AnsweredBy(
+            (
+                f"{_CALLS}.test_the_end_of_a_job_may_be_heard_before_anybody_waits_for_it",
+                f"{_CALLS}.test_the_end_of_a_job_may_be_heard_late_and_twice",
+                f"{_CALLS}.test_a_job_of_whose_end_nobody_tells_is_asked_in_the_end",
+                f"{_CALLS_FAIL}.test_an_end_of_a_job_that_is_not_taken_is_kept_and_redriven",
+            )
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_CALLS_RIGHTS}.test_without_a_permission_of_a_role_the_call_fails_and_says_so",
+                f"{_CALLS_RIGHTS}.test_without_permission_to_start_the_event_is_kept",
+                f"{_CALLS_RIGHTS}.test_without_the_role_of_the_job_nothing_is_translated",
+                f"{_CALLS_FAIL}.test_an_end_of_a_job_that_is_not_taken_is_kept_and_redriven",
             )
         ),
     },

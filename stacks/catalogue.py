@@ -263,17 +263,39 @@ _LANGUAGE = (
         theme="language",
         story="A hotel chain takes calls in several languages and wants to know what its guests say and feel.",
         flow=(
-            "S3 audio → Step Functions: Transcribe job → Translate → Comprehend → DynamoDB, and a spoken summary by"
-            " Polly; live calls over a stream; chat texts as a translation job"
+            "S3 audio → EventBridge → SQS with DLQ → Step Functions: Transcribe jobs (language, then redacted)"
+            " → Translate → Comprehend → DynamoDB and S3, and a spoken summary by Polly"
         ),
-        services=("s3", "step-functions", "transcribe", "translate", "comprehend", "polly", "dynamodb", "kms"),
+        services=(
+            "s3",
+            "eventbridge",
+            "sqs",
+            "step-functions",
+            "lambda",
+            "transcribe",
+            "translate",
+            "comprehend",
+            "polly",
+            "dynamodb",
+            "sns",
+            "cloudwatch",
+            "x-ray",
+            "kms",
+            "iam",
+        ),
         facts=(
-            "Language identification, custom vocabulary and filter, redaction and speaker labels each have their"
-            " own list of languages: branch on the language that was detected.",
+            "Redaction has a list of languages of its own, and does not go together with the identification of the"
+            " language: an unknown language takes two jobs.",
             "Custom terminology keeps hotel names untranslated.",
-            "Small texts are translated at once, large batches as a job.",
+            "Small texts are translated at once, large ones by a job.",
         ),
+        status="available",
+        stack="stacks.language.call_analytics:CallAnalytics",
+        scenario="scenarios.call_analytics",
         sensitive=True,
+        models="language",
+        cost_idle=5.72,
+        cost_per_thousand=300.0,
     ),
     Architecture(
         id="text-insights",

@@ -375,6 +375,215 @@ ACKNOWLEDGEMENTS += (
 )
 
 
+# --- call-analytics
+
+_CALL_FUNCTIONS = (
+    "EmptiedRecordings/Worker",
+    "LanguageResources",
+    "Intake",
+    "JobEnded",
+    "Admit",
+    "AwaitJob",
+    "ReadTranscript",
+    "Translate",
+    "Analyse",
+    "Report",
+)
+_RECORDINGS = "<RecordingsA3BDCC51.Arn>"
+_HERE = "<AWS::Region>:<AWS::AccountId>"
+_SPOKEN: tuple[Mapping[str, object], ...] = ({"spoken_summary": "on-request"}, {"spoken_summary": "always"})
+_REDACTING: tuple[Mapping[str, object], ...] = (
+    {"personal_data": "redact-or-withhold"},
+    {"personal_data": "redact-where-possible"},
+)
+_READING_ALL: tuple[Mapping[str, object], ...] = ({"personal_data": "redact-where-possible"}, {"personal_data": "keep"})
+
+
+def _calls(
+    rule: str, reason: str, constructs: tuple[str, ...], whens: Sequence[Mapping[str, object]] = ({},)
+) -> tuple[Acknowledgement, ...]:
+    """One entry for each of the variants in which the constructs are there."""
+    return tuple(Acknowledgement("call-analytics", rule, reason, constructs, when) for when in whens)
+
+
+def _of_call_functions(rule: str, reason: str, ending: str) -> tuple[Acknowledgement, ...]:
+    always = tuple(f"{function}/{ending}" for function in _CALL_FUNCTIONS)
+    return _calls(rule, reason, always) + _calls(rule, reason, (f"Speak/{ending}",), _SPOKEN)
+
+
+def _of_call_prefix(
+    prefix: str, reason: str, roles: tuple[str, ...], whens: Sequence[Mapping[str, object]] = ({},)
+) -> tuple[Acknowledgement, ...]:
+    rule = f"AwsSolutions-IAM5[Resource::{_RECORDINGS}/{prefix}*]"
+    return _calls(rule, reason, tuple(f"{role}/DefaultPolicy/Resource" for role in roles), whens)
+
+
+ACKNOWLEDGEMENTS += (
+    *_of_call_functions(
+        "AwsSolutions-L1",
+        'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the newest'
+        " Python on which the handlers also run locally. The check for deprecated runtimes watches the date.",
+        "Function/Resource",
+    ),
+    *_of_call_functions(
+        "AwsSolutions-IAM5[Resource::*]",
+        "The actions of Comprehend, Polly, Transcribe and X-Ray that the functions call support no resource. The check"
+        " for wildcards lets `*` pass for these actions alone.",
+        "Role/DefaultPolicy/Resource",
+    ),
+    *_of_call_functions(
+        "HIPAA.Security-IAMNoInlinePolicy",
+        _INLINE,
+        "Role/DefaultPolicy/Resource",
+    ),
+    *_of_call_functions(
+        "HIPAA.Security-LambdaConcurrency",
+        "The pollers bound how many calls begin at once. A reserved share would be taken from the account's other"
+        " functions, and is refused where an account has few.",
+        "Function/Resource",
+    ),
+    *_of_call_functions(
+        "HIPAA.Security-LambdaDLQ",
+        "Nothing invokes it asynchronously: the state machine and CloudFormation get its errors themselves, and the"
+        " queues that feed functions have dead-letter queues of their own.",
+        "Function/Resource",
+    ),
+    *_of_call_functions(
+        "HIPAA.Security-LambdaInsideVPC",
+        "It talks to AWS services alone, over TLS. A network without internet is an architecture of its own"
+        " (`private-network`); inside one, each service would want an endpoint.",
+        "Function/Resource",
+    ),
+    *_calls(
+        "HIPAA.Security-IAMNoInlinePolicy",
+        _INLINE,
+        (
+            "TranslateRole/DefaultPolicy/Resource",
+            "WorkflowRole/DefaultPolicy/Resource",
+            *(f"{function}UsesWorkflow/Resource" for function in ("Intake", "AwaitJob", "JobEnded")),
+        ),
+    ),
+    *_calls(
+        "AwsSolutions-IAM5[Resource::*]",
+        "Starting a transcription, asking for a translation job, tracing and log delivery support no resource. The"
+        " check for wildcards lets `*` pass for these actions alone.",
+        ("WorkflowRole/DefaultPolicy/Resource",),
+    ),
+    *_of_call_prefix("{upload_prefix}", "Every uploaded recording is read, none of another prefix.", ("Admit/Role",)),
+    *_of_call_prefix(
+        "media/",
+        "The version that a call is about lies under the call's id here; Transcribe reads it as the state machine.",
+        ("Admit/Role", "WorkflowRole"),
+    ),
+    *_of_call_prefix(
+        "identified/",
+        "Transcribe writes the transcript of each identification here, as the state machine.",
+        ("WorkflowRole",),
+    ),
+    *_of_call_prefix(
+        "transcripts/",
+        "Transcribe writes the transcript of each call here, as the state machine, which may not read them.",
+        ("WorkflowRole",),
+        _REDACTING,
+    ),
+    *_of_call_prefix(
+        "open/",
+        "Transcribe writes what cannot or need not be redacted here, as the state machine, which may not read it.",
+        ("WorkflowRole",),
+        _READING_ALL,
+    ),
+    *_of_call_prefix(
+        "transcripts/redacted-",
+        "The redacted transcripts of all calls, and none of the others, whose names begin otherwise.",
+        ("ReadTranscript/Role",),
+        _REDACTING,
+    ),
+    *(
+        entry
+        for prefix in ("open/", "identified/")
+        for entry in _of_call_prefix(
+            prefix,
+            "The settings have calls analysed with the personal data in them.",
+            ("ReadTranscript/Role",),
+            _READING_ALL,
+        )
+    ),
+    *_of_call_prefix(
+        "work/",
+        "What one function leaves for the next lies under the call's id in this prefix, which holds nothing else.",
+        ("ReadTranscript/Role", "Translate/Role", "Analyse/Role", "Report/Role"),
+    ),
+    *(
+        entry
+        for prefix in ("translate-in/", "translate-out/")
+        for entry in _of_call_prefix(
+            prefix,
+            "The files of all translation jobs, a folder a call: one writes what the other reads.",
+            ("TranslateRole", "Translate/Role"),
+        )
+    ),
+    *_of_call_prefix("reports/", "The report of each call lies under its id here.", ("Report/Role",)),
+    *_of_call_prefix("reports/", "The report of each call lies under its id here.", ("Speak/Role",), _SPOKEN),
+    *_of_call_prefix("summaries/", "The summary of each call lies under its id here.", ("Speak/Role",), _SPOKEN),
+    *_of_call_prefix(
+        "vocabularies/",
+        "The tables of this stack's vocabularies, whose names hold a digest of what is in them.",
+        ("LanguageResources/Role",),
+    ),
+    *_of_call_prefix(
+        "",
+        "When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone.",
+        ("EmptiedRecordings/Worker/Role",),
+    ),
+    *_calls(
+        f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:transcribe:{_HERE}:transcription-job/call-<AWS::StackName>-*]",
+        "A job has the name of its call: all that this stack starts begin with the stack's name.",
+        ("WorkflowRole/DefaultPolicy/Resource",),
+    ),
+    *(
+        entry
+        for service, kind in (
+            ("transcribe", "vocabulary"),
+            ("transcribe", "vocabulary-filter"),
+            ("translate", "terminology"),
+        )
+        for entry in _calls(
+            f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:{service}:{_HERE}:{kind}/<AWS::StackName>-*]",
+            "Other settings make other ones beside the old, and then have the old ones deleted: all of this stack.",
+            ("LanguageResources/Role/DefaultPolicy/Resource",),
+        )
+    ),
+    *_calls(
+        "AwsSolutions-S1",
+        "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail data"
+        " events, which an account switches on once. Server access logs would want a second bucket a stack.",
+        ("Recordings/Resource",),
+    ),
+    *_calls(
+        "HIPAA.Security-S3BucketLoggingEnabled",
+        "CloudTrail data events tell who read or wrote which object; an account switches them on once.",
+        ("Recordings/Resource",),
+    ),
+    *_calls(
+        "HIPAA.Security-S3BucketReplicationEnabled",
+        "What is made of a recording can be made anew, and recordings come from a telephone system that keeps its own;"
+        " a second region would spread what guests said further than needed.",
+        ("Recordings/Resource",),
+    ),
+    *_calls(
+        "HIPAA.Security-DynamoDBInBackupPlan",
+        "Point-in-time recovery is on for each table, and all of them can be made anew from the bucket.",
+        ("Calls/Resource", "Turns/Resource", "Jobs/Resource"),
+    ),
+    *_calls(
+        "AwsSolutions-SF1",
+        "Errors are logged, without execution data: every other event is in the execution's history for 90 days, and"
+        " a log of all would cost more than the workflow.",
+        ("Workflow",),
+    ),
+)
+
+
 def expected(
     settings: Mapping[str, Mapping[str, object]], table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS
 ) -> dict[Finding, str]:

@@ -39,6 +39,8 @@ MONTHLY = {
     "AWS::SQS::QueuePolicy": 0.0,
     "AWS::StepFunctions::StateMachine": 0.0,  # per state transition
     "Custom::EmptiedBucket": 0.0,
+    # Vocabularies, filters and terminologies cost nothing by themselves (Amazon Transcribe and Translate pricing).
+    "Custom::LanguageResources": 0.0,
 }
 
 

@@ -39,6 +39,12 @@ WITHOUT_RESOURCE = {
     "polly:StartSpeechSynthesisTask": "Amazon Polly",
     "polly:SynthesizeSpeech": "Amazon Polly",
     "rekognition:DetectLabels": "Amazon Rekognition",
+    # What is made or started has no name yet that the action could be held to. Translate takes terminologies as
+    # resources; asking for a job takes none.
+    "transcribe:CreateVocabulary": "Amazon Transcribe",
+    "transcribe:CreateVocabularyFilter": "Amazon Transcribe",
+    "transcribe:StartTranscriptionJob": "Amazon Transcribe",
+    "translate:DescribeTextTranslationJob": "Amazon Translate",
     "xray:PutTelemetryRecords": "AWS X-Ray",
     "xray:PutTraceSegments": "AWS X-Ray",
 }

@@ -9,6 +9,7 @@ import pytest
 from local.cloud import LocalCloud
 from scenarios.document_processing import Desk
 from tests.conftest import SharedStacks
+from tests.scenarios import operator as calls
 from tests.scenarios.clerk import ARCHITECTURE as DOCUMENTS
 from tests.scenarios.clerk import SMALL as SMALL_DOCUMENTS
 from tests.scenarios.clerk import Clerk
@@ -38,3 +39,12 @@ def clerk(cloud: LocalCloud, document_outputs: dict[str, str]) -> Iterator[Clerk
         clerk.clean()
         yield clerk
         clerk.clean()
+
+
+@pytest.fixture
+def operator(cloud: LocalCloud, shared_stacks: SharedStacks) -> Iterator[calls.Operator]:
+    """The shared stack of call-analytics, whose queues are empty at the start and at the end of a test."""
+    operator = calls.Operator(cloud, shared_stacks(calls.ARCHITECTURE, calls.SMALL))
+    operator.clean()
+    yield operator
+    operator.clean()

@@ -1,0 +1,72 @@
+"""The clients of a function, made once a worker: quickly, and with an end to every call.
+
+**Import.** Making clients takes as long as importing boto3 if one lets it: the loader lists 400 service folders to
+check a name, parses megabytes of JSON into ordered dictionaries, and the garbage collector walks the growing heap again
+and again. Nothing of that is needed. (`python -m bench.imports` measures it.)
+
+**Time.** An attempt ends after connect and read seconds. Retries inside a client are few: the state machine waits
+longer and more patiently than a function that is paid for while it sleeps.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.loaders import JSONFileLoader, Loader
+
+CONNECT_SECONDS = 2
+
+# (seconds to wait for an answer, attempts)
+Limits = tuple[float, int]
+
+QUICK: Limits = (5, 3)
+# For services that compute, and for files.
+PATIENT: Limits = (30, 3)
+
+
+class _PlainFiles(JSONFileLoader):
+    """Reads service models into plain dictionaries, which keep their order too."""
+
+    def _load_file(self, full_path: str, open_method: Callable[..., Any]) -> Any:
+        if not os.path.isfile(full_path):
+            return None
+        with open_method(full_path, "rb") as file:
+            return json.loads(file.read())
+
+
+def make_clients(limits: Mapping[str, Limits]) -> dict[str, Any]:
+    """A client for each service that `limits` names (`{"s3": QUICK}`), all from one session."""
+
+    class KnownServices(Loader):
+        """Does not search the disk for the services that there are: these exist."""
+
+        def list_available_services(self, type_name: str) -> list[str]:
+            return list(limits)
+
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        session = botocore.session.Session()
+        session.register_component("data_loader", KnownServices(file_loader=_PlainFiles()))
+        clients = {service: session.create_client(service, config=_config(limits[service])) for service in limits}
+    finally:
+        # What lives now lives as long as the worker: the collector need not look at it again.
+        gc.freeze()
+        if collecting:
+            gc.enable()
+    return clients
+
+
+def _config(limits: Limits) -> Config:
+    read_seconds, attempts = limits
+    return Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=read_seconds,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+    )

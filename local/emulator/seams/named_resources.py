@@ -1,0 +1,71 @@
+"""What Transcribe's and Translate's actions are authorised on.
+
+MiniStack authorises them on `*`, so a grant on one vocabulary, job or terminology is refused. Here the resource is what
+AWS takes it for (Service Authorization Reference, "Actions, resources, and condition keys for Amazon Transcribe" and
+"... for Amazon Translate", column "Resource types", read 2026-11-25). Of several terminologies in one request only the
+first is authorised. What is not in the table stays on `*`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+import ministack.core.iam_actions as _iam_actions
+
+# (service, operation): type of the resource in its ARN, member of the request that names it.
+RESOURCES: dict[tuple[str, str], tuple[str, str]] = {
+    ("transcribe", "DeleteTranscriptionJob"): ("transcription-job", "TranscriptionJobName"),
+    ("transcribe", "GetTranscriptionJob"): ("transcription-job", "TranscriptionJobName"),
+    ("transcribe", "DeleteVocabulary"): ("vocabulary", "VocabularyName"),
+    ("transcribe", "GetVocabulary"): ("vocabulary", "VocabularyName"),
+    ("transcribe", "UpdateVocabulary"): ("vocabulary", "VocabularyName"),
+    ("transcribe", "DeleteVocabularyFilter"): ("vocabulary-filter", "VocabularyFilterName"),
+    ("transcribe", "GetVocabularyFilter"): ("vocabulary-filter", "VocabularyFilterName"),
+    ("transcribe", "UpdateVocabularyFilter"): ("vocabulary-filter", "VocabularyFilterName"),
+    ("translate", "DeleteTerminology"): ("terminology", "Name"),
+    ("translate", "GetTerminology"): ("terminology", "Name"),
+    ("translate", "ImportTerminology"): ("terminology", "Name"),
+    ("translate", "StartTextTranslationJob"): ("terminology", "TerminologyNames"),
+    ("translate", "TranslateText"): ("terminology", "TerminologyNames"),
+}
+
+
+def install() -> None:
+    """Let grants on a resource count."""
+    extract = _iam_actions.extract_resource_arn
+
+    @functools.wraps(extract)
+    def extracting(  # noqa: PLR0917 (MiniStack's own signature)
+        service: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query: dict[str, list[str]],
+        region: str,
+        account: str,
+    ) -> str:
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if name := _name(service, operation, body):
+            kind = RESOURCES[service, operation][0]
+            return f"arn:aws:{service}:{region}:{account}:{kind}/{name}"
+        arn: str = extract(service, method, path, headers, body, query, region, account)
+        return arn
+
+    _iam_actions.extract_resource_arn = extracting
+
+
+def _name(service: str, operation: str, body: bytes) -> str:
+    """The name in a request of the table; nothing for other requests, and for one that names no resource."""
+    if (service, operation) not in RESOURCES:
+        return ""
+    try:
+        request: Any = json.loads(body)
+    except ValueError:
+        return ""
+    named = request.get(RESOURCES[service, operation][1]) if isinstance(request, dict) else None
+    if isinstance(named, list):
+        named = named[0] if named else ""
+    return named if isinstance(named, str) else ""
