@@ -294,8 +294,8 @@ _LANGUAGE = (
         scenario="scenarios.call_analytics",
         sensitive=True,
         models="language",
-        cost_idle=5.72,
-        cost_per_thousand=300.0,
+        cost_idle=5.42,
+        cost_per_thousand=323.19,
     ),
     Architecture(
         id="text-insights",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -228,7 +229,10 @@ class Table:
 def test_whoever_comes_second_answers(order: str) -> None:
     table = Table()
     waits = Waits(table, table, "jobs")
-    steps = [lambda: waits.keep_token("job", "token"), lambda: waits.note_end("job", "COMPLETED")]
+    steps: list[Callable[[], str]] = [
+        lambda: waits.keep_token("job", "token"),
+        lambda: waits.note_end("job", "COMPLETED"),
+    ]
     if order == "end first":
         steps.reverse()
     assert [step() for step in steps] == [WAITING, RESUMED]
