@@ -15,6 +15,8 @@ PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-d
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 # The oldest macOS that is promised; the installer would take an older one.
 MACOS = "14.0"
+# Font files in a source package: there is nothing in them to compile.
+NOTHING_TO_COMPILE = ("font-caladea", "font-roboto", "font-source-sans-pro", "font-source-serif-pro")
 LOCKS = ("bootstrap", "run", "language", "dev")
 
 
@@ -36,6 +38,8 @@ def missing() -> list[str]:
                     ".build/none",
                 ]
                 command += ["--python-platform", platform, "--python-version", python]
+                for name in NOTHING_TO_COMPILE:
+                    command += ["--no-binary", name]
                 command += ["-r", str(FOLDER / f"{lock}.txt")]
                 done = subprocess.run(  # noqa: S603 (our own installer)
                     [sys.executable, "-m", *command],

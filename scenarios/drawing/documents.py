@@ -14,7 +14,7 @@ from PIL import Image
 from scenarios.drawing.sheet import A4, LETTER, Sheet, as_pdf, width_of
 from scenarios.drawing.wear import CLEAN, Wear, worn
 
-Layout = Literal["lines", "boxes-above", "colons", "boxes-beside"]
+Layout = Literal["lines", "boxes-above", "boxes-beside", "colons", "stacked"]
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ DEVELOPMENT = (
     Style("vera-lines", "vera", "lines", size=10, columns=2),
     Style("roboto-boxes", "roboto", "boxes-above", size=10.5, paper=A4, columns=2, round_marks=True),
     Style("roboto-lines", "roboto", "lines", size=11, shaded_header=False),
+    Style("vera-beside", "vera", "boxes-beside", size=9.5, margin=60),
 )
 MEASURED = (
     Style("source-sans-colons", "source-sans", "colons", size=11, paper=A4),
-    Style("source-serif-boxes", "source-serif", "boxes-beside", size=10.5, margin=60, round_marks=True),
+    Style("source-serif-stacked", "source-serif", "stacked", size=10.5, margin=60, columns=2, round_marks=True),
     Style("caladea-colons", "caladea", "colons", size=11.5, columns=2, shaded_header=False),
 )
 
@@ -109,7 +110,7 @@ class _Pen:
     def fields(self, pairs: Sequence[tuple[str, str]]) -> None:
         style = self._style
         width = (style.paper[0] - 2 * style.margin) / style.columns
-        step = {"lines": 25.0, "boxes-above": 42.0, "colons": 23.0, "boxes-beside": 29.0}[style.layout]
+        step = {"lines": 25.0, "boxes-above": 42.0, "boxes-beside": 29.0, "colons": 23.0, "stacked": 35.0}[style.layout]
         for number, (key, value) in enumerate(pairs):
             column = number % style.columns
             self._one(key, value, style.margin + column * width, width - 16)
@@ -130,6 +131,9 @@ class _Pen:
             end = sheet.text(x, self.y, f"{key}:", style.font, size, "bold")
             left, base = end + 8, self.y
             sheet.line(end + 4, self.y + 3.5, x + width, self.y + 3.5)
+        elif style.layout == "stacked":
+            sheet.text(x, self.y, f"{key}:", style.font, size, "bold")
+            left, base = x, self.y + size * 1.4
         else:
             end = sheet.text(x, self.y, f"{key}:", style.font, size, "bold")
             left, base = (x + 150 if style.columns == 1 else end + 8), self.y

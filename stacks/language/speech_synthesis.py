@@ -270,7 +270,7 @@ class SpeechSynthesis(cdk.Stack):
         for queue in (self.end_queue, self.dead_letters):
             self._let_in(queue, "sns.amazonaws.com", self.ends.topic_arn)
         if self.key:
-            # By the topic, as CDK's own SqsSubscription writes it; by the stack's name, since the topic refers to the key.
+            # By the topic, as CDK's own SqsSubscription does; by the stack's name, since the topic refers to the key.
             self.key.add_to_resource_policy(
                 iam.PolicyStatement(
                     principals=[iam.ServicePrincipal("sns.amazonaws.com")],

@@ -20,6 +20,8 @@ from local.services.models.text import Letter, TextModel
 DETECTION_SIDE = 1600
 # A word all of whose letters are likelier than this is not looked at again.
 SURE = 0.985
+# No word is surer than this if one of its letters has a likely double.
+GUESSED = 0.88
 # Letters that fonts draw alike: a look cannot tell them apart by itself.
 _ALIKE = (
     "O0oQD",
@@ -159,8 +161,8 @@ def _words(letters: Sequence[Letter], strip: Box) -> list[_Reading]:
             groups.append([])
             continue
         last = groups[-1][-1] if groups[-1] else None
-        # A space is easily lost behind a label's colon, but it leaves a gap; 10:30 has none.
-        if last and last.text == ":" and letter.text.isalnum() and letter.position - last.position > 1.2 * usual:
+        # A space is easily lost behind a colon or a bracket, but it leaves a gap; 10:30 has none.
+        if last and _parts(last, letter) and letter.position - last.position > 1.1 * usual:
             groups.append([])
         groups[-1].append(letter)
     groups = [group for group in groups if group]
@@ -174,7 +176,7 @@ def _words(letters: Sequence[Letter], strip: Box) -> list[_Reading]:
             lowest=min(letter.probability for letter in group),
             mean=sum(letter.probability for letter in group) / len(group),
             box=Box(left, strip.top, right, strip.bottom),
-            confused=any(_confused(letter) for letter in group),
+            confused=any(_confused(letter) for letter in group) or _gapped(group, usual),
         )
         for group, (left, right) in zip(groups, edges, strict=True)
     ]
@@ -194,6 +196,18 @@ def _edges(groups: Sequence[Sequence[Letter]], strip: Box) -> list[tuple[float, 
     return edges
 
 
+def _parts(left: Letter, right: Letter) -> bool:
+    return left.text in ":;,)" and (right.text.isalnum() or right.text in "($#")
+
+
+def _gapped(group: Sequence[Letter], usual: float) -> bool:
+    """Whether a space may be missing: a gap beside a digit or a sign, all of which are about equally wide."""
+    return any(
+        right.position - left.position > 1.8 * usual and not (left.text.isalpha() or right.text.isalpha())
+        for left, right in itertools.pairwise(group)
+    )
+
+
 def _confused(letter: Letter) -> bool:
     return letter.rival_probability > 0.01 and letter.rival in _LOOKALIKES.get(letter.text, ())
 
@@ -203,6 +217,9 @@ def _judged(first: _Reading, second: Sequence[_Reading] | None, scan: Scan) -> W
         return Word(first.text, _percent(first.lowest, scan), first.box)
     text = "".join(part.text for part in second)
     lowest = min((part.lowest for part in second), default=0.0)
+    if text == first.text and (first.confused or any(part.confused for part in second)):
+        # Both looks see that it may be another letter: they agree in a guess.
+        return Word(first.text, _percent(min(first.lowest, lowest, GUESSED), scan), first.box)
     if text == first.text:
         # Two looks that agree are surer than the better of them, but they share a model and a page.
         agreed = 1 - (1 - max(first.lowest, lowest)) * (0.5 + (1 - min(first.lowest, lowest)) / 2)

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from local.services.layout.reading import Line, Word
 from local.services.layout.scan import Box, Pixels, Scan, around
 
 # Inches.
 SMALLEST_MARK, LARGEST_MARK = 0.085, 0.26
+# The share of ink well inside a mark, below which it is empty.
+EMPTY_BELOW = 0.1
 # A longer label is a sentence.
 LONGEST_LABEL = 8
 # Where ink was seen but no word was read, nobody knows the value.
@@ -96,9 +99,9 @@ def find_marks(scan: Scan) -> list[Mark]:
         shaped = _square(closed, box) or (_round(outline, box) and _thin(closed, box))
         if shaped and not any(box.overlap(one.box) for one in found):
             share = _inner_ink(scan.ink, box)
-            # Empty ones have next to none, a cross or a dot fills a tenth or more; between them nobody is sure.
-            sure = min(abs(share - 0.05) / 0.05, 1.0)
-            found.append(Mark(box, share > 0.05, 60 + 39.5 * sure))
+            # Empty ones have next to none, a cross fills a fifth and a dot all; between them nobody is sure.
+            sure = min(abs(share - EMPTY_BELOW) / EMPTY_BELOW, 1.0)
+            found.append(Mark(box, share > EMPTY_BELOW, 60 + 39.5 * sure))
     return sorted(found, key=lambda mark: (round(mark.box.top / (0.1 * scan.unit)), mark.box.left))
 
 
@@ -137,12 +140,17 @@ def _round(outline: np.ndarray[tuple[int, ...], np.dtype[np.int32]], box: Box) -
 def _thin(ink: Pixels, box: Box) -> bool:
     """The ring is a thin line on both sides, as a letter's is not."""
     row = ink[int(box.middle[1]), int(box.left) : int(box.right) + 1] > 0
-    widths = (int(np.argmin(row)), int(np.argmin(row[::-1])))
-    return all(0 < width <= max(box.width * 0.16, 3) for width in widths)
+    return all(_first_run(side) <= max(box.width * 0.24, 3) for side in (row, row[::-1]))
+
+
+def _first_run(row: NDArray[np.bool_]) -> int:
+    """How many in a row are true, from the first that is."""
+    rest = row[int(np.argmax(row)) :]
+    return len(rest) if rest.all() else int(np.argmin(rest))
 
 
 def _inner_ink(ink: Pixels, box: Box) -> float:
-    edge = max(int(box.width * 0.24), 3)
+    edge = max(int(box.width * 0.3), 3)
     part = ink[int(box.top) + edge : int(box.bottom) + 1 - edge, int(box.left) + edge : int(box.right) + 1 - edge]
     return float((part > 0).mean()) if part.size else 0.0
 
@@ -382,7 +390,8 @@ def _label_left(box: Box, rows: Sequence[Sequence[Word]], used: set[int], scan: 
             for word in row
             if word.box.right < box.left + 4 and box.top < word.box.middle[1] < box.bottom and id(word) not in used
         ]
-        label = _tail(beside, box.left, scan.unit * 0.5)
+        # Labels begin at one edge and boxes at another, so a short label stands far from its box.
+        label = _tail(beside, box.left, scan.unit * 2.5)
         if label:
             return label
     return []
