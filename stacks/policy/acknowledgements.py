@@ -220,7 +220,7 @@ ACKNOWLEDGEMENTS += (
     ),
     _documents(
         f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/*]",
-        "When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone.",
+        "As in image-labeling: the bucket is emptied when its stack is deleted, all versions, and no other bucket.",
         ("EmptiedDocuments/Worker/Role/DefaultPolicy/Resource",),
     ),
     _documents(
