@@ -294,7 +294,7 @@ _LANGUAGE = (
         scenario="scenarios.call_analytics",
         sensitive=True,
         models="language",
-        cost_idle=5.72,
+        cost_idle=5.42,
         cost_per_thousand=300.0,
     ),
     Architecture(
