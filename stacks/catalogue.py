@@ -295,7 +295,7 @@ _LANGUAGE = (
         sensitive=True,
         models="language",
         cost_idle=5.42,
-        cost_per_thousand=300.0,
+        cost_per_thousand=323.19,
     ),
     Architecture(
         id="text-insights",

@@ -32,15 +32,34 @@ class Acknowledgement:
         return self.constructs + (self.optional if self.when.items() <= settings.items() else ())
 
 
+# Reasons for several architectures, or for several rules.
+_CLOUDTRAIL_TELLS = "CloudTrail data events tell who read or wrote which object; an account switches them on once."
+_ERRORS_ONLY = (
+    "Errors are logged, without execution data: every other event is in the execution's history for 90"
+    " days, and a log of all would cost more than the workflow."
+)
+_NO_NETWORK = (
+    "It talks to AWS services alone, over TLS. A network without internet is an architecture of its own"
+    " (`private-network`); inside one, each service would want an endpoint."
+)
+_NO_ACCESS_LOG = (
+    "The bucket takes objects from the account's own users only; who read or wrote which is told by"
+    " CloudTrail data events, which an account switches on once. Server access logs would want a second"
+    " bucket a stack."
+)
+_EMPTIED = "When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone."
+_PYTHON = (
+    'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
+    " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the"
+    " date."
+)
+_REPORT = "The report of each call lies under its id here."
+
 ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-S1",
-        reason=(
-            "The bucket takes objects from the account's own users only; who read or wrote which is told by"
-            " CloudTrail data events, which an account switches on once. Server access logs would want a second"
-            " bucket a stack."
-        ),
+        reason=(_NO_ACCESS_LOG),
         constructs=("Images/Resource",),
     ),
     Acknowledgement(
@@ -61,17 +80,13 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-IAM5[Resource::<Images2D38C313.Arn>/*]",
-        reason=("When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone."),
+        reason=_EMPTIED,
         constructs=("EmptiedImages/Worker/Role/DefaultPolicy/Resource",),
     ),
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-L1",
-        reason=(
-            'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
-            " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the"
-            " date."
-        ),
+        reason=(_PYTHON),
         constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
     ),
     Acknowledgement(
@@ -251,7 +266,7 @@ ACKNOWLEDGEMENTS += (
     ),
     _documents(
         "HIPAA.Security-S3BucketLoggingEnabled",
-        "CloudTrail data events tell who read or wrote which object; an account switches them on once.",
+        _CLOUDTRAIL_TELLS,
         ("Documents/Resource",),
     ),
     _documents(
@@ -268,8 +283,7 @@ ACKNOWLEDGEMENTS += (
     ),
     _documents(
         "AwsSolutions-SF1",
-        "Errors are logged, without execution data: every other event is in the execution's history for 90 days, and"
-        " a log of all would cost more than the workflow.",
+        _ERRORS_ONLY,
         ("Workflow",),
     ),
     _documents(
@@ -353,8 +367,7 @@ ACKNOWLEDGEMENTS += (
     ),
     _of_functions(
         "HIPAA.Security-LambdaInsideVPC",
-        "It talks to AWS services alone, over TLS. A network without internet is an architecture of its own"
-        " (`private-network`); inside one, each service would want an endpoint.",
+        _NO_NETWORK,
         "Function/Resource",
     ),
 )
@@ -388,7 +401,10 @@ def _calls(
     rule: str, reason: str, constructs: tuple[str, ...], whens: Sequence[Mapping[str, object]] = ({},)
 ) -> tuple[Acknowledgement, ...]:
     """One entry for each of the variants in which the constructs are there."""
-    return tuple(Acknowledgement("call-analytics", rule, reason, constructs, when) for when in whens)
+    return tuple(
+        Acknowledgement("call-analytics", rule, reason, () if when else constructs, constructs if when else (), when)
+        for when in whens
+    )
 
 
 def _of_call_functions(rule: str, reason: str, ending: str) -> tuple[Acknowledgement, ...]:
@@ -403,11 +419,15 @@ def _of_call_prefix(
     return _calls(rule, reason, tuple(f"{role}/DefaultPolicy/Resource" for role in roles), whens)
 
 
+_INLINE = (
+    "Each of these policies belongs to one role and goes with it; nothing else could be given it by mistake. What"
+    " several roles would share is not among them."
+)
+
 ACKNOWLEDGEMENTS += (
     *_of_call_functions(
         "AwsSolutions-L1",
-        'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the newest'
-        " Python on which the handlers also run locally. The check for deprecated runtimes watches the date.",
+        _PYTHON,
         "Function/Resource",
     ),
     *_of_call_functions(
@@ -435,8 +455,7 @@ ACKNOWLEDGEMENTS += (
     ),
     *_of_call_functions(
         "HIPAA.Security-LambdaInsideVPC",
-        "It talks to AWS services alone, over TLS. A network without internet is an architecture of its own"
-        " (`private-network`); inside one, each service would want an endpoint.",
+        _NO_NETWORK,
         "Function/Resource",
     ),
     *_calls(
@@ -507,8 +526,8 @@ ACKNOWLEDGEMENTS += (
             ("TranslateRole", "Translate/Role"),
         )
     ),
-    *_of_call_prefix("reports/", "The report of each call lies under its id here.", ("Report/Role",)),
-    *_of_call_prefix("reports/", "The report of each call lies under its id here.", ("Speak/Role",), _SPOKEN),
+    *_of_call_prefix("reports/", _REPORT, ("Report/Role",)),
+    *_of_call_prefix("reports/", _REPORT, ("Speak/Role",), _SPOKEN),
     *_of_call_prefix("summaries/", "The summary of each call lies under its id here.", ("Speak/Role",), _SPOKEN),
     *_of_call_prefix(
         "vocabularies/",
@@ -517,7 +536,7 @@ ACKNOWLEDGEMENTS += (
     ),
     *_of_call_prefix(
         "",
-        "When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone.",
+        _EMPTIED,
         ("EmptiedRecordings/Worker/Role",),
     ),
     *_calls(
@@ -540,13 +559,12 @@ ACKNOWLEDGEMENTS += (
     ),
     *_calls(
         "AwsSolutions-S1",
-        "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail data"
-        " events, which an account switches on once. Server access logs would want a second bucket a stack.",
+        _NO_ACCESS_LOG,
         ("Recordings/Resource",),
     ),
     *_calls(
         "HIPAA.Security-S3BucketLoggingEnabled",
-        "CloudTrail data events tell who read or wrote which object; an account switches them on once.",
+        _CLOUDTRAIL_TELLS,
         ("Recordings/Resource",),
     ),
     *_calls(
@@ -562,8 +580,7 @@ ACKNOWLEDGEMENTS += (
     ),
     *_calls(
         "AwsSolutions-SF1",
-        "Errors are logged, without execution data: every other event is in the execution's history for 90 days, and"
-        " a log of all would cost more than the workflow.",
+        _ERRORS_ONLY,
         ("Workflow",),
     ),
 )
