@@ -988,7 +988,7 @@ _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 def _secret_of_template(properties: Mapping[str, Any]) -> str:
     """What a stack's secret holds; MiniStack forgets most of what a generated one is to be made of.
 
-    "AWS::SecretsManager::Secret GenerateSecretString", AWS CloudFormation Template Reference (named from memory: not read yet).
+    "AWS::SecretsManager::Secret GenerateSecretString", AWS CloudFormation Template Reference (from memory).
     """
     wanted = properties.get("GenerateSecretString")
     if wanted is None or properties.get("SecretString"):
