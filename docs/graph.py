@@ -183,9 +183,9 @@ def permissions(template: Template) -> list[tuple[str, str, str]]:
 
 
 def references(value: Any) -> Iterator[str]:
-    """The logical ids that a part of a template refers to, in their order."""
+    """The logical ids that a part of a template refers to, in their order; AWS's own parameters are none."""
     if isinstance(value, Mapping):
-        if isinstance(value.get("Ref"), str):
+        if isinstance(value.get("Ref"), str) and not value["Ref"].startswith("AWS::"):
             yield value["Ref"]
         if "Fn::GetAtt" in value:
             attribute = value["Fn::GetAtt"]

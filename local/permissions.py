@@ -78,6 +78,11 @@ NOT_CHECKABLE: tuple[NotCheckable, ...] = (
         "hands the decision to the account's own IAM policies; those of the stack's roles are listed one by one",
     ),
     NotCheckable(
+        "delivery.logs.amazonaws.com",
+        "kms:*",
+        "the local cloud delivers the log of a state machine without asking its key",
+    ),
+    NotCheckable(
         "logs.*.amazonaws.com",
         "kms:*",
         "the local cloud keeps log groups without asking their key",

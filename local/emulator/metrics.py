@@ -6,7 +6,8 @@ many thousand invocations stay a few points. Points are dropped after `KEEP_SECO
 Sources: Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS"; AWS Lambda Developer Guide, "Types
 of metrics for Lambda functions" (both read in 2026-11); AWS Step Functions Developer Guide, "Monitoring Step Functions
 metrics using Amazon CloudWatch"; Amazon API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics";
-Amazon SNS Developer Guide, "Monitoring Amazon SNS topics using CloudWatch" (read 2026-11-25).
+Amazon SNS Developer Guide, "Monitoring Amazon SNS topics using CloudWatch" (the last three are named
+from memory: not read yet).
 """
 
 import math

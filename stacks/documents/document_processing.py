@@ -556,7 +556,9 @@ class DocumentProcessing(cdk.Stack):
         validator = api.add_request_validator(
             "Parameters", validate_request_body=True, validate_request_parameters=True
         )
-        integration = apigateway.LambdaIntegration(self.review_page.function, allow_test_invoke=False)
+        integration = apigateway.LambdaIntegration(
+            self.review_page.function, allow_test_invoke=False, scope_permission_to_method=False
+        )
         review = api.root.add_resource("review").add_resource("{link}")
         picture = review.add_resource("pages").add_resource("{page}")
         for resource, method, parameters in (

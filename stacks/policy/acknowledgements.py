@@ -17,33 +17,49 @@ Finding = tuple[str, str]
 class Acknowledgement:
     """`rule` is cdk-nag's id with its finding; `{name}` in it stands for that setting of the architecture.
 
-    `when`: settings that the architecture must have for the entry to hold, for constructs that a variant lacks.
+    `optional` constructs are there only with the settings `when`.
     """
 
     architecture: str
     rule: str
     reason: str
     constructs: tuple[str, ...]
+    optional: tuple[str, ...] = ()
     when: Mapping[str, object] = field(default_factory=dict)
 
+    def places(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        """The constructs that it names in an architecture with these settings."""
+        return self.constructs + (self.optional if self.when.items() <= settings.items() else ())
 
-# Reasons that several architectures share.
-_UNDER_ITS_ID = "What was found in each document lies under its id in this prefix, which holds nothing else."
-_EMPTIED = "When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone."
-_NO_ACCESS_LOG = (
-    "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail"
-    " data events, which an account switches on once. Server access logs would want a second bucket a stack."
+
+# Reasons for several architectures, or for several rules.
+_CLOUDTRAIL_TELLS = "CloudTrail data events tell who read or wrote which object; an account switches them on once."
+_ERRORS_ONLY = (
+    "Errors are logged, without execution data: every other event is in the execution's history for 90"
+    " days, and a log of all would cost more than the workflow."
 )
+_NO_NETWORK = (
+    "It talks to AWS services alone, over TLS. A network without internet is an architecture of its own"
+    " (`private-network`); inside one, each service would want an endpoint."
+)
+_NO_ACCESS_LOG = (
+    "The bucket takes objects from the account's own users only; who read or wrote which is told by"
+    " CloudTrail data events, which an account switches on once. Server access logs would want a second"
+    " bucket a stack."
+)
+_EMPTIED = "When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone."
 _PYTHON = (
     'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the'
-    " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the date."
+    " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the"
+    " date."
 )
+_REPORT = "The report of each call lies under its id here."
 
 ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-S1",
-        reason=_NO_ACCESS_LOG,
+        reason=(_NO_ACCESS_LOG),
         constructs=("Images/Resource",),
     ),
     Acknowledgement(
@@ -70,7 +86,7 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-L1",
-        reason=_PYTHON,
+        reason=(_PYTHON),
         constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
     ),
     Acknowledgement(
@@ -159,31 +175,32 @@ _STAGE = ("ReviewApi/DeploymentStage.live/Resource",)
 
 
 def _documents(
-    rule: str, reason: str, constructs: tuple[str, ...], when: Mapping[str, object] | None = None
+    rule: str,
+    reason: str,
+    constructs: tuple[str, ...] = (),
+    optional: tuple[str, ...] = (),
+    when: Mapping[str, object] = _REVIEW_PAGE,
 ) -> Acknowledgement:
-    return Acknowledgement("document-processing", rule, reason, constructs, when or {})
+    return Acknowledgement("document-processing", rule, reason, constructs, optional, when)
 
 
-def _of_functions(rule: str, reason: str, ending: str) -> tuple[Acknowledgement, ...]:
+def _of_functions(
+    rule: str, reason: str, ending: str, others: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+) -> Acknowledgement:
     """For every function of document-processing, those of the review page in their variant only."""
     always = tuple(f"{function}/{ending}" for function in _FUNCTIONS)
     reviewing = tuple(f"{function}/{ending}" for function in _REVIEW_FUNCTIONS)
-    return _documents(rule, reason, always), _documents(rule, reason, reviewing, _REVIEW_PAGE)
+    return _documents(rule, reason, always + others, reviewing + optional)
 
 
 _DOCUMENTS = "<Documents7E5B2978.Arn>"
-_INLINE = (
-    "A policy for one role alone is written into that role, goes with it, and can be attached to nothing else. Managed"
-    " policies are for what several roles share."
-)
-
 ACKNOWLEDGEMENTS += (
-    *_of_functions(
+    _of_functions(
         "AwsSolutions-L1",
-        _PYTHON,
+        "As elsewhere: the newest Python on which these functions run locally too, supported until 2029-06-30.",
         "Function/Resource",
     ),
-    *_of_functions(
+    _of_functions(
         "AwsSolutions-IAM5[Resource::*]",
         "The actions of Textract and X-Ray that the functions call support no resource. The check for wildcards lets"
         " `*` pass for these actions alone.",
@@ -197,68 +214,59 @@ ACKNOWLEDGEMENTS += (
     ),
     _documents(
         f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/{{upload_prefix}}*]",
-        "Every uploaded document is read: all keys under the upload prefix, none outside.",
+        "Every uploaded document is read, and may have to be shown to a reviewer: all keys under the upload prefix,"
+        " none outside.",
         tuple(f"{name}/Role/DefaultPolicy/Resource" for name in ("Look", "StartAnalysis", "ReadDocument")),
-    ),
-    _documents(
-        f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/{{upload_prefix}}*]",
-        "Every uploaded document may have to be shown to a reviewer: all keys under the upload prefix, none outside.",
-        ("RenderPages/Role/DefaultPolicy/Resource",),
-        _REVIEW_PAGE,
+        optional=("RenderPages/Role/DefaultPolicy/Resource",),
     ),
     _documents(
         f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/documents/*]",
-        _UNDER_ITS_ID,
+        ("What was found in each document lies under its id in this prefix, which holds nothing else."),
         tuple(f"{name}/Role/DefaultPolicy/Resource" for name in ("ReadDocument", "Store")),
+        optional=tuple(f"{name}/Role/DefaultPolicy/Resource" for name in ("ReviewPage", "RenderPages")),
     ),
     _documents(
-        f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/documents/*]",
-        _UNDER_ITS_ID,
-        tuple(f"{name}/Role/DefaultPolicy/Resource" for name in ("ReviewPage", "RenderPages")),
-        _REVIEW_PAGE,
+        f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/documents/*/texts/*]",
+        "The state machine itself reads the batches of each document: this folder of it, none of the others.",
+        ("WorkflowRole/DefaultPolicy/Resource",),
     ),
-    *(
-        _documents(
-            f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/documents/*/{folder}/*]",
-            "The state machine itself reads the batches of each document, and writes what Comprehend found: these two"
-            " folders of a document, and none of the others.",
-            ("WorkflowRole/DefaultPolicy/Resource",),
-        )
-        for folder in ("texts", "insights")
+    _documents(
+        f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/documents/*/insights/*]",
+        "The state machine itself writes what Comprehend found: into this folder of a document, no other.",
+        ("WorkflowRole/DefaultPolicy/Resource",),
     ),
     _documents(
         f"AwsSolutions-IAM5[Resource::{_DOCUMENTS}/*]",
-        _EMPTIED,
+        "As in image-labeling: the bucket is emptied when its stack is deleted, all versions, and no other bucket.",
         ("EmptiedDocuments/Worker/Role/DefaultPolicy/Resource",),
     ),
     _documents(
         "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:"
         "<Workflow.Name>:*]",
         "Whether a reviewer's answer came too late is asked of its execution: any of this one state machine.",
-        ("ReviewPageUsesWorkflow/Resource",),
-        _REVIEW_PAGE,
+        optional=("ReviewPageUsesWorkflow/Resource",),
     ),
     _documents(
         "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:human-loop/"
         "review-*]",
         "A human loop has the name of its document: all that this state machine starts begin alike.",
-        ("WorkflowRole/DefaultPolicy/Resource",),
-        _AUGMENTED_AI,
+        optional=("WorkflowRole/DefaultPolicy/Resource",),
+        when=_AUGMENTED_AI,
     ),
     _documents(
         "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:s3:::{human_loop_output}*]",
         "Augmented AI puts its answers under a prefix of the flow definition's own choice.",
-        ("Store/Role/DefaultPolicy/Resource",),
-        _AUGMENTED_AI,
+        optional=("Store/Role/DefaultPolicy/Resource",),
+        when=_AUGMENTED_AI,
     ),
     _documents(
         "AwsSolutions-S1",
-        _NO_ACCESS_LOG,
+        "As in image-labeling: CloudTrail data events tell who read or wrote which object.",
         ("Documents/Resource",),
     ),
     _documents(
         "HIPAA.Security-S3BucketLoggingEnabled",
-        "CloudTrail data events tell who read or wrote which object; an account switches them on once.",
+        _CLOUDTRAIL_TELLS,
         ("Documents/Resource",),
     ),
     _documents(
@@ -275,101 +283,91 @@ ACKNOWLEDGEMENTS += (
     ),
     _documents(
         "AwsSolutions-SF1",
-        "Errors are logged, without execution data: every other event is in the execution's history for 90 days, and"
-        " a log of all would cost more than the workflow.",
+        _ERRORS_ONLY,
         ("Workflow",),
     ),
     _documents(
         "AwsSolutions-SMG4",
         "The key signs links that are good for days. A new version of the secret signs from then on, and links of the"
         " version before stay good; the page of the architecture says how to rotate by hand.",
-        ("LinkKey",),
-        _REVIEW_PAGE,
+        optional=("LinkKey",),
     ),
     _documents(
         "HIPAA.Security-SecretsManagerRotationEnabled",
         "As AwsSolutions-SMG4: it protects no account, and is rotated by putting a new version.",
-        ("LinkKey",),
-        _REVIEW_PAGE,
+        optional=("LinkKey",),
     ),
     _documents(
         "AwsSolutions-APIG1",
         "Access logs want a role in the settings of the whole region, which no single stack should set. The function"
         " logs each request by the review's id, and never the link.",
-        _STAGE,
-        _REVIEW_PAGE,
+        optional=_STAGE,
     ),
-    *(
-        _documents(
-            rule,
-            "Execution logs would hold the links, want a role in the region's settings, and go to a log group that"
-            " outlives the stack. The function logs each request.",
-            _STAGE,
-            _REVIEW_PAGE,
-        )
-        for rule in ("AwsSolutions-APIG6", "HIPAA.Security-APIGWExecutionLoggingEnabled")
+    _documents(
+        "AwsSolutions-APIG6",
+        "Execution logs would hold the links, want a role in the region's settings, and go to a log group that"
+        " outlives the stack. The function logs each request.",
+        optional=_STAGE,
+    ),
+    _documents(
+        "HIPAA.Security-APIGWExecutionLoggingEnabled",
+        "As for AwsSolutions-APIG6: execution logs would hold the links, and outlive the stack.",
+        optional=_STAGE,
     ),
     _documents(
         "AwsSolutions-APIG3",
         "A web ACL costs more a month than the whole stack while idle. The stage is throttled, and whoever has no"
         " signed link reaches nothing; an account with a firewall associates it with the stage.",
-        _STAGE,
-        _REVIEW_PAGE,
+        optional=_STAGE,
     ),
     _documents(
         "HIPAA.Security-APIGWCacheEnabledAndEncrypted",
         "Nothing may be cached: each page is for one reviewer, and says so (`Cache-Control: no-store`).",
-        _STAGE,
-        _REVIEW_PAGE,
+        optional=_STAGE,
     ),
     _documents(
         "HIPAA.Security-APIGWSSLEnabled",
         "The backend is a Lambda function, called through IAM: there is no server to show a certificate to.",
-        _STAGE,
-        _REVIEW_PAGE,
+        optional=_STAGE,
     ),
-    *(
-        _documents(
-            rule,
-            "The signed link in the path authorises: bound to one review, it expires, and is used up by an answer. A"
-            " reviewer needs no account.",
-            _METHODS,
-            _REVIEW_PAGE,
-        )
-        for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4")
-    ),
-    *_of_functions("HIPAA.Security-IAMNoInlinePolicy", _INLINE, "Role/DefaultPolicy/Resource"),
     _documents(
+        "AwsSolutions-APIG4",
+        "The signed link in the path authorises: bound to one review, it expires, and is used up by an answer. A"
+        " reviewer needs no account.",
+        optional=_METHODS,
+    ),
+    _documents(
+        "AwsSolutions-COG4",
+        "As for AwsSolutions-APIG4: reviewers have a signed link and no user pool.",
+        optional=_METHODS,
+    ),
+    _of_functions(
         "HIPAA.Security-IAMNoInlinePolicy",
-        _INLINE,
+        "A policy for one role alone is written into that role, goes with it, and can be attached to nothing else."
+        " Managed policies are for what several roles share.",
+        "Role/DefaultPolicy/Resource",
         (
             "TextractNotifier/DefaultPolicy/Resource",
             "WorkflowRole/DefaultPolicy/Resource",
             *(f"{name}UsesWorkflow/Resource" for name in ("Intake", "StartAnalysis", "Resume")),
         ),
-    ),
-    _documents(
-        "HIPAA.Security-IAMNoInlinePolicy",
-        _INLINE,
         tuple(f"{name}UsesWorkflow/Resource" for name in ("AskReviewer", "ReviewPage")),
-        _REVIEW_PAGE,
     ),
-    *_of_functions(
+    _of_functions(
         "HIPAA.Security-LambdaConcurrency",
         "Pollers, the Map and the stage bound how many run at once. A reserved share would be taken from the account's"
         " other functions, and is refused where an account has few.",
         "Function/Resource",
     ),
-    *_of_functions(
+    _of_functions(
         "HIPAA.Security-LambdaDLQ",
         "Nothing invokes it asynchronously: the state machine and the API get its errors themselves, and the queues"
         " that feed functions have dead-letter queues of their own.",
         "Function/Resource",
     ),
-    *_of_functions(
+    _of_functions(
         "HIPAA.Security-LambdaInsideVPC",
-        "It talks to AWS services alone, over TLS. A network without internet is an architecture of its own"
-        " (`private-network`); inside one, each service would want an endpoint.",
+        _NO_NETWORK,
         "Function/Resource",
     ),
 )
@@ -403,7 +401,10 @@ def _calls(
     rule: str, reason: str, constructs: tuple[str, ...], whens: Sequence[Mapping[str, object]] = ({},)
 ) -> tuple[Acknowledgement, ...]:
     """One entry for each of the variants in which the constructs are there."""
-    return tuple(Acknowledgement("call-analytics", rule, reason, constructs, when) for when in whens)
+    return tuple(
+        Acknowledgement("call-analytics", rule, reason, () if when else constructs, constructs if when else (), when)
+        for when in whens
+    )
 
 
 def _of_call_functions(rule: str, reason: str, ending: str) -> tuple[Acknowledgement, ...]:
@@ -418,11 +419,15 @@ def _of_call_prefix(
     return _calls(rule, reason, tuple(f"{role}/DefaultPolicy/Resource" for role in roles), whens)
 
 
+_INLINE = (
+    "Each of these policies belongs to one role and goes with it; nothing else could be given it by mistake. What"
+    " several roles would share is not among them."
+)
+
 ACKNOWLEDGEMENTS += (
     *_of_call_functions(
         "AwsSolutions-L1",
-        'python3.13 is supported until 2029-06-30 (AWS Lambda Developer Guide, "Lambda runtimes"), and is the newest'
-        " Python on which the handlers also run locally. The check for deprecated runtimes watches the date.",
+        _PYTHON,
         "Function/Resource",
     ),
     *_of_call_functions(
@@ -450,8 +455,7 @@ ACKNOWLEDGEMENTS += (
     ),
     *_of_call_functions(
         "HIPAA.Security-LambdaInsideVPC",
-        "It talks to AWS services alone, over TLS. A network without internet is an architecture of its own"
-        " (`private-network`); inside one, each service would want an endpoint.",
+        _NO_NETWORK,
         "Function/Resource",
     ),
     *_calls(
@@ -522,8 +526,8 @@ ACKNOWLEDGEMENTS += (
             ("TranslateRole", "Translate/Role"),
         )
     ),
-    *_of_call_prefix("reports/", "The report of each call lies under its id here.", ("Report/Role",)),
-    *_of_call_prefix("reports/", "The report of each call lies under its id here.", ("Speak/Role",), _SPOKEN),
+    *_of_call_prefix("reports/", _REPORT, ("Report/Role",)),
+    *_of_call_prefix("reports/", _REPORT, ("Speak/Role",), _SPOKEN),
     *_of_call_prefix("summaries/", "The summary of each call lies under its id here.", ("Speak/Role",), _SPOKEN),
     *_of_call_prefix(
         "vocabularies/",
@@ -532,7 +536,7 @@ ACKNOWLEDGEMENTS += (
     ),
     *_of_call_prefix(
         "",
-        "When the stack is deleted its bucket is emptied: all versions of all objects, in this bucket alone.",
+        _EMPTIED,
         ("EmptiedRecordings/Worker/Role",),
     ),
     *_calls(
@@ -555,13 +559,12 @@ ACKNOWLEDGEMENTS += (
     ),
     *_calls(
         "AwsSolutions-S1",
-        "The bucket takes objects from the account's own users only; who read or wrote which is told by CloudTrail data"
-        " events, which an account switches on once. Server access logs would want a second bucket a stack.",
+        _NO_ACCESS_LOG,
         ("Recordings/Resource",),
     ),
     *_calls(
         "HIPAA.Security-S3BucketLoggingEnabled",
-        "CloudTrail data events tell who read or wrote which object; an account switches them on once.",
+        _CLOUDTRAIL_TELLS,
         ("Recordings/Resource",),
     ),
     *_calls(
@@ -577,8 +580,7 @@ ACKNOWLEDGEMENTS += (
     ),
     *_calls(
         "AwsSolutions-SF1",
-        "Errors are logged, without execution data: every other event is in the execution's history for 90 days, and"
-        " a log of all would cost more than the workflow.",
+        _ERRORS_ONLY,
         ("Workflow",),
     ),
 )
@@ -594,6 +596,6 @@ def expected(
     return {
         (entry.rule.format(**settings[entry.architecture]), f"{entry.architecture}/{construct}"): entry.reason
         for entry in table
-        if entry.architecture in settings and entry.when.items() <= settings[entry.architecture].items()
-        for construct in entry.constructs
+        if entry.architecture in settings
+        for construct in entry.places(settings[entry.architecture])
     }

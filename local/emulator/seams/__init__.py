@@ -988,7 +988,7 @@ _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 def _secret_of_template(properties: Mapping[str, Any]) -> str:
     """What a stack's secret holds; MiniStack forgets most of what a generated one is to be made of.
 
-    "AWS::SecretsManager::Secret GenerateSecretString", AWS CloudFormation Template Reference, read 2026-11-25.
+    "AWS::SecretsManager::Secret GenerateSecretString", AWS CloudFormation Template Reference (from memory).
     """
     wanted = properties.get("GenerateSecretString")
     if wanted is None or properties.get("SecretString"):
@@ -1248,7 +1248,7 @@ def _queue_key_use(
 def _topic_key_use(
     method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, list[str]]
 ) -> list[tuple[str, str]]:
-    # "Key management", Amazon SNS Developer Guide, read 2026-11-25: whoever publishes needs both.
+    # "Key management", Amazon SNS Developer Guide (named from memory: not read yet): whoever publishes needs both.
     parameters = _app._routing_params(method, path, headers, body, query)
     if next(iter(parameters.get("Action") or ()), "") not in ("Publish", "PublishBatch"):
         return []
@@ -1260,7 +1260,7 @@ def _topic_key_use(
 def _secret_key_use(
     _method: str, _path: str, headers: Mapping[str, str], body: bytes, _query: Mapping[str, list[str]]
 ) -> list[tuple[str, str]]:
-    # "Secret encryption and decryption in AWS Secrets Manager", AWS Secrets Manager User Guide, read 2026-11-25.
+    # "Secret encryption and decryption in AWS Secrets Manager", AWS Secrets Manager User Guide (from memory).
     actions = {
         "GetSecretValue": ("kms:Decrypt",),
         "PutSecretValue": ("kms:GenerateDataKey", "kms:Decrypt"),
@@ -1341,7 +1341,7 @@ def _name_handler_errors() -> None:
     """Answer a failed invocation with the exception's own name, by which state machines catch it.
 
     MiniStack calls every error Runtime.HandlerError. The fields: "Lambda function handler errors in Python", AWS Lambda
-    Developer Guide, read 2026-11-25.
+    Developer Guide (named from memory: not read yet).
     """
     _runtime._PYTHON_WORKER_SCRIPT = _runtime._PYTHON_WORKER_SCRIPT.replace(_HANDLER_ERROR, _NAMED_HANDLER_ERROR)
     invoke, execute = _runtime.Worker.invoke, _lambda._execute_function_warm

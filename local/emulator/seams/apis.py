@@ -5,8 +5,8 @@ without such a role is refused, as on AWS. Not served: execution logs, and conte
 here (they are `-`, as on AWS where a variable has no value). HTTP APIs have neither metrics nor access logs.
 
 Sources: Amazon API Gateway Developer Guide, "Set up CloudWatch logging for REST APIs in API Gateway", "Variables for
-access logging for API Gateway"; AWS CloudFormation Template Reference, "AWS::ApiGateway::Stage", "::Method"; read
-2026-11-25.
+access logging for API Gateway"; AWS CloudFormation Template Reference, "AWS::ApiGateway::Stage", "::Method";
+named from memory: not read yet.
 """
 
 import functools

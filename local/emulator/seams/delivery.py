@@ -5,7 +5,7 @@ with the role of its target. MiniStack asks nobody.
 
 Sources: AWS Lambda Developer Guide, "Viewing resource-based IAM policies in Lambda"; Amazon EventBridge User Guide,
 "How EventBridge retries delivering events" and "Using dead-letter queues to process undelivered events in
-EventBridge"; read 2026-11-25.
+EventBridge"; named from memory: not read yet.
 """
 
 import contextvars

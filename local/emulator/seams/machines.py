@@ -5,7 +5,8 @@ express workflows have neither.
 
 Sources: AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" (levels,
 permissions), "Tracing Step Functions request data in AWS X-Ray", "Monitoring Step Functions metrics using Amazon
-CloudWatch", "Encrypting data at rest in Step Functions", "Step Functions service quotas"; read 2026-11-25.
+CloudWatch", "Encrypting data at rest in Step Functions", "Step Functions service quotas". The last and
+the levels were read on 2026-11-25; the others are named from memory.
 """
 
 import json

@@ -6,7 +6,7 @@ Those of Step Functions are in `states` and `machines`.
 Sources: AWS Lambda API Reference, "Invoke" (6 MB synchronous, 1 MB asynchronous); AWS Compute Blog, "More room to
 build: serverless services now support payloads up to 1 MB" (2026-01-29: asynchronous Lambda, SQS, EventBridge); Amazon
 EventBridge User Guide, "Calculating PutEvents event entry size"; Amazon API Gateway Developer Guide, "Quotas for
-configuring and running a REST API" (10 MB); read 2026-11-25.
+configuring and running a REST API" (10 MB). The last two are named from memory; the others were read on 2026-11-25.
 """
 
 import functools

@@ -7,7 +7,7 @@ name (`Textract.AccessDeniedException`), any other the service's general one (`S
 `Lambda.AWSLambdaException`).
 
 Sources: AWS Step Functions Developer Guide, "Handling errors in Step Functions workflows", "Learning to use AWS service
-SDK integrations" and the page of each optimised integration, read 2026-11-25.
+SDK integrations" and the page of each optimised integration: named from memory, not read yet.
 """
 
 import datetime
