@@ -45,6 +45,55 @@ class UnusedGrant:
 
 UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
     UnusedGrant(
+        architecture="call-analytics",
+        role="delivery.logs.amazonaws.com",
+        action="kms:Decrypt",
+        resource="Key",
+        reason="Delivers the state machine's log, whose events are under its key; the local cloud delivers them plain.",
+    ),
+    UnusedGrant(
+        architecture="call-analytics",
+        role="AwaitJobRole",
+        action="kms:Decrypt",
+        resource="Key",
+        reason="Opens the table, whose key it is, and the state machine's data: the local cloud asks for neither.",
+    ),
+    UnusedGrant(
+        architecture="call-analytics",
+        role="AwaitJobRole",
+        action="kms:GenerateDataKey",
+        resource="Key",
+        reason="For the state machine's data under this key; the local cloud asks for it by the machine's role alone.",
+    ),
+    UnusedGrant(
+        architecture="call-analytics",
+        role="IntakeRole",
+        action="kms:GenerateDataKey",
+        resource="Key",
+        reason="For the state machine's data under this key; the local cloud asks for it by the machine's role alone.",
+    ),
+    UnusedGrant(
+        architecture="call-analytics",
+        role="JobEndedRole",
+        action="kms:GenerateDataKey",
+        resource="Key",
+        reason="For the state machine's data under this key; the local cloud asks for it by the machine's role alone.",
+    ),
+    UnusedGrant(
+        architecture="call-analytics",
+        role="events.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="UploadDeadLetters",
+        reason="Takes the event when the queue cannot: its policy was changed, or its key is out of use.",
+    ),
+    UnusedGrant(
+        architecture="call-analytics",
+        role="events.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="JobEndDeadLetters",
+        reason="Takes the end of a job when the queue cannot.",
+    ),
+    UnusedGrant(
         architecture="document-processing",
         role="ReviewPageRole",
         action="kms:GenerateDataKey",

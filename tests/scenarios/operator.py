@@ -136,6 +136,19 @@ class Operator:
         ]
         self.sqs.send_message_batch(QueueUrl=self.outputs[output], Entries=entries)
 
+    def start_job(self, uploaded: Upload, output: str = "transcripts/") -> str:
+        """Start a call's transcription by hand, under the name that its execution will use; returns that."""
+        job = f"{self.outputs['JobPrefix']}{uploaded.call}-redact"
+        self.cloud.client("transcribe").start_transcription_job(
+            TranscriptionJobName=job,
+            LanguageCode="en-US",
+            Media={"MediaFileUri": f"s3://{self.bucket}/{uploaded.key}"},
+            OutputBucketName=self.bucket,
+            OutputKey=f"{output}{job}.json",
+            ContentRedaction={"RedactionType": "PII", "RedactionOutput": "redacted"},
+        )
+        return job
+
     def start_again(self, uploaded: Upload) -> None:
         """Start another execution for a call, as an operator would after a failure."""
         given = {"bucket": self.bucket, "key": uploaded.key, "version": uploaded.version, "call": uploaded.call}

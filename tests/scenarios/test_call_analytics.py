@@ -191,15 +191,7 @@ def test_an_overwritten_recording_is_analysed_as_it_was(operator: Operator) -> N
 def test_the_end_of_a_job_may_be_heard_before_anybody_waits_for_it(operator: Operator) -> None:
     # Given a call whose job was started by an attempt that did not live to tell, and has ended meanwhile
     uploaded = operator.quietly()
-    job = f"{operator.outputs['JobPrefix']}{uploaded.call}-redact"
-    operator.cloud.client("transcribe").start_transcription_job(
-        TranscriptionJobName=job,
-        LanguageCode="en-US",
-        Media={"MediaFileUri": f"s3://{operator.bucket}/{uploaded.key}"},
-        OutputBucketName=operator.bucket,
-        OutputKey=f"transcripts/{job}.json",
-        ContentRedaction={"RedactionType": "PII", "RedactionOutput": "redacted"},
-    )
+    job = operator.start_job(uploaded)
     operator.until(lambda: "job_status" in operator.wait_row(job), "the end of the job to be noted")
     assert "token" not in operator.wait_row(job)
     # When the event of the upload comes at last

@@ -75,15 +75,7 @@ def test_audio_that_breaks_off_fails_by_its_job_and_says_so(operator: Operator, 
 def test_a_turn_larger_than_a_service_takes_is_cut_and_put_together(operator: Operator) -> None:
     # Given a call whose transcript is one turn of 40,000 bytes: more than Translate or Comprehend take at once
     uploaded = operator.quietly()
-    job = f"{operator.outputs['JobPrefix']}{uploaded.call}-redact"
-    operator.cloud.client("transcribe").start_transcription_job(
-        TranscriptionJobName=job,
-        LanguageCode="en-US",
-        Media={"MediaFileUri": f"s3://{operator.bucket}/{uploaded.key}"},
-        OutputBucketName=operator.bucket,
-        OutputKey=f"elsewhere/{job}.json",
-        ContentRedaction={"RedactionType": "PII", "RedactionOutput": "redacted"},
-    )
+    job = operator.start_job(uploaded, "elsewhere/")
     words = ["I", "love", "Casa", "Lumora"] * 2000
     items = []
     for number, word in enumerate(words):

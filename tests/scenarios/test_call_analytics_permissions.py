@@ -47,6 +47,12 @@ def life(cloud: LocalCloud) -> Life:
         cloud.control.faults_add(service="comprehend", operation="BatchDetectEntities", kind="internal")
         operator.wait_for(operator.upload(), "FAILED", hurry=True)
         cloud.control.faults_clear()
+        # One whose job has ended before anybody waits for it.
+        early = operator.quietly()
+        job = operator.start_job(early)
+        operator.until(lambda: "job_status" in operator.wait_row(job), "the end of the job to be noted")
+        operator.send("UploadQueueUrl", operator.event(early))
+        operator.wait_for(early)
         operator.until(operator.empty, "the queues to be empty")
         cloud.control.evaluate_alarms()
         grants = granted(cloud, name)
@@ -60,7 +66,7 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(life:
     # Given a stack's whole life, When what it was granted is compared with what it did
     report = life.report()
     # Then there is nothing to mend
-    assert report.problems == ()
+    assert report.problems == (), "\n".join(report.problems)
     assert report.exercised
     assert report.count(Status.MISSING) == 0
     # and each of its principals was seen at work
@@ -99,6 +105,20 @@ PERMISSIONS = [
 ]
 
 
+# What is not told as a denial. Step Functions names an error that a service's model does not list after the service, as
+# denials are; Transcribe says of media and output what it says of any that it cannot use.
+TOLD_OTHERWISE = {
+    ("Workflow", "lambda:InvokeFunction"): "Lambda.AWSLambdaException",
+    ("Workflow", "transcribe:StartTranscriptionJob"): "Transcribe.TranscribeException",
+    ("Workflow", "transcribe:GetTranscriptionJob"): "Transcribe.TranscribeException",
+    ("Workflow", "s3:GetObject"): "Transcribe.BadRequestException",
+    ("Workflow", "s3:PutObject"): "TranscriptionFailed",
+    ("Workflow", "translate:StartTextTranslationJob"): "Translate.TranslateException",
+    ("Workflow", "translate:DescribeTextTranslationJob"): "Translate.TranslateException",
+    ("Workflow", "iam:PassRole"): "Translate.TranslateException",
+}
+
+
 @pytest.mark.parametrize(("role", "action", "kind"), PERMISSIONS, ids=[f"{r}-{a}" for r, a, _ in PERMISSIONS])
 def test_without_a_permission_of_a_role_the_call_fails_and_says_so(
     operator: Operator, role: str, action: str, kind: str
@@ -111,16 +131,10 @@ def test_without_a_permission_of_a_role_the_call_fails_and_says_so(
         # Then its row says that it failed, and why
         row = operator.wait_for(uploaded, "FAILED", hurry=True)
         code, message = row["reason"]["code"], row["reason"]["message"]
-        told = f"{code} {message}"
-        assert "AccessDenied" in told or "Forbidden" in told or "403" in told or _refused_by_transcribe(action, code)
+        assert "AccessDenied" in code or code == TOLD_OTHERWISE.get((role, action)), f"{code}: {message}"
     # When the permission is back and the call is started again, Then it is analysed
     operator.start_again(uploaded)
     operator.wait_for(uploaded, again=True)
-
-
-def _refused_by_transcribe(action: str, code: str) -> bool:
-    """Media that it may not read is a bad request, and output that it may not write makes the job fail."""
-    return action.startswith("s3:") and code in ("Transcribe.BadRequestException", "TranscriptionFailed")
 
 
 def test_without_permission_to_start_the_event_is_kept(operator: Operator) -> None:
