@@ -225,7 +225,7 @@ def _told(cloud: LocalCloud) -> dict[str, Any] | None:
             "memory_bytes": cloud.control.health()["rss"],
             "stacks": [{"name": stack, "status": state} for stack, state in stacks(cloud).items()],
         }
-    except (CloudError, ControlError, BotoCoreError):
+    except (CloudError, ControlError, BotoCoreError, OSError):
         if cloud.alive():
             raise
         return None
