@@ -46,13 +46,6 @@ class UnusedGrant:
 UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
     UnusedGrant(
         architecture="call-analytics",
-        role="delivery.logs.amazonaws.com",
-        action="kms:Decrypt",
-        resource="Key",
-        reason="Delivers the state machine's log, whose events are under its key; the local cloud delivers them plain.",
-    ),
-    UnusedGrant(
-        architecture="call-analytics",
         role="AwaitJobRole",
         action="kms:Decrypt",
         resource="Key",
