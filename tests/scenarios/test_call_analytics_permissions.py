@@ -62,9 +62,6 @@ def life(cloud: LocalCloud) -> Life:
     return Life(grants, cloud.control.decisions(since=since))
 
 
-@pytest.mark.xfail(
-    strict=False, reason="some grants of keys and log delivery are neither used by this life nor acknowledged yet"
-)
 def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(life: Life) -> None:
     # Given a stack's whole life, When what it was granted is compared with what it did
     report = life.report()
