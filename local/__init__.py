@@ -1,0 +1,4 @@
+"""The local cloud, and `python -m local`, its command line."""
+
+# The name of the cloud that a command uses where none is given.
+DEFAULT_CLOUD = "default"

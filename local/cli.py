@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from local import DEFAULT_CLOUD
 from local.screen import Screen, command_line
 from stacks import catalogue
 from stacks.catalogue import Architecture
@@ -29,7 +30,6 @@ from stacks.catalogue import Architecture
 if TYPE_CHECKING:
     from local.cloud import LocalCloud
 
-DEFAULT_CLOUD = "default"
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 

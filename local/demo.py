@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local import DEFAULT_CLOUD
 from local.assembly import synthesize
 from local.cloud import STATE, CloudError, LocalCloud
 from local.demos import Demo, Report, of
@@ -37,8 +38,6 @@ ROOT = Path(__file__).resolve().parent.parent
 FREE_BYTES = 200_000_000
 LOG_LINES_KEPT = 1000
 NARROW = 80
-# The name of the cloud that a command uses where none is given.
-DEFAULT_CLOUD = "default"
 
 
 @dataclass(frozen=True)
