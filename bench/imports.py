@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import pathlib
 import shutil
@@ -22,9 +23,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from local.assembly import synthesize
 from stacks.assets import function_asset, functions
+from stacks.catalogue import available
 
 RUNS = 7
 
@@ -46,24 +49,6 @@ _ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "none",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
-    "RESULTS_TABLE": "results",
-    "IDEMPOTENCY_TABLE": "idempotency",
-    "MINIMUM_CONFIDENCE": "70",
-    "MAXIMUM_LABELS": "20",
-    "UPLOAD_PREFIX": "uploads/",
-    "BUCKET": "documents",
-    "COMPLETION_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:completions",
-    "FIELDS_THAT_MATTER": "[]",
-    "JOBS_TABLE": "jobs",
-    "LINK_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:link",
-    "MAXIMUM_MEGABYTES": "50",
-    "MAXIMUM_PAGES": "100",
-    "NOTIFIER_ROLE_ARN": "arn:aws:iam::123456789012:role/notifier",
-    "REVIEWS_TABLE": "reviews",
-    "REVIEW_BASE_URL": "https://review.example.com/",
-    "REVIEW_DEADLINE_SECONDS": "3600",
-    "REVIEW_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:reviews",
-    "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:workflow",
 }
 
 
@@ -96,24 +81,46 @@ class AssetSize:
 
 def import_times(runs: int = RUNS) -> list[ImportTime]:
     """Measures every function; needs the folders staged for `local` (raises AssetError otherwise)."""
-    return [_import_time(architecture, function, runs) for architecture, function in functions()]
+    found = variables()
+    return [_import_time(architecture, function, runs, found) for architecture, function in functions()]
 
 
-def _import_time(architecture: str, function: str, runs: int) -> ImportTime:
+def variables() -> dict[str, dict[str, str]]:
+    """What each handler's module finds in its environment, as the default templates have it.
+
+    A value that is known at deployment only (a name, an ARN) is a made-up ARN here: importing calls nothing.
+    """
+    assembly = synthesize(None, "local")
+    found: dict[str, dict[str, str]] = {}
+    for architecture in available():
+        template = json.loads((assembly / f"{architecture.id}.template.json").read_text(encoding="utf-8"))
+        for resource in template["Resources"].values():
+            if resource["Type"] == "AWS::Lambda::Function":
+                properties = resource["Properties"]
+                held = properties.get("Environment", {}).get("Variables", {})
+                found[properties["Handler"].rpartition(".")[0]] = {
+                    name: value if isinstance(value, str) else f"arn:aws:service:us-east-1:123456789012:{name}"
+                    for name, value in held.items()
+                }
+    return found
+
+
+def _import_time(architecture: str, function: str, runs: int, found: Mapping[str, Mapping[str, str]]) -> ImportTime:
     staged = function_asset(architecture, function, "local")
     module = f"lambdas.{architecture.replace('-', '_')}.{function}.handler"
+    held = found[module]
     with tempfile.TemporaryDirectory() as scratch:
         whole, without = pathlib.Path(scratch, "whole"), pathlib.Path(scratch, "without")
         for warm_up in ("boto3", module):
-            _timed(warm_up, staged, ["-X", f"pycache_prefix={whole}"])
+            _timed(warm_up, staged, held, ["-X", f"pycache_prefix={whole}"])
         # A cache mirrors the paths of what it holds.
         shutil.copytree(whole, without)
         shutil.rmtree(without / staged.relative_to(staged.anchor))
         rounds = [
             {
-                "boto3": _timed("boto3", staged, ["-B", "-X", f"pycache_prefix={whole}"]),
-                "cached": _timed(module, staged, ["-B", "-X", f"pycache_prefix={whole}"]),
-                "sources": _timed(module, staged, ["-B", "-X", f"pycache_prefix={without}"]),
+                "boto3": _timed("boto3", staged, held, ["-B", "-X", f"pycache_prefix={whole}"]),
+                "cached": _timed(module, staged, held, ["-B", "-X", f"pycache_prefix={whole}"]),
+                "sources": _timed(module, staged, held, ["-B", "-X", f"pycache_prefix={without}"]),
             }
             for _ in range(runs)
         ]
@@ -134,9 +141,9 @@ def asset_sizes() -> list[AssetSize]:
     return measured
 
 
-def _timed(module: str, staged: pathlib.Path, options: Sequence[str]) -> float:
+def _timed(module: str, staged: pathlib.Path, held: Mapping[str, str], options: Sequence[str]) -> float:
     command = [sys.executable, *options, "-c", _TIMED, module, str(staged)]
-    environment = {**_ENVIRONMENT, "PATH": os.environ.get("PATH", "")}
+    environment = {**_ENVIRONMENT, **held, "PATH": os.environ.get("PATH", "")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 (this Python)
     return float(done.stdout.splitlines()[-1])
 
