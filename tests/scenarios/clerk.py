@@ -253,6 +253,29 @@ class Clerk:
         )
         return list(answer.get("Messages", []))
 
+    def wait_for_letters(self, kind: str) -> list[dict[str, Any]]:
+        """The messages of a dead-letter queue ("Upload" or "Job") once there is one; time leaps between attempts."""
+        queue = self.outputs[f"{kind}QueueUrl"]
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "VisibilityTimeout"]
+
+        def waiting() -> int:
+            """Seconds until a message that nobody works on is seen again; 0 if there is none, or one worked on."""
+            visible, hidden, timeout = (
+                int(self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"][name])
+                for name in names
+            )
+            return timeout if not visible and hidden and self.control.health()["batches"] == 0 else 0
+
+        def given_up() -> list[dict[str, Any]]:
+            # Twice, because a batch that was just received is not yet counted as being worked on.
+            if waiting():
+                time.sleep(0.01)
+                if seconds := waiting():
+                    self.control.clock_advance(seconds + 1)
+            return self.letters(f"{kind}DeadLetterQueueUrl")
+
+        return self.until(given_up, "a dead letter")
+
     def empty(self) -> bool:
         """Whether nothing waits in the two queues, nor is being worked on."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

@@ -215,7 +215,7 @@ def test_a_message_that_cannot_be_read_reaches_the_dlq_and_a_mended_one_is_done(
     del broken["detail"]["object"]["version-id"]
     # When it is delivered
     clerk.send(broken)
-    (letter,) = clerk.until(lambda: clerk.letters("UploadDeadLetterQueueUrl"), "a dead letter", hurry=True)
+    (letter,) = clerk.wait_for_letters("Upload")
     # Then it is a dead letter as it was, and the log tells the reason
     assert json.loads(letter["Body"]) == broken
     assert any("The event has no version-id." in line for line in clerk.log_lines("Intake"))
@@ -233,7 +233,7 @@ def test_only_the_bad_message_of_a_batch_comes_back(clerk: Clerk) -> None:
     clerk.wait_for(uploads[0])
     clerk.visit(clerk.review_of(uploads[1]), {"decision": "reject"})
     clerk.wait_for(uploads[1], "REJECTED")
-    letters = clerk.until(lambda: clerk.letters("UploadDeadLetterQueueUrl"), "the bad message", hurry=True)
+    letters = clerk.wait_for_letters("Upload")
     # Then only the bad one came back until it was given up, and each document was started once
     assert [letter["MessageId"] for letter in letters] == [ids[1]]
     assert [len(clerk.executions_of(uploaded)) for uploaded in uploads] == [1, 1]

@@ -145,7 +145,7 @@ def test_without_permission_to_start_the_event_is_kept(clerk: Clerk) -> None:
         # When a document is uploaded
         uploaded = clerk.upload(png())
         # Then its event ends in the dead-letter queue, and no row comes
-        clerk.until(lambda: clerk.letters("UploadDeadLetterQueueUrl"), "a dead letter", hurry=True)
+        clerk.wait_for_letters("Upload")
         assert clerk.row(uploaded) is None
     # When the permission is back and the message is redriven, Then it is done
     arn = clerk.sqs.get_queue_attributes(
@@ -162,7 +162,7 @@ def test_without_permission_to_answer_a_message_is_kept(clerk: Clerk, action: st
         # When a document is read by a job
         uploaded = clerk.upload(pdf(), "form.pdf")
         # Then its message ends in the dead-letter queue, and the state still waits
-        clerk.until(lambda: clerk.letters("JobDeadLetterQueueUrl"), "a dead letter", hurry=True)
+        clerk.wait_for_letters("Job")
         row = clerk.row(uploaded)
         assert row
         assert row["status"] == "PROCESSING"

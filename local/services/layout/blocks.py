@@ -4,10 +4,13 @@ What each block holds: "Text Detection and Document Analysis Response Objects", 
 2026-11-25, and the documentation of `Block` in botocore's service model.
 """
 
+import hashlib
+import threading
 import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import cachetools
 from PIL import Image
 
 from local.services.layout.reading import Line, Word, read
@@ -17,20 +20,22 @@ from local.services.models.text import TextModel
 
 Block = dict[str, Any]
 
+# Pages whose blocks are kept: a document that is started again is not read again. Some 100 kB each.
+PAGES_KEPT = 64
+
 
 class _Page:
     """Makes the blocks of one page. Each word and mark has one block, whatever refers to it."""
 
-    def __init__(self, scan: Scan, number: int) -> None:
+    def __init__(self, scan: Scan) -> None:
         self._scan = scan
-        self._number = number
         self._ids: dict[int, str] = {}
 
     def id_of(self, thing: object) -> str:
         return self._ids.setdefault(id(thing), str(uuid.uuid4()))
 
     def block(self, kind: str, box: Box, confidence: float | None = None, **more: Any) -> Block:
-        block: Block = {"BlockType": kind, "Id": str(uuid.uuid4()), "Page": self._number}
+        block: Block = {"BlockType": kind, "Id": str(uuid.uuid4())}
         if confidence is not None:
             block["Confidence"] = min(max(confidence, 0.0), 100.0)
         return block | {"Geometry": self._geometry(box)} | more
@@ -121,12 +126,28 @@ def related(*relationships: tuple[str, Sequence[str]]) -> Block:
 def page_blocks(picture: Image.Image, number: int, features: Collection[str], model: TextModel) -> list[Block]:
     """The blocks of one page (counted from 1): the page, its lines, its words, then what `features` ask for.
 
-    `features` holds FORMS, TABLES, both or none (text only). All blocks of a kind are in reading order.
+    `features` holds FORMS, TABLES, both or none (text only). All blocks of a kind are in reading order. A page that was
+    read before, to the pixel, is not read again; its blocks get identifiers of their own.
     """
+    blocks = _page_blocks(picture, frozenset(features), model)
+    fresh = {block["Id"]: str(uuid.uuid4()) for block in blocks}
+    return [
+        {**block, "Id": fresh[block["Id"]], "Page": number}
+        | related(*((one["Type"], [fresh[child] for child in one["Ids"]]) for one in block.get("Relationships", ())))
+        for block in blocks
+    ]
+
+
+def _what_is_seen(picture: Image.Image, features: frozenset[str], model: TextModel) -> tuple[object, ...]:
+    return picture.mode, picture.size, hashlib.sha256(picture.tobytes()).digest(), features, id(model)
+
+
+@cachetools.cached(cachetools.LRUCache(PAGES_KEPT), key=_what_is_seen, lock=threading.Lock())
+def _page_blocks(picture: Image.Image, features: frozenset[str], model: TextModel) -> tuple[Block, ...]:
     scan = prepare(picture)
     marks = find_marks(scan)
     lines = read(scan, model, [mark.box for mark in marks])
-    page = _Page(scan, number)
+    page = _Page(scan)
     line_blocks = [page.line(line) for line in lines]
     word_blocks = [page.word(word) for line in lines for word in line.words]
     words = [word for line in lines for word in line.words]
@@ -149,7 +170,7 @@ def page_blocks(picture: Image.Image, number: int, features: Collection[str], mo
         "BoundingBox": {"Left": 0.0, "Top": 0.0, "Width": 1.0, "Height": 1.0},
         "Polygon": [{"X": float(x), "Y": float(y)} for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))],
     }
-    return [whole, *line_blocks, *word_blocks, *(block for group in found for block in group), *mark_blocks]
+    return (whole, *line_blocks, *word_blocks, *(block for group in found for block in group), *mark_blocks)
 
 
 def _top(group: Sequence[Block]) -> list[Block]:

@@ -5,15 +5,20 @@ fetched. Text comes with capitals, punctuation and digits, and each word with it
 """
 
 import functools
+import hashlib
 import importlib.resources
 import io
 import re
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+from cachetools import LRUCache
 
 from local.services.models.sound import SAMPLE_RATE, Samples
+
+Found = TypeVar("Found")
 
 LONGEST = 29.0
 """Seconds of sound that the model hears at once."""
@@ -21,6 +26,9 @@ LONGEST = 29.0
 # The model hears speech where there is none; below these it is not believed (Whisper's own defaults).
 NO_SPEECH, LOWEST_LOG_PROBABILITY = 0.6, -1.0
 BEAM = 2
+
+# Answers that are kept: a call that is started again is not heard again.
+ANSWERS_KEPT = 256
 
 
 @dataclass(frozen=True)
@@ -35,14 +43,16 @@ class Word:
 
 @dataclass
 class Recogniser:
-    """The model, for one listener at a time."""
+    """The model, for one listener at a time. What it was asked before, to the sample, it answers from memory."""
 
     model: Any
     turn: threading.Lock = field(default_factory=threading.Lock)
+    answers: LRUCache[tuple[object, ...], Any] = field(default_factory=lambda: LRUCache(ANSWERS_KEPT))
 
     def words(self, samples: Samples, language: str, expected: Sequence[str] = ()) -> list[Word]:
         """What is said in at most LONGEST seconds, in a language of Whisper ("en"); `expected` words are likelier."""
-        with self.turn:
+
+        def listen() -> list[Word]:
             segments, _ = self.model.transcribe(
                 samples,
                 language=language,
@@ -56,19 +66,29 @@ class Recogniser:
                 hotwords=", ".join(expected) or None,
             )
             heard = [word for segment in segments if _believable(segment) for word in segment.words or ()]
-        return [
-            Word(word.word.strip(), float(word.start), float(word.end), round(float(word.probability), 3))
-            for word in heard
-            if word.word.strip()
-        ]
+            return [
+                Word(word.word.strip(), float(word.start), float(word.end), round(float(word.probability), 3))
+                for word in heard
+                if word.word.strip()
+            ]
+
+        return list(self._once(listen, samples, "words", language, *expected))
 
     def languages(self, samples: Samples, among: Collection[str] = ()) -> dict[str, float]:
         """How likely each language is, the likeliest first; shares of those in `among`, or of all."""
-        with self.turn:
-            _, _, scores = self.model.detect_language(samples[: int(LONGEST * SAMPLE_RATE)])
+        start = samples[: int(LONGEST * SAMPLE_RATE)]
+        scores = self._once(lambda: self.model.detect_language(start)[2], start, "languages")
         kept = {name: float(score) for name, score in scores if not among or name in among}
         total = sum(kept.values()) or 1.0
         return dict(sorted(((name, score / total) for name, score in kept.items()), key=lambda item: -item[1]))
+
+    def _once(self, listen: Callable[[], Found], samples: Samples, *asked: object) -> Found:
+        question = (hashlib.sha256(samples.tobytes()).digest(), *asked)
+        with self.turn:
+            if question not in self.answers:
+                self.answers[question] = listen()
+            answer: Found = self.answers[question]
+        return answer
 
     def knows(self, language: str) -> bool:
         """Whether the model was trained on a language."""
