@@ -19,7 +19,7 @@ guard.install()
 # Tests start programs of their own, which inherit this.
 os.environ.update(guard.environment())
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +80,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# What needs the same deployed stack and the same slow models runs in the same process.
+TOGETHER: Mapping[str, Sequence[str]] = {
+    "documents": ("document_processing", "textract", "review_page"),
+    "calls": ("call_analytics", "test_calls", "transcribe"),
+    "speech": ("speech_synthesis", "polly"),
+    "texts": ("text_insights", "comprehend"),
+    "images": ("image_labeling", "rekognition"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a browser the tests of pages are told and counted as not run; with --require-browser that is an error."""
+    """A group for each file, or for files that need the same. Without a browser the tests of pages are told and counted
+    as not run; with --require-browser that is an error."""
+    for item in items:
+        name = item.path.stem
+        groups = (group for group, parts in TOGETHER.items() if any(part in name for part in parts))
+        alone = str(item.path.relative_to(config.rootpath))
+        slow = item.path.parent.name in ("scenarios", "local", "browser")
+        item.add_marker(pytest.mark.xdist_group(next(groups, alone) if slow else alone))
     of_pages = [item for item in items if item.get_closest_marker("browser")]
     if not of_pages or chromium.find() is not None:
         return

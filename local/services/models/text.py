@@ -4,7 +4,6 @@ import functools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,12 +116,13 @@ def _letters(table: NDArray[np.float32], alphabet: Sequence[str], filled: float)
             continue
         if best[start]:
             peak = start + int(table[start:end, best[start]].argmax())
-            scores: Any = table[peak]
-            first, second = (int(value) for value in np.argsort(scores)[-1:-3:-1])
+            scores, first = table[peak].copy(), int(best[start])
+            probability, scores[first] = scores[first], -1.0
+            second = int(scores.argmax())
             letters.append(
                 Letter(
                     text=alphabet[first],
-                    probability=float(scores[first]),
+                    probability=float(probability),
                     position=min(((start + end) / 2) / columns, 1.0),
                     rival="" if second == 0 else alphabet[second],
                     rival_probability=float(scores[second]),
