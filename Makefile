@@ -74,7 +74,7 @@ demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
 	@$(BIN)/python -m local demo $(ID)
 
 test: lint ## Everything but endurance; ends with the tests' summary
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none
 	@$(BIN)/python -m pytest -m browser --require-browser tests/browser

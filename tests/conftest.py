@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from local.assembly import synthesize
 from local.cloud import LocalCloud
@@ -80,7 +81,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# What needs the same deployed stack and the same slow models runs in the same process.
+# What needs the same deployed stack and the same slow models runs in the same process, by parts of a file's name.
 TOGETHER: Mapping[str, Sequence[str]] = {
     "documents": ("document_processing", "textract", "review_page"),
     "calls": ("call_analytics", "test_calls", "transcribe"),
@@ -88,18 +89,28 @@ TOGETHER: Mapping[str, Sequence[str]] = {
     "texts": ("text_insights", "comprehend"),
     "images": ("image_labeling", "rekognition"),
 }
+DEPLOYING = ("tests/scenarios/", "tests/local/", "tests/browser/")
 
 
-@pytest.hookimpl(tryfirst=True)
+class Together(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each process whole files, and files that need the same thing to the same process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        if file.startswith(DEPLOYING):
+            for group, parts in TOGETHER.items():
+                if any(part in file for part in parts):
+                    return group
+        return file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """The scheduler of `pytest -n`. (Marks of xdist_group would not do: xdist 3.8 does not see them in pytest 9.2.)"""
+    return Together(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A group for each file, or for files that need the same. Without a browser the tests of pages are told and counted
-    as not run; with --require-browser that is an error."""
-    for item in items:
-        name = item.path.stem
-        groups = (group for group, parts in TOGETHER.items() if any(part in name for part in parts))
-        alone = str(item.path.relative_to(config.rootpath))
-        slow = item.path.parent.name in ("scenarios", "local", "browser")
-        item.add_marker(pytest.mark.xdist_group(next(groups, alone) if slow else alone))
+    """Without a browser the tests of pages are told and counted as not run; with --require-browser that is an error."""
     of_pages = [item for item in items if item.get_closest_marker("browser")]
     if not of_pages or chromium.find() is not None:
         return
