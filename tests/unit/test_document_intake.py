@@ -92,6 +92,7 @@ def test_another_event_of_s3_is_done_without_a_start(module: types.ModuleType, s
     ("body", "reason"),
     [
         ("no json", "no JSON"),
+        ("[" * 200_000, "no JSON"),
         ("[]", "no S3 event"),
         ("null", "no S3 event"),
         (event(source="aws.ec2"), "no S3 event"),

@@ -173,7 +173,18 @@ def test_only_what_failed_or_is_unreadable_comes_back(jobs: Jobs) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["{", "[]", "null", {}, {"JobId": "j"}, {"Status": "S"}, {"JobId": 1, "Status": "S"}, done(""), done("j", "")],
+    [
+        "{",
+        "[" * 200_000,
+        "[]",
+        "null",
+        {},
+        {"JobId": "j"},
+        {"Status": "S"},
+        {"JobId": 1, "Status": "S"},
+        done(""),
+        done("j", ""),
+    ],
 )
 def test_a_message_that_is_no_completion_comes_back_and_is_not_kept(jobs: Jobs, body: Any) -> None:
     assert jobs.complete(body) == ["m0"]
