@@ -1,7 +1,7 @@
 """State machines' logs, traces, metrics and keys, and what AWS checks when one is made or started.
 
 Not as on AWS: an execution is one X-Ray segment without subsegments, a log stream is one a day, and `TestState` and
-express workflows have neither. Not asked: the second use of the key, for logs that are delivered to an encrypted group.
+express workflows have neither. Not asked: the second use of the key, for the logs of a state machine that has one.
 
 Sources: AWS Step Functions Developer Guide, "Step Functions service quotas" and "Using CloudWatch Logs to log execution
 history in Step Functions" (levels), read 2026-11-25; the same (permissions), "Trace Step Functions request data in AWS
