@@ -18,6 +18,8 @@ environment.clean_environment()
 guard.install()
 # Tests start programs of their own, which inherit this.
 os.environ.update(guard.environment())
+# Two processes of tests, each with a cloud, share the cores.
+os.environ["LOCAL_MODEL_THREADS"] = "1"
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack

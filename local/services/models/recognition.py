@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
+from local.services.models.runtime import threads
 from local.services.models.sound import SAMPLE_RATE, Samples
 
 Found = TypeVar("Found")
@@ -139,4 +140,4 @@ def _load() -> Recogniser:
     weights = (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()
     files["model.bin"] = io.BytesIO(weights)
     # In memory: nothing is joined on disk, and no name is looked up anywhere.
-    return Recogniser(WhisperModel("base", device="cpu", compute_type="int8", cpu_threads=2, files=files))
+    return Recogniser(WhisperModel("base", device="cpu", compute_type="int8", cpu_threads=threads(), files=files))

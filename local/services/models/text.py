@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from local.services.models.runtime import threads
+
 MODEL_VERSION = "pp-ocrv6-small"
 
 Point = tuple[float, float]
@@ -54,7 +56,7 @@ class TextModel:
         # 5 to 10 seconds a page on 2 cores, where two threads need 1.1.
         self._engine = RapidOCR(
             params={
-                "EngineConfig.onnxruntime.intra_op_num_threads": 2,
+                "EngineConfig.onnxruntime.intra_op_num_threads": threads(),
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
                 "Global.log_level": "critical",
             }
