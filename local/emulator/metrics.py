@@ -5,9 +5,9 @@ many thousand invocations stay a few points. Points are dropped after `KEEP_SECO
 
 Sources: Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS"; AWS Lambda Developer Guide, "Types
 of metrics for Lambda functions" (both read in 2026-11); AWS Step Functions Developer Guide, "Monitoring Step Functions
-metrics using Amazon CloudWatch"; Amazon API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics";
-Amazon SNS Developer Guide, "Monitoring Amazon SNS topics using CloudWatch" (the last three are named
-from memory: not read yet).
+metrics using Amazon CloudWatch" (read 2026-11-26); Amazon API Gateway Developer Guide, "Amazon API Gateway dimensions
+and metrics"; Amazon SNS Developer Guide, "Monitoring Amazon SNS topics using CloudWatch" (the last two are named from
+memory: not read yet).
 """
 
 import math
@@ -161,6 +161,16 @@ def execution(account: str, region: str, machine: str, status: str, started: flo
         return
     publish(_ENDS[status], ended, 1.0)
     publish("ExecutionTime", ended, _three_digits((ended - started) * 1000), "Milliseconds")
+
+
+def transition_throttled(account: str, region: str, machine: str) -> None:
+    """A state that an execution of a machine (its ARN) would have entered, or a retry, was throttled just now.
+
+    "Number of StateEntered events and retries that have been throttled"; "will only be emitted in the case of throttled
+    execution": no zero is published.
+    """
+    series = Series(account, region, "AWS/States", "ExecutionThrottled", ("StateMachineArn", machine), "Count")
+    _publish(series, _minute(clock.now()), 1.0)
 
 
 def api_request(account: str, region: str, api: str, stage: str, status: int, milliseconds: float) -> None:  # noqa: PLR0917 (the parts of a point)

@@ -5,8 +5,8 @@ express workflows have neither.
 
 Sources: AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" (levels,
 permissions), "Tracing Step Functions request data in AWS X-Ray", "Monitoring Step Functions metrics using Amazon
-CloudWatch", "Encrypting data at rest in Step Functions", "Step Functions service quotas". The last and
-the levels were read on 2026-11-25; the others are named from memory.
+CloudWatch" (read 2026-11-26), "Encrypting data at rest in Step Functions", "Step Functions service quotas". The last
+and the levels were read on 2026-11-25; the others are named from memory.
 """
 
 import json
@@ -42,6 +42,7 @@ def install() -> None:
     """Put the hooks in place."""
     states.on_event.append(_log_event)
     states.on_status.append(_status_changed)
+    states.on_throttle.append(_throttled)
     states.before_run.append(_check_key)
     _sfn._create_state_machine = _checking_definition(_sfn._create_state_machine)
     _sfn._update_state_machine = _checking_definition(_sfn._update_state_machine)
@@ -302,6 +303,11 @@ def _status_changed(execution: dict[str, Any]) -> None:
     machine = _sfn._state_machines.get(execution["stateMachineArn"]) or {}
     if (machine.get("tracingConfiguration") or {}).get("enabled"):
         _trace(account, region, machine, execution, started, ended)
+
+
+def _throttled(execution: dict[str, Any]) -> None:
+    account, region = _responses.get_account_id(), _responses.get_region()
+    metrics.transition_throttled(account, region, execution["stateMachineArn"])
 
 
 def _epoch(moment: str) -> float:
