@@ -2,7 +2,7 @@
 end clears it, and the same trouble elsewhere leaves it alone.
 
 That it is the same trouble is shown by a twin: an alarm of the same definition that watches the other queue, function
-or state machine instead, and is raised. An architecture's file holds its own troubles, its `story`, and:
+or state machine instead, and is raised. An architecture's file holds its troubles, its fixture `story`, and:
 
     (
         test_every_alarm_of_the_stack_has_its_trouble,
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -35,6 +35,7 @@ from tests.local.emulated import (
     start,
     unique,
 )
+from tests.scenarios.queues import Kind
 
 # What, beside its dimension, makes an alarm.
 DEFINITION = (
@@ -49,6 +50,7 @@ DEFINITION = (
     "TreatMissingData",
 )
 BREAKS = "def handler(event, context):\n    raise RuntimeError('as asked')\n"
+NOTHING = b"neither a document nor a call"
 FAILS = {"StartAt": "Fail", "States": {"Fail": {"Type": "Fail"}}}
 WAITS = {"StartAt": "Wait", "TimeoutSeconds": 60, "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}}
 
@@ -150,16 +152,21 @@ class Story(Generic[Drives]):
             yield
         finally:
             self.driver.control.faults_clear(rule)
+            self.driver.control.clock_advance(2)
 
     def wait_for_throttling(self) -> None:
-        """Until an execution has been throttled once more."""
+        """Until an execution has been throttled once more. Seconds of the cloud's clock pass meanwhile."""
 
         def times() -> int:
             rules = self.driver.control.faults()
             return sum(rule["applied"] for rule in rules if rule["operation"] == "StateTransition")
 
+        def once_more() -> bool:
+            self.driver.control.clock_advance(1)
+            return times() > before
+
         before = times()
-        eventually(lambda: times() > before)
+        eventually(once_more)
 
     # --- the same trouble elsewhere; each returns the dimension under which it is measured
 
@@ -210,6 +217,139 @@ class Story(Generic[Drives]):
             self.pass_minutes(3, self.wait_for_throttling)
         ended(self.cloud, execution)
         return machine
+
+
+class WorkflowDriver(StackDriver, Protocol):
+    """Who drives a stack with a state machine."""
+
+    states: Any
+
+    def upload(self, body: bytes, /) -> Any: ...
+    def row(self, uploaded: Any, /) -> Mapping[str, Any] | None: ...
+    def wait_for(self, uploaded: Any, status: str, /, *, hurry: bool = ...) -> Mapping[str, Any]: ...
+    def start_again(self, uploaded: Any, /) -> None: ...
+    def until(self, found: Callable[[], Any], what: str, /) -> Any: ...
+    def empty(self) -> bool: ...
+    def wait_for_letters(self, kind: Kind, /) -> list[dict[str, Any]]: ...
+    def redrive(self, output: str, /) -> None: ...
+    def resting(self, kind: Kind, /) -> int: ...
+    def leap(self, kind: Kind, /) -> bool: ...
+
+
+Works = TypeVar("Works", bound=WorkflowDriver)
+
+
+class WorkflowStory(Story[Works]):
+    """What happens to a stack with a state machine that is fed by two queues: of uploads, and of jobs that ended.
+
+    Where any upload will do, it is one that is rejected at first sight.
+    """
+
+    # The function that first looks at an upload, and the one that hears of jobs.
+    looks: str
+    hears: str
+
+    def __init__(self, driver: Works) -> None:
+        # What other tests have left may come to its end, or to a reminder, when much time passes.
+        machine = driver.outputs["StateMachineArn"]
+        pages = driver.states.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter="RUNNING")
+        for execution in [one["executionArn"] for page in pages for one in page["executions"]]:
+            driver.states.stop_execution(executionArn=execution)
+        super().__init__(driver)
+
+    def without(self, function: str, action: str) -> AbstractContextManager[None]:
+        """Takes an action away from the role of a function ("Intake")."""
+        raise NotImplementedError
+
+    def tell_of_a_job(self) -> None:
+        """Puts a message into the queue of ended jobs, about one that nobody waits for."""
+        raise NotImplementedError
+
+    # --- executions
+
+    @contextmanager
+    def an_upload_that_fails(self) -> Iterator[None]:
+        with self.without(self.looks, "s3:GetObjectVersion"):
+            uploaded = self.driver.upload(NOTHING)
+            self.driver.wait_for(uploaded, "FAILED", hurry=True)
+        self.pass_minutes(1)
+        yield
+        self.driver.start_again(uploaded)
+        self.driver.until(lambda: (self.driver.row(uploaded) or {}).get("status") == "REJECTED", "the second attempt")
+
+    @contextmanager
+    def an_execution_that_outlives_its_limit(self) -> Iterator[None]:
+        """By being slowed down for so long: each state by itself has a limit that is reached long before."""
+        machine = self.driver.outputs["StateMachineArn"]
+        definition = json.loads(self.driver.states.describe_state_machine(stateMachineArn=machine)["definition"])
+        with self.transitions_throttled():
+            self.driver.upload(NOTHING)
+            self.wait_for_throttling()
+            self.driver.control.clock_advance(definition["TimeoutSeconds"] + 1)
+            ends = {"stateMachineArn": machine, "statusFilter": "RUNNING"}
+            self.driver.until(lambda: not self.driver.states.list_executions(**ends)["executions"], "its end")
+        self.pass_minutes(1)
+        yield
+
+    @contextmanager
+    def executions_that_are_slowed_down(self) -> Iterator[None]:
+        with self.transitions_throttled():
+            uploaded = self.driver.upload(NOTHING)
+            self.pass_minutes(3, self.wait_for_throttling)
+            yield
+        self.driver.wait_for(uploaded, "REJECTED", hurry=True)
+
+    # --- messages
+
+    @contextmanager
+    def an_upload_that_cannot_be_started(self) -> Iterator[None]:
+        with self.without("Intake", "states:StartExecution"):
+            uploaded = self.driver.upload(NOTHING)
+            self.driver.wait_for_letters("Upload")
+        self.pass_minutes(1)
+        yield
+        self.driver.redrive("UploadDeadLetterQueueUrl")
+        self.driver.wait_for(uploaded, "REJECTED")
+
+    @contextmanager
+    def a_job_whose_end_is_not_heard(self) -> Iterator[None]:
+        with self.without(self.hears, "dynamodb:UpdateItem"):
+            self.tell_of_a_job()
+            self.driver.wait_for_letters("Job")
+        self.pass_minutes(1)
+        yield
+        self.driver.redrive("JobDeadLetterQueueUrl")
+        self.driver.until(self.driver.empty, "the queues to be empty")
+
+    # --- functions
+
+    @contextmanager
+    def an_intake_that_is_killed(self) -> Iterator[None]:
+        fault = {"service": "states", "operation": "StartExecution", "kind": "kill-worker", "times": 1}
+        self.driver.control.faults_add(**fault)
+        uploaded = self.driver.upload(NOTHING)
+        self.driver.until(lambda: self.driver.resting("Upload"), "the worker to be killed")
+        self.pass_minutes(1)
+        yield
+        self.driver.leap("Upload")
+        self.driver.wait_for(uploaded, "REJECTED")
+
+    @contextmanager
+    def a_listener_that_is_killed(self) -> Iterator[None]:
+        fault = {"service": "dynamodb", "operation": "UpdateItem", "kind": "kill-worker", "times": 1}
+        self.driver.control.faults_add(**fault)
+        self.tell_of_a_job()
+        self.driver.until(lambda: self.driver.resting("Job"), "the worker to be killed")
+        self.pass_minutes(1)
+        yield
+        self.driver.leap("Job")
+        self.driver.until(self.driver.empty, "the queues to be empty")
+
+    def too_many_uploads(self) -> AbstractContextManager[None]:
+        return self.no_concurrency_left(self.driver.outputs["IntakeFunctionName"])
+
+    def too_many_ends_of_jobs(self) -> AbstractContextManager[None]:
+        return self.no_concurrency_left(self.driver.outputs[f"{self.hears}FunctionName"])
 
 
 Told_contra = TypeVar("Told_contra", bound=Story[Any], contravariant=True)

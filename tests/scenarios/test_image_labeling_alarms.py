@@ -57,7 +57,7 @@ class ImageStory(Story[Driver]):
         return self.no_concurrency_left(self.driver.function)
 
 
-TROUBLES = {
+TROUBLES: dict[str, Trouble[ImageStory]] = {
     "DeadLettersAlarm": Trouble(ImageStory.an_image_that_cannot_be_labelled, ImageStory.a_message_in_another_queue),
     "QueueAgeAlarm": Trouble(ImageStory.images_that_wait, ImageStory.a_message_that_waits_in_another_queue),
     "ErrorsAlarm": Trouble(ImageStory.a_worker_that_is_killed, ImageStory.another_function_that_breaks),

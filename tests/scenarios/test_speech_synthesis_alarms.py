@@ -69,7 +69,7 @@ class SpeechStory(Story[SpeechDriver]):
         return self.no_concurrency_left(self.driver.function)
 
 
-TROUBLES = {
+TROUBLES: dict[str, Trouble[SpeechStory]] = {
     "DeadLettersAlarm": Trouble(SpeechStory.a_text_that_cannot_be_spoken, SpeechStory.a_message_in_another_queue),
     "QueueAgeAlarm": Trouble(SpeechStory.texts_that_wait, SpeechStory.a_message_that_waits_in_another_queue),
     "ErrorsAlarm": Trouble(SpeechStory.a_speaker_that_is_killed, SpeechStory.another_function_that_breaks),

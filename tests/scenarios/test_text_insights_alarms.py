@@ -56,7 +56,7 @@ class TextStory(Story[TextDriver]):
         return self.no_concurrency_left(self.driver.function)
 
 
-TROUBLES = {
+TROUBLES: dict[str, Trouble[TextStory]] = {
     "DeadLettersAlarm": Trouble(TextStory.a_text_that_cannot_be_analysed, TextStory.a_message_in_another_queue),
     "QueueAgeAlarm": Trouble(TextStory.texts_that_wait, TextStory.a_message_that_waits_in_another_queue),
     "ErrorsAlarm": Trouble(TextStory.a_worker_that_dies, TextStory.another_function_that_breaks),
