@@ -165,6 +165,16 @@ def execution(account: str, region: str, machine: str, status: str, started: flo
     publish("ExecutionTime", ended, _three_digits((ended - started) * 1000), "Milliseconds")
 
 
+def transition_throttled(account: str, region: str, machine: str) -> None:
+    """A state that an execution of a machine (its ARN) would have entered, or a retry, was throttled just now.
+
+    "Number of StateEntered events and retries that have been throttled"; "will only be emitted in the case of throttled
+    execution": no zero is published.
+    """
+    series = Series(account, region, "AWS/States", "ExecutionThrottled", ("StateMachineArn", machine), "Count")
+    _publish(series, _minute(clock.now()), 1.0)
+
+
 def api_request(account: str, region: str, api: str, stage: str, status: int, milliseconds: float) -> None:  # noqa: PLR0917 (the parts of a point)
     """A REST API (its name) has answered. An error rate is the metric's average, so no error is a zero."""
     minute = _minute(clock.now())

@@ -165,12 +165,13 @@ def test_half_of_all_attempts_means_about_half() -> None:
         ({"when": "during"}, "before or after"),
         ({"probability": 1.5}, "between 0 and 1"),
         ({"kind": "slow", "seconds": -1}, "not negative"),
+        ({"service": "states", "operation": "StateTransition", "kind": "internal"}, "throttled or not"),
     ],
 )
 def test_a_senseless_rule_is_refused(fields: dict[str, Any], message: str) -> None:
     # Given fields that make no sense, When a rule is added, Then it is refused with the reason, and none is in force
     with pytest.raises(ValueError, match=message):
-        faults.add(service="s3", **fields)
+        faults.add(**{"service": "s3", **fields})
     assert faults.rules() == []
 
 
@@ -179,6 +180,7 @@ def test_a_senseless_rule_is_refused(fields: dict[str, Any], message: str) -> No
     [
         ({"service": "rekogniton"}, "no service 'rekogniton'; did you mean rekognition"),
         ({"service": "rekognition", "operation": "detectlabels"}, "did you mean DetectLabels"),
+        ({"service": "dynamodb", "operation": "StateTransition", "kind": "throttle"}, "no operation"),
         ({"service": 5}, "service is 5"),
         ({"service": "s3", "times": "many"}, "times is 'many'"),
         ({"service": "s3", "times": True}, "times is True"),

@@ -21,6 +21,7 @@ from tests.local.emulated import (
     make_queue,
     make_role,
     messages,
+    one_task,
     policy,
     set_permissions,
     start,
@@ -205,6 +206,40 @@ def test_executions_are_counted(cloud: LocalCloud) -> None:
     eventually(lambda: total(cloud, machine, "ExecutionsTimedOut") == 1)
     assert [total(cloud, machine, f"Executions{name}") for name in names] == [4, 1, 1, 1, 1]
     assert total(cloud, machine, "ExecutionTime", "Maximum") >= 3_600_000
+
+
+@pytest.mark.parametrize("retried", [False, True], ids=["a state", "a retry"])
+def test_a_throttled_transition_waits_and_is_counted(cloud: LocalCloud, retried: bool) -> None:
+    # Given a state machine that pauses before its second state, or before it tries again what it may not do
+    pause = {"Type": "Wait", "Seconds": 3_600, "Next": "Last"}
+    definition: dict[str, Any] = {"StartAt": "Pause", "States": {"Pause": pause, "Last": {"Type": "Succeed"}}}
+    if retried:
+        again = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 3_600, "MaxAttempts": 1}
+        message = {"TopicArn": f"arn:aws:sns:{cloud.region}:{cloud.account}:none", "Message": "m"}
+        definition = one_task("arn:aws:states:::sns:publish", message, Retry=[again])
+    machine = make_machine(cloud, make_role(cloud), definition)
+    client = cloud.client("stepfunctions")
+    execution = start(cloud, machine)
+
+    def last() -> str:
+        events = client.get_execution_history(executionArn=execution, reverseOrder=True)["events"]
+        return str(events[0]["type"])
+
+    assert total(cloud, machine, "ExecutionThrottled") == 0
+    eventually(lambda: last() == ("TaskFailed" if retried else "WaitStateEntered"))
+    time.sleep(0.1)
+    # When Step Functions throttles what comes after its pause, three times
+    rule = cloud.control.faults_add(service="states", operation="StateTransition", kind="throttle", times=3)
+    cloud.control.clock_advance(3_600)
+    # Then it stays where it is, and each time is counted
+    for times in (1, 2, 3):
+        eventually(lambda times=times: total(cloud, machine, "ExecutionThrottled") == times)  # type: ignore[misc]
+        assert client.describe_execution(executionArn=execution)["status"] == "RUNNING"
+        cloud.control.clock_advance(1)
+    # and then it goes on
+    assert ended(cloud, execution)["status"] == ("FAILED" if retried else "SUCCEEDED")
+    assert total(cloud, machine, "ExecutionThrottled") == 3
+    cloud.control.faults_clear(rule)
 
 
 def test_a_change_of_status_is_an_event(cloud: LocalCloud) -> None:

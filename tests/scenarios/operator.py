@@ -18,6 +18,7 @@ from local.cloud import LocalCloud
 from scenarios.call_analytics import FINAL, Recording, Upload, call_of, report_of, row_of, upload
 from scenarios.calls.recordings import BOOKING, HOTELS, Call, Line, Script, Secret, record
 from tests.scenarios.driver import only_denials
+from tests.scenarios.queues import TwoQueues
 
 Row = dict[str, Any]
 Found = TypeVar("Found")
@@ -57,7 +58,7 @@ def short() -> Call:
     return record(_SHORT)
 
 
-class Operator:
+class Operator(TwoQueues):
     """Uploads calls, waits for rows, and reads queues, executions, logs and grants of one stack."""
 
     def __init__(self, cloud: LocalCloud, outputs: Mapping[str, str]) -> None:
@@ -245,22 +246,6 @@ class Operator:
         return [one["Key"] for one in found.get("Contents", [])]
 
     # --- queues
-
-    def letters(self, output: str) -> list[dict[str, Any]]:
-        """The messages of a dead-letter queue; they stay there."""
-        answer = self.sqs.receive_message(
-            QueueUrl=self.outputs[output],
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=0,
-            MessageSystemAttributeNames=["All"],
-            MessageAttributeNames=["All"],
-        )
-        return list(answer.get("Messages", []))
-
-    def redrive(self, output: str) -> None:
-        """Move everything from a dead-letter queue back to where it came from."""
-        answer = self.sqs.get_queue_attributes(QueueUrl=self.outputs[output], AttributeNames=["QueueArn"])
-        self.sqs.start_message_move_task(SourceArn=answer["Attributes"]["QueueArn"])
 
     def empty(self) -> bool:
         """Whether nothing waits in the two queues, nor is being worked on."""

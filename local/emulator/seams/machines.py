@@ -8,6 +8,12 @@ history in Step Functions" (levels), read 2026-11-25; the same (permissions), "T
 X-Ray", "X-Ray" (permissions) and "Monitoring Step Functions metrics using Amazon CloudWatch", read 2026-11-26. Actions
 and encryption context of the key: the statement that AWS CDK gives a state machine's role, read 2026-11-26; of "Data at
 rest encryption in Step Functions" only the beginning could be read.
+
+
+Sources: AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" (levels,
+permissions), "Tracing Step Functions request data in AWS X-Ray", "Monitoring Step Functions metrics using Amazon
+CloudWatch" (read 2026-11-26), "Encrypting data at rest in Step Functions", "Step Functions service quotas". The last
+and the levels were read on 2026-11-25; the others are named from memory.
 """
 
 import contextvars
@@ -47,6 +53,7 @@ def install() -> None:
     """Put the hooks in place."""
     states.on_event.append(_log_event)
     states.on_status.append(_status_changed)
+    states.on_throttle.append(_throttled)
     states.before_run.append(_check_key)
     _sfn._create_state_machine = _checking_definition(_sfn._create_state_machine)
     _sfn._update_state_machine = _checking_definition(_sfn._update_state_machine)
@@ -318,6 +325,11 @@ def _is_traced(machine: Mapping[str, Any], header: str) -> bool:
     """Also without tracing of its own, where whoever starts it hands on a trace; not, where they do not sample it."""
     enabled = bool((machine.get("tracingConfiguration") or {}).get("enabled"))
     return (enabled or _ROOT.search(header) is not None) and "Sampled=0" not in header
+
+
+def _throttled(execution: dict[str, Any]) -> None:
+    account, region = _responses.get_account_id(), _responses.get_region()
+    metrics.transition_throttled(account, region, execution["stateMachineArn"])
 
 
 def _epoch(moment: str) -> float:
