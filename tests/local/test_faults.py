@@ -278,6 +278,51 @@ def test_a_killed_worker_is_an_error_to_who_invoked_it(cloud: LocalCloud, writer
     assert second["pid"] != first["pid"]
 
 
+RAISER = """
+import os
+def handler(event, context):
+    raise RuntimeError(f"process {os.getpid()}")
+"""
+
+
+def test_a_worker_whose_handler_raised_is_kept(cloud: LocalCloud) -> None:
+    # Given a function that raises, When it is invoked twice, Then one worker has answered both
+    function = make_function(cloud, RAISER, make_role(cloud))
+    answers = [cloud.client("lambda").invoke(FunctionName=function) for _ in range(2)]
+    assert [answer["FunctionError"] for answer in answers] == ["Unhandled", "Unhandled"]
+    first, second = (json.loads(answer["Payload"].read()) for answer in answers)
+    assert first["errorType"] == "RuntimeError"
+    assert first["errorMessage"] == second["errorMessage"]
+
+
+def test_a_message_that_failed_comes_again_when_the_clock_says_so(cloud: LocalCloud) -> None:
+    # Given a message whose function has raised
+    url, arn = make_queue(cloud, VisibilityTimeout="30")
+    queue = {"Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], "Resource": arn}
+    function = make_function(cloud, RAISER, make_role(cloud, queue))
+    cloud.client("lambda").create_event_source_mapping(FunctionName=function, EventSourceArn=arn)
+    sqs = cloud.client("sqs")
+    sqs.send_message(QueueUrl=url, MessageBody="m")
+
+    def failures() -> int:
+        points = cloud.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName="Errors",
+            Dimensions=[{"Name": "FunctionName", "Value": function}],
+            StartTime=0,
+            EndTime=time.time() + 86_400 * 365,
+            Period=86_400,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return int(sum(point["Sum"] for point in points))
+
+    eventually(lambda: failures() == 1 and cloud.control.health()["batches"] == 0)
+    # When its visibility timeout has passed by the cloud's clock
+    cloud.control.clock_advance(31)
+    # Then it is tried again at once, and not when MiniStack's pause of a second is over
+    eventually(lambda: failures() == 2, seconds=0.7)
+
+
 def test_a_call_from_elsewhere_kills_nobody(cloud: LocalCloud) -> None:
     # Given a rule that kills workers
     cloud.control.faults_add(service="sqs", operation="ListQueues", kind="kill-worker", times=1)

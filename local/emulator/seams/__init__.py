@@ -730,9 +730,13 @@ class _MovableTime:
 
 
 def _move_queue_clocks() -> None:
-    """Visibility, delay, retention and the age of a message follow the emulator's clock."""
+    """Visibility, delay, retention and the age of a message follow the emulator's clock.
+
+    So does the pause that MiniStack's poller makes, by the machine's clock, after an invocation that failed.
+    """
     for module in (_sqs, _events, _sns):
         module.time = _MovableTime()
+    clock.on_advance(_lambda._esm_backoff_until._data.clear)
     clock.on_advance(_concurrency.esm_wake.set)
 
 
@@ -1341,7 +1345,7 @@ def _hide_missing_objects() -> None:
 # How MiniStack's worker writes what a Python handler answered, and reports what it raised.
 _HANDLER_RESULT = 'json.dumps({"status": "ok", "result": result})'
 _HANDLER_ERROR = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
-_NAMED_HANDLER_ERROR = """{"status": "error", "error": str(e), "trace": traceback.format_exc(), "raised": {
+_NAMED_HANDLER_ERROR = """{"status": "ok", "error": str(e), "trace": traceback.format_exc(), "raised": {
                 "errorMessage": str(e), "errorType": type(e).__name__, "requestId": _ms_ctx.get("request_id", ""),
                 "stackTrace": [] if isinstance(e, _MarshalError) else traceback.format_tb(e.__traceback__)}}"""
 _MARSHALLING = """
@@ -1357,7 +1361,11 @@ def run():"""
 
 
 def _name_handler_errors() -> None:
-    """Answer a failed invocation with the exception's own name, by which state machines catch it.
+    """Answer a failed invocation with the exception's own name, by which state machines catch it, and keep its worker.
+
+    MiniStack ends the worker of any invocation whose answer is an error, so the word for that is put in behind it. On
+    AWS a runtime that reports an error asks for its next invocation; only one that crashes or is out of time is reset
+    ("Understanding the Lambda execution environment lifecycle", AWS Lambda Developer Guide, read 2026-11-26).
 
     MiniStack calls every error Runtime.HandlerError. The fields, and the name for an answer that is no JSON: "AWS
     Lambda function errors in Python", AWS Lambda Developer Guide, read 2026-11-26 (`requestId` is not shown there).
@@ -1370,7 +1378,7 @@ def _name_handler_errors() -> None:
     def invoking(worker: Any, *arguments: Any, **keywords: Any) -> dict[str, Any]:
         response: dict[str, Any] = invoke(worker, *arguments, **keywords)
         _running.raised = response.get("raised")
-        return response
+        return {**response, "status": "error"} if _running.raised else response
 
     @functools.wraps(execute)
     def executing(*arguments: Any, **keywords: Any) -> dict[str, Any]:
