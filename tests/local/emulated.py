@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import boto3
 from botocore.config import Config
 
 from local.cloud import LocalCloud
+from tests import waiting
 
 T = TypeVar("T")
 
@@ -159,13 +159,7 @@ def messages(cloud: LocalCloud, url: str) -> list[dict[str, Any]]:
 
 def eventually(look: Callable[[], T], seconds: float = 10.0) -> T:
     """What `look` finds, as soon as that is truthy. Raises AssertionError when it never is."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"nothing found within {seconds} s"
-        time.sleep(0.05)
+    return waiting.until(look, "what a test looks for", seconds=seconds)
 
 
 def decided(cloud: LocalCloud, action: str, resource: str, since: int = 0) -> list[dict[str, Any]]:
