@@ -76,18 +76,23 @@ def client_as(cloud: LocalCloud, role_arn: str, service: str, **config: Any) -> 
     )
 
 
-def make_function(cloud: LocalCloud, source: str, role_arn: str, **settings: Any) -> str:
-    """A Python function whose module `index` is `source`; returns its name."""
+def code(source: str) -> bytes:
+    """An archive whose module `index` is `source`: the same bytes for the same source."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("index.py", source)
+        archive.writestr(zipfile.ZipInfo("index.py"), source)
+    return package.getvalue()
+
+
+def make_function(cloud: LocalCloud, source: str, role_arn: str, **settings: Any) -> str:
+    """A Python function whose module `index` is `source`; returns its name."""
     name = unique("function")
     cloud.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.13",
         Handler="index.handler",
         Role=role_arn,
-        Code={"ZipFile": package.getvalue()},
+        Code={"ZipFile": code(source)},
         **{"Timeout": 10, **settings},
     )
     lambdas = cloud.client("lambda")

@@ -225,6 +225,8 @@ CALLS = [
     ("services.lambda_svc", "_execute_function_dispatch", "_emit_lambda_logs"),
     ("services.lambda_svc", "_execute_function_dispatch", "_execute_function_warm"),
     ("services.lambda_svc", "_execute_function_warm", "_xray_trace_id_for_invocation"),
+    ("core.lambda_runtime", "Worker._spawn", "zipfile"),
+    ("core.lambda_runtime", "Worker._spawn", "extractall"),
     ("core.lambda_runtime", "Worker.invoke", "_drain_stderr_bounded"),
     ("core.lambda_runtime", "Worker.invoke", "_drain_stderr"),
     ("services.lambda_svc", "invoke_async_with_retry", "_execute_function"),
