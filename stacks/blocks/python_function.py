@@ -10,6 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.assets import function_archive
@@ -78,3 +79,7 @@ class PythonFunction(Construct):
     def allow(self, actions: Sequence[str], *resources: str) -> None:
         """Grants the function these actions on these resources (ARNs, or `*` where an action supports none)."""
         self.role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=list(resources)))
+
+    def allow_polling(self, queue: sqs.Queue) -> None:
+        """Grants what a poller of the queue does as this function (`queues.poller` makes one)."""
+        self.allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], queue.queue_arn)

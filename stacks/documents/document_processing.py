@@ -9,24 +9,26 @@ from typing import Any, ClassVar, Literal
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
-from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from stacks.blocks.emptied_bucket import EmptiedBucket
+from stacks.blocks.alarms import alarm, dashboard, errors, tell_of_alarms, throttles, waiting_messages
+from stacks.blocks.arns import own_arn
+from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
+from stacks.blocks.keys import let_service_use, own_key
 from stacks.blocks.python_function import PythonFunction, Target
+from stacks.blocks.queues import dead_letter_queue, let_service_send, poller, rule_target, work_queue
+from stacks.blocks.tables import table
+from stacks.blocks.topics import topic
 from stacks.documents.workflow import METRIC_NAMESPACE, WAITING_METRIC, Choices, Parts, Workflow
 
 ARCHITECTURE = "document-processing"
@@ -179,14 +181,14 @@ class DocumentProcessing(cdk.Stack):
 
         self.key = self._key()
         self.bucket = self._bucket()
-        self.results = self._table("Results", "document", sort_key="version")
-        self.jobs = self._table("Jobs", "job", time_to_live="expires")
-        self.reviews = self._table("Reviews", "review", time_to_live="expires")
+        self.results = table(self, "Results", partition_key="document", sort_key="version", encryption_key=self.key)
+        self.jobs = table(self, "Jobs", partition_key="job", time_to_live="expires", encryption_key=self.key)
+        self.reviews = table(self, "Reviews", partition_key="review", time_to_live="expires", encryption_key=self.key)
         self.upload_dead_letters, self.uploads = self._queue_pair("Uploads")
         self.rule = self._rule()
         self.intake = self._intake()
         self.look = self._look()
-        self.completions = self._topic("Completions")
+        self.completions = topic(self, "Completions", encryption_key=self.key)
         self.notifier = self._notifier()
         self.completion_dead_letters, self.completed_jobs = self._queue_pair("CompletedJobs")
         self._let_textract_tell_the_queue()
@@ -194,17 +196,17 @@ class DocumentProcessing(cdk.Stack):
         self.resume = self._resume()
         self.read_document = self._read_document()
         self.store = self._store()
-        self.failures = self._topic("Failures", self.settings.alarm_email)
+        self.failures = topic(self, "Failures", email=settings.alarm_email, encryption_key=self.key)
         if self.reviewed_here:
             self.link_key = self._link_key()
             self.review_page = self._review_page()
             self.api = self._api()
-            self.review_requests = self._topic("ReviewRequests", self.settings.review_email)
+            self.review_requests = topic(self, "ReviewRequests", email=settings.review_email, encryption_key=self.key)
             self.render_pages = self._render_pages()
             self.ask_reviewer = self._ask_reviewer()
         self.machine = self._state_machine()
         self._let_functions_use_the_machine()
-        self.alarm_topic = self._topic("Alarms", self.settings.alarm_email)
+        self.alarm_topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.alarms = self._alarms()
         self.dashboard = self._dashboard()
         self._outputs()
@@ -212,128 +214,47 @@ class DocumentProcessing(cdk.Stack):
     # --- what holds data
 
     def _key(self) -> kms.Key:
-        """One key for all that holds data. Services may use it only on behalf of this stack's own resources.
+        """One key for all that holds data.
 
-        Those are told by the stack's name, with which CloudFormation begins theirs (`synth` bounds its length, so that
-        none is cut): an ARN itself would make a circle, for each of them refers to the key.
+        Also for what delivers the state machine's log, whose events the key encrypts (AWS Step Functions Developer
+        Guide, "Data at rest encryption in Step Functions", read 2026-11-25).
         """
-        key = kms.Key(
+        key = own_key(
             self,
             "Key",
             description="Encrypts the documents, results, messages and logs of one stack",
-            enable_key_rotation=True,
-            pending_window=cdk.Duration.days(7),
-            removal_policy=cdk.RemovalPolicy.DESTROY,
+            queue_senders=["events.amazonaws.com", "sns.amazonaws.com"],
         )
-        name = f"{cdk.Aws.STACK_NAME}-*"
-        use = ["kms:Decrypt", "kms:GenerateDataKey"]
-        # As CloudWatch Logs asks for ("Encrypt log data in CloudWatch Logs using AWS KMS", Amazon CloudWatch Logs User
-        # Guide), with its wildcards spelt out for a symmetric key.
-        re_encrypt = ["kms:Encrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
-        queue = ("kms:EncryptionContext:aws:sqs:arn", self._arn("sqs", name))
-        for service, actions, (condition, source) in (
-            # By the encryption context, in which SQS names the queue: AWS promises no source ARN in these calls.
-            ("events.amazonaws.com", use, queue),
-            ("sns.amazonaws.com", use, queue),
-            ("cloudwatch.amazonaws.com", use, ("aws:SourceArn", self._arn("cloudwatch", f"alarm:{name}"))),
-            (
-                f"logs.{self.region}.amazonaws.com",
-                use + re_encrypt,
-                ("kms:EncryptionContext:aws:logs:arn", self._arn("logs", f"log-group:{name}")),
-            ),
-            # Delivers the state machine's log, whose events its key encrypts (AWS Step Functions Developer Guide, "Data
-            # at rest encryption in Step Functions", read 2026-11-25).
-            (
-                "delivery.logs.amazonaws.com",
-                ["kms:Decrypt"],
-                ("kms:EncryptionContext:SourceArn", self._arn("logs", "*")),
-            ),
-        ):
-            key.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal(service)],
-                    actions=actions,
-                    resources=["*"],
-                    conditions={"ArnLike": {condition: source}},
-                )
-            )
+        let_service_use(
+            key,
+            "delivery.logs.amazonaws.com",
+            where={"kms:EncryptionContext:SourceArn": own_arn(self, "logs", "*")},
+            actions=["kms:Decrypt"],
+        )
         return key
 
     def _bucket(self) -> s3.Bucket:
         """Documents come in under one prefix, what was found in them lies under another."""
-        bucket = s3.Bucket(
+        return upload_bucket(
             self,
             "Documents",
-            encryption=s3.BucketEncryption.KMS,
+            lifecycle_rules=[old_versions_go()],
+            target=self.target,
             encryption_key=self.key,
-            bucket_key_enabled=True,
-            enforce_ssl=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            versioned=True,
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    noncurrent_version_expiration=cdk.Duration.days(30),
-                    abort_incomplete_multipart_upload_after=cdk.Duration.days(1),
-                    expired_object_delete_marker=True,
-                )
-            ],
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
-        # By property: CDK's own switch is a custom resource that wants a grant on every bucket.
-        cfn_bucket = bucket.node.default_child
-        assert isinstance(cfn_bucket, s3.CfnBucket)
-        cfn_bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
-            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
-        )
-        EmptiedBucket(self, "EmptiedDocuments", bucket=bucket, target=self.target, encryption_key=self.key)
-        return bucket
-
-    def _table(
-        self, name: str, partition_key: str, *, sort_key: str | None = None, time_to_live: str | None = None
-    ) -> dynamodb.Table:
-        def text(attribute: str) -> dynamodb.Attribute:
-            return dynamodb.Attribute(name=attribute, type=dynamodb.AttributeType.STRING)
-
-        return dynamodb.Table(
-            self,
-            name,
-            partition_key=text(partition_key),
-            sort_key=text(sort_key) if sort_key else None,
-            time_to_live_attribute=time_to_live,
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-            encryption_key=self.key,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
         )
 
     def _queue_pair(self, name: str) -> tuple[sqs.Queue, sqs.Queue]:
         """A dead-letter queue, and the queue that uses it."""
-        encrypted: dict[str, Any] = {
-            "encryption": sqs.QueueEncryption.KMS,
-            "encryption_master_key": self.key,
-            "enforce_ssl": True,
-        }
-        dead_letters = sqs.Queue(self, f"{name}DeadLetters", retention_period=cdk.Duration.days(14), **encrypted)
-        queue = sqs.Queue(
+        dead_letters = dead_letter_queue(self, f"{name}DeadLetters", encryption_key=self.key)
+        queue = work_queue(
             self,
             name,
-            retention_period=cdk.Duration.days(4),
-            # Six times the function's timeout (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
-            visibility_timeout=cdk.Duration.seconds(6 * _QUICK_SECONDS),
-            dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=self.settings.maximum_receives),
-            redrive_allow_policy=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
-            **encrypted,
+            dead_letters=dead_letters,
+            maximum_receives=self.settings.maximum_receives,
+            function_timeout_seconds=_QUICK_SECONDS,
+            encryption_key=self.key,
         )
         return dead_letters, queue
-
-    def _topic(self, name: str, email: str | None = None) -> sns.Topic:
-        topic = sns.Topic(self, name, enforce_ssl=True, master_key=self.key)
-        if email:
-            topic.add_subscription(subscriptions.EmailSubscription(email))
-        return topic
 
     # --- from the upload to the execution
 
@@ -343,36 +264,10 @@ class DocumentProcessing(cdk.Stack):
             self,
             "Uploaded",
             description=f"Objects created under {self.settings.upload_prefix}",
-            event_pattern={
-                "source": ["aws.s3"],
-                "detail-type": ["Object Created"],
-                "detail": {
-                    "bucket": {"name": [self.bucket.bucket_name]},
-                    "object": {"key": [{"prefix": self.settings.upload_prefix}]},
-                },
-            },
-            targets=[
-                events.CfnRule.TargetProperty(
-                    id="Uploads",
-                    arn=self.uploads.queue_arn,
-                    retry_policy=events.CfnRule.RetryPolicyProperty(
-                        # The most that EventBridge takes.
-                        maximum_event_age_in_seconds=86_400,
-                        maximum_retry_attempts=185,
-                    ),
-                    dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.upload_dead_letters.queue_arn),
-                )
-            ],
+            event_pattern=object_created(self.bucket, keys=[{"prefix": self.settings.upload_prefix}]),
+            targets=[rule_target("Uploads", self.uploads, self.upload_dead_letters)],
         )
-        for queue in (self.uploads, self.upload_dead_letters):
-            queue.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal("events.amazonaws.com")],
-                    actions=["sqs:SendMessage"],
-                    resources=[queue.queue_arn],
-                    conditions={"ArnEquals": {"aws:SourceArn": rule.attr_arn}},
-                )
-            )
+        let_service_send("events.amazonaws.com", (self.uploads, self.upload_dead_letters), source=rule.attr_arn)
         return rule
 
     def _intake(self) -> PythonFunction:
@@ -431,15 +326,11 @@ class DocumentProcessing(cdk.Stack):
             raw_message_delivery=True,
             redrive_policy={"deadLetterTargetArn": self.completion_dead_letters.queue_arn},
         )
-        for queue in (self.completed_jobs, self.completion_dead_letters):
-            queue.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal("sns.amazonaws.com")],
-                    actions=["sqs:SendMessage"],
-                    resources=[queue.queue_arn],
-                    conditions={"ArnEquals": {"aws:SourceArn": self.completions.topic_arn}},
-                )
-            )
+        let_service_send(
+            "sns.amazonaws.com",
+            (self.completed_jobs, self.completion_dead_letters),
+            source=self.completions.topic_arn,
+        )
 
     def _start_analysis(self) -> PythonFunction:
         start = self._function(
@@ -730,7 +621,7 @@ class DocumentProcessing(cdk.Stack):
             grants.append((["cloudwatch:PutMetricData"], ["*"], by_namespace))
         else:
             assert self.settings.flow_definition_arn
-            loops = self._arn("sagemaker", "human-loop/review-*")
+            loops = own_arn(self, "sagemaker", "human-loop/review-*")
             grants.append((["sagemaker:StartHumanLoop"], [self.settings.flow_definition_arn], None))
             grants.append((["sagemaker:DescribeHumanLoop"], [loops], None))
         for actions, resources, conditions in grants:
@@ -752,7 +643,7 @@ class DocumentProcessing(cdk.Stack):
             (self.resume, ["states:SendTaskSuccess"], self.machine.attr_arn),
         ]
         if self.reviewed_here:
-            executions = self._arn("states", f"execution:{self.machine.attr_name}:*")
+            executions = own_arn(self, "states", f"execution:{self.machine.attr_name}:*")
             allowed += [
                 (self.ask_reviewer, answer, self.machine.attr_arn),
                 (self.review_page, ["states:SendTaskSuccess"], self.machine.attr_arn),
@@ -795,8 +686,7 @@ class DocumentProcessing(cdk.Stack):
             ("UndeliveredUploads", self.upload_dead_letters, "An upload could not be started: mend, then redrive."),
             ("UndeliveredJobs", self.completion_dead_letters, "A job's end was not heard: mend, then redrive."),
         ):
-            waiting = queue.metric_approximate_number_of_messages_visible(period=a_minute, statistic="Maximum")
-            described.append((name, what, waiting, 1))
+            described.append((name, what, waiting_messages(queue), 1))
         outside = {"Intake": self.intake, "Resume": self.resume}
         if self.reviewed_here:
             outside["ReviewPage"] = self.review_page
@@ -809,35 +699,21 @@ class DocumentProcessing(cdk.Stack):
             )
             described.append(("ReviewWaits", "A review waits too long: remind the reviewers.", waiting, 1))
         for name, function in outside.items():
-            errors = function.function.metric_errors(period=a_minute, statistic="Sum")
-            throttles = function.function.metric_throttles(period=a_minute, statistic="Sum")
-            described.append((f"{name}Errors", "The function broke off: a crash, or out of time.", errors, 1))
-            described.append((f"{name}Throttles", "The account's concurrency is used up.", throttles, 3))
-        action = cloudwatch_actions.SnsAction(self.alarm_topic)
+            described.append((f"{name}Errors", "The function broke off: a crash, or out of time.", errors(function), 1))
+            described.append((f"{name}Throttles", "The account's concurrency is used up.", throttles(function), 3))
         alarms = []
         for name, what, metric, datapoints in described:
-            alarm = cloudwatch.Alarm(
-                self,
-                f"{name}Alarm",
-                alarm_description=what,
-                metric=metric,
-                threshold=0,
-                evaluation_periods=1 if datapoints == 1 else 5,
-                datapoints_to_alarm=datapoints,
-                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarms.append(
+                alarm(
+                    self,
+                    f"{name}Alarm",
+                    description=what,
+                    metric=metric,
+                    evaluation_periods=1 if datapoints == 1 else 5,
+                    datapoints_to_alarm=datapoints,
+                )
             )
-            alarm.add_alarm_action(action)
-            alarm.add_ok_action(action)
-            alarms.append(alarm)
-        self.alarm_topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[self.alarm_topic.topic_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": [alarm.alarm_arn for alarm in alarms]}},
-            )
-        )
+        tell_of_alarms(alarms, self.alarm_topic)
         return alarms
 
     def _dashboard(self) -> cloudwatch.Dashboard:
@@ -850,38 +726,35 @@ class DocumentProcessing(cdk.Stack):
                 label=label,
             )
 
-        return cloudwatch.Dashboard(
+        return dashboard(
             self,
             "Dashboard",
-            default_interval=cdk.Duration.hours(3),
-            widgets=[
-                [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=self.alarms, width=24)],
-                [
-                    cloudwatch.GraphWidget(
-                        title="Documents",
-                        left=[
-                            executions("ExecutionsStarted", "started"),
-                            executions("ExecutionsSucceeded", "done"),
-                            executions("ExecutionsFailed", "failed"),
-                        ],
-                        right=[executions("ExecutionTime", "p95, milliseconds", "p95")],
-                        width=12,
-                    ),
-                    cloudwatch.GraphWidget(
-                        title="Waiting and given up",
-                        left=[
-                            self.uploads.metric_approximate_number_of_messages_visible(label="uploads waiting"),
-                            self.completed_jobs.metric_approximate_number_of_messages_visible(label="jobs waiting"),
-                            self.upload_dead_letters.metric_approximate_number_of_messages_visible(
-                                label="uploads given up"
-                            ),
-                            self.completion_dead_letters.metric_approximate_number_of_messages_visible(
-                                label="jobs given up"
-                            ),
-                        ],
-                        width=12,
-                    ),
-                ],
+            alarms=self.alarms,
+            graphs=[
+                cloudwatch.GraphWidget(
+                    title="Documents",
+                    left=[
+                        executions("ExecutionsStarted", "started"),
+                        executions("ExecutionsSucceeded", "done"),
+                        executions("ExecutionsFailed", "failed"),
+                    ],
+                    right=[executions("ExecutionTime", "p95, milliseconds", "p95")],
+                    width=12,
+                ),
+                cloudwatch.GraphWidget(
+                    title="Waiting and given up",
+                    left=[
+                        self.uploads.metric_approximate_number_of_messages_visible(label="uploads waiting"),
+                        self.completed_jobs.metric_approximate_number_of_messages_visible(label="jobs waiting"),
+                        self.upload_dead_letters.metric_approximate_number_of_messages_visible(
+                            label="uploads given up"
+                        ),
+                        self.completion_dead_letters.metric_approximate_number_of_messages_visible(
+                            label="jobs given up"
+                        ),
+                    ],
+                    width=12,
+                ),
             ],
         )
 
@@ -973,20 +846,15 @@ class DocumentProcessing(cdk.Stack):
 
     def _feed(self, function: PythonFunction, queue: sqs.Queue, maximum_concurrency: int = 2) -> None:
         """Failed messages of a batch go back alone."""
-        function.allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], queue.queue_arn)
-        lambda_.EventSourceMapping(
+        function.allow_polling(queue)
+        poller(
             self,
             f"{function.node.id}Poller",
-            target=function.function,
-            event_source_arn=queue.queue_arn,
+            queue=queue,
+            function=function,
             batch_size=10,
-            max_concurrency=maximum_concurrency,
-            report_batch_item_failures=True,
+            maximum_concurrency=maximum_concurrency,
         )
-
-    def _arn(self, service: str, resource: str) -> str:
-        """An ARN pattern in this stack's own account and region."""
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
 # Of a function that makes a few short calls.

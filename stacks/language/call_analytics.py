@@ -10,23 +10,24 @@ from typing import Any, ClassVar, Literal, get_args
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
-from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from stacks.blocks.emptied_bucket import EmptiedBucket
+from stacks.blocks.alarms import alarm, dashboard, errors, tell_of_alarms, throttles, waiting_messages
+from stacks.blocks.arns import own_arn
+from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
+from stacks.blocks.keys import let_service_use, own_key
 from stacks.blocks.python_function import PythonFunction, Target
+from stacks.blocks.queues import dead_letter_queue, let_service_send, poller, rule_target, work_queue
+from stacks.blocks.tables import NUMBER, table
+from stacks.blocks.topics import topic
 from stacks.language.call_workflow import IDENTIFIED, OPEN, TRANSCRIPTS, Choices, Parts, Workflow
 from stacks.language.languages import TRANSLATED, VOICES, base
 
@@ -242,13 +243,16 @@ class CallAnalytics(cdk.Stack):
         self.key = self._key()
         self.bucket = self._bucket()
         self.resource_name, self.language_resources = self._language_resources()
-        self.calls = self._table("Calls", partition_key="call")
-        self.turns = self._table("Turns", partition_key="call", sort_key="turn")
-        self.jobs = self._table("Jobs", partition_key="job", time_to_live="expires")
+        self.calls = table(self, "Calls", partition_key="call", encryption_key=self.key)
+        self.turns = table(
+            self, "Turns", partition_key="call", sort_key="turn", sort_key_type=NUMBER, encryption_key=self.key
+        )
+        self.jobs = table(self, "Jobs", partition_key="job", time_to_live="expires", encryption_key=self.key)
         self.upload_queue, self.upload_dead_letters = self._queue_pair("Upload")
         self.job_queue, self.job_dead_letters = self._queue_pair("JobEnd")
-        self.alarm_topic = self._topic("Alarms", settings.alarm_email)
-        self.failures = self._topic("Failures")
+        # No message names a recording, or says what was said.
+        self.alarm_topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
+        self.failures = topic(self, "Failures", encryption_key=self.key)
         self.upload_rule = self._upload_rule()
         self.job_rules = self._job_rules()
 
@@ -276,51 +280,23 @@ class CallAnalytics(cdk.Stack):
     # --- what holds data
 
     def _key(self) -> kms.Key:
-        """One key for all that holds data. Services may use it only on behalf of this stack's own resources.
+        """One key for all that holds data.
 
-        Those are told by the stack's name, with which CloudFormation begins theirs (`synth` bounds its length, so that
-        none is cut): an ARN itself would make a circle, for each of them refers to the key.
+        Also for what delivers the state machine's log, whose events the key encrypts (AWS Step Functions Developer
+        Guide, "Data at rest encryption in Step Functions", read 2026-11-25).
         """
-        key = kms.Key(
+        key = own_key(
             self,
             "Key",
             description="Encrypts the calls, transcripts, messages and logs of one stack",
-            enable_key_rotation=True,
-            pending_window=cdk.Duration.days(7),
-            removal_policy=cdk.RemovalPolicy.DESTROY,
+            queue_senders=["events.amazonaws.com"],
         )
-        name = f"{cdk.Aws.STACK_NAME}-*"
-        use = ["kms:Decrypt", "kms:GenerateDataKey"]
-        # As CloudWatch Logs asks for ("Encrypt log data in CloudWatch Logs using AWS KMS", Amazon CloudWatch Logs User
-        # Guide), with its wildcards spelt out for a symmetric key.
-        re_encrypt = ["kms:Encrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
-        for service, actions, condition, source in (
-            # By the encryption context, in which SQS names the queue: AWS promises no source ARN in these calls.
-            ("events.amazonaws.com", use, "kms:EncryptionContext:aws:sqs:arn", self._arn("sqs", name)),
-            ("cloudwatch.amazonaws.com", use, "aws:SourceArn", self._arn("cloudwatch", f"alarm:{name}")),
-            (
-                f"logs.{self.region}.amazonaws.com",
-                use + re_encrypt,
-                "kms:EncryptionContext:aws:logs:arn",
-                self._arn("logs", f"log-group:{name}"),
-            ),
-            # Delivers the state machine's log, whose events its key encrypts (AWS Step Functions Developer Guide, "Data
-            # at rest encryption in Step Functions", read 2026-11-25).
-            (
-                "delivery.logs.amazonaws.com",
-                ["kms:Decrypt"],
-                "kms:EncryptionContext:SourceArn",
-                self._arn("logs", "*"),
-            ),
-        ):
-            key.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal(service)],
-                    actions=actions,
-                    resources=["*"],
-                    conditions={"ArnLike": {condition: source}},
-                )
-            )
+        let_service_use(
+            key,
+            "delivery.logs.amazonaws.com",
+            where={"kms:EncryptionContext:SourceArn": own_arn(self, "logs", "*")},
+            actions=["kms:Decrypt"],
+        )
         return key
 
     def _bucket(self) -> s3.Bucket:
@@ -333,35 +309,13 @@ class CallAnalytics(cdk.Stack):
             s3.LifecycleRule(prefix=prefix, expiration=cdk.Duration.days(self.settings.kept_days))
             for prefix in (self.settings.upload_prefix, TRANSCRIPTS, OPEN, REPORTS, SUMMARIES)
         ]
-        bucket = s3.Bucket(
+        return upload_bucket(
             self,
             "Recordings",
-            encryption=s3.BucketEncryption.KMS,
+            lifecycle_rules=[*expiring, *kept, old_versions_go()],
+            target=self.target,
             encryption_key=self.key,
-            bucket_key_enabled=True,
-            enforce_ssl=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            versioned=True,
-            lifecycle_rules=[
-                *expiring,
-                *kept,
-                # Longer than a failed message can be redriven.
-                s3.LifecycleRule(
-                    noncurrent_version_expiration=cdk.Duration.days(30),
-                    abort_incomplete_multipart_upload_after=cdk.Duration.days(1),
-                    expired_object_delete_marker=True,
-                ),
-            ],
-            removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        # By property: CDK's own switch is a custom resource that wants a grant on every bucket.
-        cfn_bucket = bucket.node.default_child
-        assert isinstance(cfn_bucket, s3.CfnBucket)
-        cfn_bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
-            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
-        )
-        EmptiedBucket(self, "EmptiedRecordings", bucket=bucket, target=self.target, encryption_key=self.key)
-        return bucket
 
     def _keep_unredacted_apart(self) -> None:
         """Whatever else a role may read of the bucket, transcripts with personal data are for the named ones."""
@@ -416,12 +370,13 @@ class CallAnalytics(cdk.Stack):
         mine = f"{cdk.Aws.STACK_NAME}-*"
         worker.allow(["transcribe:CreateVocabulary", "transcribe:CreateVocabularyFilter"], "*")
         worker.allow(
-            ["transcribe:GetVocabulary", "transcribe:DeleteVocabulary"], self._arn("transcribe", f"vocabulary/{mine}")
+            ["transcribe:GetVocabulary", "transcribe:DeleteVocabulary"],
+            own_arn(self, "transcribe", f"vocabulary/{mine}"),
         )
-        worker.allow(["transcribe:DeleteVocabularyFilter"], self._arn("transcribe", f"vocabulary-filter/{mine}"))
+        worker.allow(["transcribe:DeleteVocabularyFilter"], own_arn(self, "transcribe", f"vocabulary-filter/{mine}"))
         worker.allow(
             ["translate:ImportTerminology", "translate:DeleteTerminology"],
-            self._arn("translate", f"terminology/{mine}"),
+            own_arn(self, "translate", f"terminology/{mine}"),
         )
         # Transcribe reads the table as the caller.
         worker.allow(["s3:GetObject", "s3:PutObject"], self.bucket.arn_for_objects(f"{VOCABULARIES}*"))
@@ -442,52 +397,20 @@ class CallAnalytics(cdk.Stack):
         resource.node.add_dependency(worker)
         return name, resource
 
-    def _table(
-        self, name: str, *, partition_key: str, sort_key: str | None = None, time_to_live: str | None = None
-    ) -> dynamodb.Table:
-        number = dynamodb.AttributeType.NUMBER
-        return dynamodb.Table(
-            self,
-            name,
-            partition_key=dynamodb.Attribute(name=partition_key, type=dynamodb.AttributeType.STRING),
-            sort_key=dynamodb.Attribute(name=sort_key, type=number) if sort_key else None,
-            time_to_live_attribute=time_to_live,
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-            encryption_key=self.key,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
-
     # --- what comes in
 
     def _queue_pair(self, name: str) -> tuple[sqs.Queue, sqs.Queue]:
-        """A queue and its dead-letter queue, which keeps what failed every attempt, for as long as SQS allows."""
-        encryption: dict[str, Any] = {"encryption": sqs.QueueEncryption.KMS, "encryption_master_key": self.key}
-        dead_letters = sqs.Queue(
-            self, f"{name}DeadLetters", retention_period=cdk.Duration.days(14), enforce_ssl=True, **encryption
-        )
-        queue = sqs.Queue(
+        """A queue and its dead-letter queue."""
+        dead_letters = dead_letter_queue(self, f"{name}DeadLetters", encryption_key=self.key)
+        queue = work_queue(
             self,
             f"{name}Queue",
-            retention_period=cdk.Duration.days(4),
-            # Six times the function's timeout (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
-            visibility_timeout=cdk.Duration.seconds(6 * QUICK_SECONDS),
-            dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=self.settings.maximum_receives),
-            redrive_allow_policy=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
-            enforce_ssl=True,
-            **encryption,
+            dead_letters=dead_letters,
+            maximum_receives=self.settings.maximum_receives,
+            function_timeout_seconds=QUICK_SECONDS,
+            encryption_key=self.key,
         )
         return queue, dead_letters
-
-    def _topic(self, name: str, email: str | None = None) -> sns.Topic:
-        """Where something is told. No message names a recording, or says what was said."""
-        topic = sns.Topic(self, name, enforce_ssl=True, master_key=self.key)
-        if email:
-            topic.add_subscription(subscriptions.EmailSubscription(email))
-        return topic
 
     def _upload_rule(self) -> events.CfnRule:
         """Every object under the prefix, whatever its name: what is no audio is a result, with a reason."""
@@ -495,17 +418,10 @@ class CallAnalytics(cdk.Stack):
             self,
             "Uploaded",
             description=f"Objects created under {self.settings.upload_prefix}",
-            event_pattern={
-                "source": ["aws.s3"],
-                "detail-type": ["Object Created"],
-                "detail": {
-                    "bucket": {"name": [self.bucket.bucket_name]},
-                    "object": {"key": [{"prefix": self.settings.upload_prefix}]},
-                },
-            },
-            targets=[self._rule_target(self.upload_queue, self.upload_dead_letters)],
+            event_pattern=object_created(self.bucket, keys=[{"prefix": self.settings.upload_prefix}]),
+            targets=[rule_target("Queue", self.upload_queue, self.upload_dead_letters)],
         )
-        self._let_rules_send([rule], self.upload_queue, self.upload_dead_letters)
+        let_service_send("events.amazonaws.com", (self.upload_queue, self.upload_dead_letters), source=[rule.attr_arn])
         return rule
 
     def _job_rules(self) -> list[events.CfnRule]:
@@ -522,7 +438,7 @@ class CallAnalytics(cdk.Stack):
                     "TranscriptionJobStatus": ["COMPLETED", "FAILED"],
                 },
             },
-            targets=[self._rule_target(self.job_queue, self.job_dead_letters)],
+            targets=[rule_target("Queue", self.job_queue, self.job_dead_letters)],
         )
         translated = events.CfnRule(
             self,
@@ -533,39 +449,19 @@ class CallAnalytics(cdk.Stack):
                 "detail-type": ["Translate TextTranslationJob State Change"],
                 "detail": {"jobStatus": ["COMPLETED", "COMPLETED_WITH_ERROR", "FAILED", "STOPPED"]},
             },
-            targets=[self._rule_target(self.job_queue, self.job_dead_letters)],
+            targets=[rule_target("Queue", self.job_queue, self.job_dead_letters)],
         )
-        self._let_rules_send([transcribed, translated], self.job_queue, self.job_dead_letters)
-        return [transcribed, translated]
+        rules = [transcribed, translated]
+        let_service_send(
+            "events.amazonaws.com",
+            (self.job_queue, self.job_dead_letters),
+            source=[rule.attr_arn for rule in rules],
+        )
+        return rules
 
     @property
     def _job_prefix(self) -> str:
         return f"{JOB_PREFIX}{cdk.Aws.STACK_NAME}-"
-
-    @staticmethod
-    def _rule_target(queue: sqs.Queue, dead_letters: sqs.Queue) -> events.CfnRule.TargetProperty:
-        return events.CfnRule.TargetProperty(
-            id="Queue",
-            arn=queue.queue_arn,
-            retry_policy=events.CfnRule.RetryPolicyProperty(
-                # The most that EventBridge takes.
-                maximum_event_age_in_seconds=86_400,
-                maximum_retry_attempts=185,
-            ),
-            dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=dead_letters.queue_arn),
-        )
-
-    @staticmethod
-    def _let_rules_send(rules: Sequence[events.CfnRule], *queues: sqs.Queue) -> None:
-        for queue in queues:
-            queue.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal("events.amazonaws.com")],
-                    actions=["sqs:SendMessage"],
-                    resources=[queue.queue_arn],
-                    conditions={"ArnEquals": {"aws:SourceArn": [rule.attr_arn for rule in rules]}},
-                )
-            )
 
     # --- the functions, in the order in which a call meets them
 
@@ -758,7 +654,7 @@ class CallAnalytics(cdk.Stack):
     @property
     def _terminology_arn(self) -> str:
         """What a translation is allowed on: the terminology that it uses."""
-        return self._arn("translate", f"terminology/{self.resource_name}")
+        return own_arn(self, "translate", f"terminology/{self.resource_name}")
 
     def _state_machine(self) -> tuple[stepfunctions.CfnStateMachine, logs.LogGroup]:
         """By its resource, not by CDK's construct: that one would grant the role wildcards of its own."""
@@ -855,7 +751,7 @@ class CallAnalytics(cdk.Stack):
             (["transcribe:StartTranscriptionJob"], ["*"], None),
             (
                 ["transcribe:GetTranscriptionJob"],
-                [self._arn("transcribe", f"transcription-job/{self._job_prefix}*")],
+                [own_arn(self, "transcribe", f"transcription-job/{self._job_prefix}*")],
                 None,
             ),
             (["s3:GetObject"], [self.bucket.arn_for_objects(f"{MEDIA}*")], None),
@@ -900,11 +796,6 @@ class CallAnalytics(cdk.Stack):
         Functions that the state machine calls have none of their own: what they fail at, an execution fails at, or is
         tried again.
         """
-        a_minute = cdk.Duration.minutes(1)
-
-        def letters(queue: sqs.Queue) -> cloudwatch.Metric:
-            return queue.metric_approximate_number_of_messages_visible(period=a_minute, statistic="Maximum")
-
         described: list[tuple[str, str, cloudwatch.IMetric, int]] = [
             ("Failed", "A call could not be analysed: its row says why.", self._executions("ExecutionsFailed"), 1),
             ("TimedOut", "An execution outlived all its limits.", self._executions("ExecutionsTimedOut"), 1),
@@ -912,42 +803,33 @@ class CallAnalytics(cdk.Stack):
             (
                 "UndeliveredUploads",
                 "An upload could not be started: mend, then redrive.",
-                letters(self.upload_dead_letters),
+                waiting_messages(self.upload_dead_letters),
                 1,
             ),
-            ("UndeliveredJobs", "A job's end was not heard: mend, then redrive.", letters(self.job_dead_letters), 1),
+            (
+                "UndeliveredJobs",
+                "A job's end was not heard: mend, then redrive.",
+                waiting_messages(self.job_dead_letters),
+                1,
+            ),
         ]
         for function in (self.intake, self.job_ended):
-            errors = function.function.metric_errors(period=a_minute, statistic="Sum")
-            throttles = function.function.metric_throttles(period=a_minute, statistic="Sum")
             name = function.node.id
-            described.append((f"{name}Errors", "The function broke off: a crash, or out of time.", errors, 1))
-            described.append((f"{name}Throttles", "The account's concurrency is used up.", throttles, 3))
-        action = cloudwatch_actions.SnsAction(self.alarm_topic)
+            described.append((f"{name}Errors", "The function broke off: a crash, or out of time.", errors(function), 1))
+            described.append((f"{name}Throttles", "The account's concurrency is used up.", throttles(function), 3))
         alarms = []
         for name, what, metric, datapoints in described:
-            alarm = cloudwatch.Alarm(
-                self,
-                f"{name}Alarm",
-                alarm_description=what,
-                metric=metric,
-                threshold=0,
-                evaluation_periods=1 if datapoints == 1 else 5,
-                datapoints_to_alarm=datapoints,
-                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarms.append(
+                alarm(
+                    self,
+                    f"{name}Alarm",
+                    description=what,
+                    metric=metric,
+                    evaluation_periods=1 if datapoints == 1 else 5,
+                    datapoints_to_alarm=datapoints,
+                )
             )
-            alarm.add_alarm_action(action)
-            alarm.add_ok_action(action)
-            alarms.append(alarm)
-        self.alarm_topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[self.alarm_topic.topic_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": [alarm.alarm_arn for alarm in alarms]}},
-            )
-        )
+        tell_of_alarms(alarms, self.alarm_topic)
         return alarms
 
     def _executions(self, metric: str, statistic: str = "Sum", label: str | None = None) -> cloudwatch.Metric:
@@ -961,38 +843,33 @@ class CallAnalytics(cdk.Stack):
         )
 
     def _dashboard(self) -> cloudwatch.Dashboard:
-        return cloudwatch.Dashboard(
+        return dashboard(
             self,
             "Dashboard",
-            default_interval=cdk.Duration.hours(3),
-            widgets=[
-                [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(self.alarms), width=24)],
-                [
-                    cloudwatch.GraphWidget(
-                        title="Calls",
-                        left=[
-                            self._executions("ExecutionsStarted", label="begun"),
-                            self._executions("ExecutionsSucceeded", label="ended"),
-                            self._executions("ExecutionsFailed", label="failed"),
-                        ],
-                        right=[self._executions("ExecutionTime", "p90", "p90 of the time, milliseconds")],
-                        width=12,
-                    ),
-                    cloudwatch.GraphWidget(
-                        title="Messages waiting and given up",
-                        left=[
-                            self.upload_queue.metric_approximate_number_of_messages_visible(label="uploads waiting"),
-                            self.job_queue.metric_approximate_number_of_messages_visible(label="job ends waiting"),
-                            self.upload_dead_letters.metric_approximate_number_of_messages_visible(
-                                label="uploads given up"
-                            ),
-                            self.job_dead_letters.metric_approximate_number_of_messages_visible(
-                                label="job ends given up"
-                            ),
-                        ],
-                        width=12,
-                    ),
-                ],
+            alarms=self.alarms,
+            graphs=[
+                cloudwatch.GraphWidget(
+                    title="Calls",
+                    left=[
+                        self._executions("ExecutionsStarted", label="begun"),
+                        self._executions("ExecutionsSucceeded", label="ended"),
+                        self._executions("ExecutionsFailed", label="failed"),
+                    ],
+                    right=[self._executions("ExecutionTime", "p90", "p90 of the time, milliseconds")],
+                    width=12,
+                ),
+                cloudwatch.GraphWidget(
+                    title="Messages waiting and given up",
+                    left=[
+                        self.upload_queue.metric_approximate_number_of_messages_visible(label="uploads waiting"),
+                        self.job_queue.metric_approximate_number_of_messages_visible(label="job ends waiting"),
+                        self.upload_dead_letters.metric_approximate_number_of_messages_visible(
+                            label="uploads given up"
+                        ),
+                        self.job_dead_letters.metric_approximate_number_of_messages_visible(label="job ends given up"),
+                    ],
+                    width=12,
+                ),
             ],
         )
 
@@ -1060,20 +937,15 @@ class CallAnalytics(cdk.Stack):
 
     def _feed(self, function: PythonFunction, queue: sqs.Queue) -> None:
         """Failed messages of a batch go back alone."""
-        function.allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], queue.queue_arn)
-        lambda_.EventSourceMapping(
+        function.allow_polling(queue)
+        poller(
             self,
             f"{function.node.id}Poller",
-            target=function.function,
-            event_source_arn=queue.queue_arn,
+            queue=queue,
+            function=function,
             batch_size=10,
-            max_concurrency=2,
-            report_batch_item_failures=True,
+            maximum_concurrency=2,
         )
-
-    def _arn(self, service: str, resource: str) -> str:
-        """An ARN pattern in this stack's own account and region."""
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
 # Of a function that makes a few short calls.

@@ -6,22 +6,29 @@ from typing import Any, ClassVar, Literal
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
-from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sns_subscriptions as subscriptions
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stacks.blocks.emptied_bucket import EmptiedBucket
+from stacks.blocks.alarms import (
+    alarm,
+    dashboard,
+    errors,
+    oldest_message_age,
+    tell_of_alarms,
+    throttles,
+    waiting_messages,
+)
+from stacks.blocks.arns import own_arn
+from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
+from stacks.blocks.keys import let_service_use, own_key
 from stacks.blocks.python_function import PythonFunction, Target
+from stacks.blocks.queues import dead_letter_queue, let_service_send, poller, rule_target, work_queue
+from stacks.blocks.tables import table
+from stacks.blocks.topics import topic
 
 ENDINGS = (".txt", ".ssml")
 # Twice what the function waits for at worst (its aws.py).
@@ -105,119 +112,69 @@ class SpeechSynthesis(cdk.Stack):
         self.settings = settings
         self.target = target
 
-        self.key = self._own_key() if settings.kms_key == "own" else None
+        self.key = (
+            own_key(
+                self,
+                "Key",
+                description="Encrypts the texts, sounds, messages, results and logs of one stack",
+                queue_senders=["events.amazonaws.com"],
+            )
+            if settings.kms_key == "own"
+            else None
+        )
         self.bucket = self._bucket()
-        self.dead_letters = self._dead_letter_queue()
-        self.queue = self._queue("Queue", settings.function_timeout_seconds)
+        self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
+        self.queue = work_queue(
+            self,
+            "Queue",
+            dead_letters=self.dead_letters,
+            maximum_receives=settings.maximum_receives,
+            function_timeout_seconds=settings.function_timeout_seconds,
+            encryption_key=self.key,
+        )
         self.rule = self._rule()
-        self.results = self._table("Results", partition_key="document", sort_key="version")
-        self.tasks = self._table("Tasks", partition_key="task_id", time_to_live="expires")
-        self.ends = sns.Topic(self, "Ends", enforce_ssl=True, master_key=self.key)
-        self.end_queue = self._queue("EndQueue", END_TIMEOUT_SECONDS)
+        self.results = table(self, "Results", partition_key="document", sort_key="version", encryption_key=self.key)
+        self.tasks = table(self, "Tasks", partition_key="task_id", time_to_live="expires", encryption_key=self.key)
+        self.ends = topic(self, "Ends", encryption_key=self.key)
+        self.end_queue = work_queue(
+            self,
+            "EndQueue",
+            dead_letters=self.dead_letters,
+            maximum_receives=settings.maximum_receives,
+            function_timeout_seconds=END_TIMEOUT_SECONDS,
+            encryption_key=self.key,
+        )
         self._let_ends_reach_their_queue()
         self.speaker = self._speaker()
         self.recorder = self._recorder()
-        self._feed("Poller", self.speaker, self.queue, 1, settings.maximum_concurrency)
-        self._feed("EndPoller", self.recorder, self.end_queue, 10, 2)
-        self.topic = self._topic()
+        poller(
+            self,
+            "Poller",
+            queue=self.queue,
+            function=self.speaker,
+            batch_size=1,
+            maximum_concurrency=settings.maximum_concurrency,
+        )
+        poller(self, "EndPoller", queue=self.end_queue, function=self.recorder, batch_size=10, maximum_concurrency=2)
+        # No alarm names a text.
+        self.topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.alarms = self._alarms()
         self.dashboard = self._dashboard()
         self._outputs()
 
-    def _own_key(self) -> kms.Key:
-        """One key for all that holds data. Services may use it only on behalf of this stack's own resources.
-
-        Those are told by the stack's name, with which CloudFormation begins theirs (`synth` bounds its length, so that
-        none is cut): an ARN itself would make a circle, for each of them refers to the key.
-        """
-        key = kms.Key(
-            self,
-            "Key",
-            description="Encrypts the texts, sounds, messages, results and logs of one stack",
-            enable_key_rotation=True,
-            pending_window=cdk.Duration.days(7),
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
-        name = f"{cdk.Aws.STACK_NAME}-*"
-        use = ["kms:Decrypt", "kms:GenerateDataKey"]
-        # As CloudWatch Logs asks for ("Encrypt log data in CloudWatch Logs using AWS KMS", Amazon CloudWatch Logs User
-        # Guide), with its wildcards spelt out for a symmetric key. Not kms:Describe*: such a request has no encryption
-        # context, so under AWS's own condition it is never allowed, and is not needed.
-        re_encrypt = ["kms:Encrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
-        for service, actions, condition, source in (
-            # By the encryption context, in which SQS names the queue: for EventBridge AWS does not promise a source ARN
-            # in calls to KMS (Amazon SNS Developer Guide, "Amazon SNS encryption key management", rules it out).
-            ("events.amazonaws.com", use, "kms:EncryptionContext:aws:sqs:arn", self._arn("sqs", name)),
-            ("cloudwatch.amazonaws.com", use, "aws:SourceArn", self._arn("cloudwatch", f"alarm:{name}")),
-            (
-                f"logs.{self.region}.amazonaws.com",
-                use + re_encrypt,
-                "kms:EncryptionContext:aws:logs:arn",
-                self._arn("logs", f"log-group:{name}"),
-            ),
-        ):
-            key.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal(service)],
-                    actions=actions,
-                    resources=["*"],
-                    conditions={"ArnLike": {condition: source}},
-                )
-            )
-        return key
-
     def _bucket(self) -> s3.Bucket:
-        """Texts and sound, under prefixes apart. Old versions outlive the time in which a message can be redriven."""
-        bucket = s3.Bucket(
+        """Texts and sound, under prefixes apart."""
+        return upload_bucket(
             self,
             "Speech",
-            encryption=s3.BucketEncryption.KMS if self.key else s3.BucketEncryption.S3_MANAGED,
-            encryption_key=self.key,
-            bucket_key_enabled=True if self.key else None,
-            enforce_ssl=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            versioned=True,
             lifecycle_rules=[
-                s3.LifecycleRule(
-                    noncurrent_version_expiration=cdk.Duration.days(30),
-                    abort_incomplete_multipart_upload_after=cdk.Duration.days(1),
-                    expired_object_delete_marker=True,
-                ),
+                old_versions_go(),
                 s3.LifecycleRule(
                     prefix=self.settings.output_prefix, expiration=cdk.Duration.days(self.settings.keep_sound_days)
                 ),
             ],
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
-        # By property: CDK's own switch is a custom resource that wants a grant on every bucket.
-        cfn_bucket = bucket.node.default_child
-        assert isinstance(cfn_bucket, s3.CfnBucket)
-        cfn_bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
-            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
-        )
-        EmptiedBucket(self, "EmptiedSpeech", bucket=bucket, target=self.target, encryption_key=self.key)
-        return bucket
-
-    def _dead_letter_queue(self) -> sqs.Queue:
-        """Holds what failed every attempt, and what EventBridge could not deliver, for as long as SQS allows."""
-        return sqs.Queue(
-            self, "DeadLetters", retention_period=cdk.Duration.days(14), enforce_ssl=True, **self._queue_encryption()
-        )
-
-    def _queue(self, name: str, function_timeout_seconds: int) -> sqs.Queue:
-        """A buffer in front of a function: uploads come in bursts, and Polly takes so many calls a second."""
-        return sqs.Queue(
-            self,
-            name,
-            retention_period=cdk.Duration.days(4),
-            # Six times the function's timeout (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
-            visibility_timeout=cdk.Duration.seconds(6 * function_timeout_seconds),
-            dead_letter_queue=sqs.DeadLetterQueue(
-                queue=self.dead_letters, max_receive_count=self.settings.maximum_receives
-            ),
-            redrive_allow_policy=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
-            enforce_ssl=True,
-            **self._queue_encryption(),
+            target=self.target,
+            encryption_key=self.key,
         )
 
     def _rule(self) -> events.CfnRule:
@@ -228,32 +185,13 @@ class SpeechSynthesis(cdk.Stack):
             self,
             "TextUploaded",
             description=f"Texts created under {prefix}",
-            event_pattern={
-                "source": ["aws.s3"],
-                "detail-type": ["Object Created"],
-                "detail": {
-                    "bucket": {"name": [self.bucket.bucket_name]},
-                    "object": {
-                        "key": [
-                            {"wildcard": f"{prefix}*{ending}"} for lower in ENDINGS for ending in (lower, lower.upper())
-                        ]
-                    },
-                },
-            },
-            targets=[
-                events.CfnRule.TargetProperty(
-                    id="Queue",
-                    arn=self.queue.queue_arn,
-                    # The most that EventBridge takes.
-                    retry_policy=events.CfnRule.RetryPolicyProperty(
-                        maximum_event_age_in_seconds=86_400, maximum_retry_attempts=185
-                    ),
-                    dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
-                )
-            ],
+            event_pattern=object_created(
+                self.bucket,
+                keys=[{"wildcard": f"{prefix}*{ending}"} for lower in ENDINGS for ending in (lower, lower.upper())],
+            ),
+            targets=[rule_target("Queue", self.queue, self.dead_letters)],
         )
-        for queue in (self.queue, self.dead_letters):
-            self._let_in(queue, "events.amazonaws.com", rule.attr_arn)
+        let_service_send("events.amazonaws.com", (self.queue, self.dead_letters), source=rule.attr_arn)
         return rule
 
     def _let_ends_reach_their_queue(self) -> None:
@@ -267,49 +205,14 @@ class SpeechSynthesis(cdk.Stack):
             raw_message_delivery=True,
             redrive_policy={"deadLetterTargetArn": self.dead_letters.queue_arn},
         )
-        for queue in (self.end_queue, self.dead_letters):
-            self._let_in(queue, "sns.amazonaws.com", self.ends.topic_arn)
+        let_service_send("sns.amazonaws.com", (self.end_queue, self.dead_letters), source=self.ends.topic_arn)
         if self.key:
             # By the topic, as CDK's own SqsSubscription does; by the stack's name, since the topic refers to the key.
-            self.key.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal("sns.amazonaws.com")],
-                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                    resources=["*"],
-                    conditions={"ArnLike": {"aws:SourceArn": self._arn("sns", f"{cdk.Aws.STACK_NAME}-*")}},
-                )
+            let_service_use(
+                self.key,
+                "sns.amazonaws.com",
+                where={"aws:SourceArn": own_arn(self, "sns", f"{cdk.Aws.STACK_NAME}-*")},
             )
-
-    def _let_in(self, queue: sqs.Queue, service: str, source_arn: str) -> None:
-        queue.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(service)],
-                actions=["sqs:SendMessage"],
-                resources=[queue.queue_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": source_arn}},
-            )
-        )
-
-    def _table(
-        self, name: str, *, partition_key: str, sort_key: str | None = None, time_to_live: str | None = None
-    ) -> dynamodb.Table:
-        def text(attribute: str) -> dynamodb.Attribute:
-            return dynamodb.Attribute(name=attribute, type=dynamodb.AttributeType.STRING)
-
-        return dynamodb.Table(
-            self,
-            name,
-            partition_key=text(partition_key),
-            sort_key=text(sort_key) if sort_key else None,
-            time_to_live_attribute=time_to_live,
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if self.key else dynamodb.TableEncryption.AWS_MANAGED,
-            encryption_key=self.key,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
 
     def _speaker(self) -> PythonFunction:
         speaker = PythonFunction(
@@ -344,7 +247,7 @@ class SpeechSynthesis(cdk.Stack):
         # By Polly, as this role, when a task has ended.
         speaker.allow(["sns:Publish"], self.ends.topic_arn)
         speaker.allow(["dynamodb:UpdateItem"], self.results.table_arn, self.tasks.table_arn)
-        self._let_poll(speaker, self.queue)
+        speaker.allow_polling(self.queue)
         if self.key:
             # Reading objects and messages, opening a table's own key; writing objects and telling the topic.
             speaker.allow(["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
@@ -372,136 +275,84 @@ class SpeechSynthesis(cdk.Stack):
         # Supports no resource (same page of the Service Authorization Reference).
         recorder.allow(["polly:GetSpeechSynthesisTask"], "*")
         recorder.allow(["dynamodb:UpdateItem"], self.results.table_arn, self.tasks.table_arn)
-        self._let_poll(recorder, self.end_queue)
+        recorder.allow_polling(self.end_queue)
         if self.key:
             recorder.allow(["kms:Decrypt"], self.key.key_arn)
         return recorder
 
-    def _let_poll(self, function: PythonFunction, queue: sqs.Queue) -> None:
-        function.allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], queue.queue_arn)
-
-    def _feed(self, name: str, function: PythonFunction, queue: sqs.Queue, batch: int, concurrency: int) -> None:
-        """Failed messages of a batch go back alone; the number of workers bounds the calls to Polly."""
-        lambda_.EventSourceMapping(
-            self,
-            name,
-            target=function.function,
-            event_source_arn=queue.queue_arn,
-            batch_size=batch,
-            max_concurrency=concurrency,
-            report_batch_item_failures=True,
-        )
-
-    def _topic(self) -> sns.Topic:
-        """Where alarms are told. Encrypted by an own key only: CloudWatch may not use AWS's key for SNS.
-
-        (Amazon SNS Developer Guide, "Amazon SNS encryption key management".) The alarms name no text.
-        """
-        topic = sns.Topic(self, "Alarms", enforce_ssl=True, master_key=self.key)
-        if self.settings.alarm_email:
-            topic.add_subscription(subscriptions.EmailSubscription(self.settings.alarm_email))
-        return topic
-
     def _alarms(self) -> list[cloudwatch.Alarm]:
         """Every alarm tells the topic when it is raised and when it clears."""
-        speaker, recorder = self.speaker.function, self.recorder.function
-        a_minute = cdk.Duration.minutes(1)
         alarms = [
-            self._alarm(
+            alarm(
+                self,
                 "DeadLettersAlarm",
-                "A text was not spoken, or its end not recorded: read the reason in the results table, then redrive.",
-                self.dead_letters.metric_approximate_number_of_messages_visible(period=a_minute, statistic="Maximum"),
+                description=(
+                    "A text was not spoken, or its end not recorded: read the reason in the results table, then"
+                    " redrive."
+                ),
+                metric=waiting_messages(self.dead_letters),
             ),
-            self._alarm(
+            alarm(
+                self,
                 "QueueAgeAlarm",
-                "Texts wait too long: more arrive than the workers may speak, or they keep failing.",
-                self.queue.metric_approximate_age_of_oldest_message(period=a_minute, statistic="Maximum"),
+                description="Texts wait too long: more arrive than the workers may speak, or they keep failing.",
+                metric=oldest_message_age(self.queue),
                 threshold=self.settings.queue_age_alarm_seconds,
-                three_of_five=True,
+                evaluation_periods=5,
+                datapoints_to_alarm=3,
             ),
-            self._alarm(
+            alarm(
+                self,
                 "ErrorsAlarm",
-                "The function that has texts spoken broke off: a crash, a time-out or too little memory.",
-                speaker.metric_errors(period=a_minute, statistic="Sum"),
+                description="The function that has texts spoken broke off: a crash, a time-out or too little memory.",
+                metric=errors(self.speaker),
             ),
-            self._alarm(
+            alarm(
+                self,
                 "EndErrorsAlarm",
-                "The function that records the ends of tasks broke off.",
-                recorder.metric_errors(period=a_minute, statistic="Sum"),
+                description="The function that records the ends of tasks broke off.",
+                metric=errors(self.recorder),
             ),
-            self._alarm(
+            alarm(
+                self,
                 "ThrottlesAlarm",
-                "Lambda refused to run the function: the account's concurrency is used up.",
-                speaker.metric_throttles(period=a_minute, statistic="Sum"),
-                three_of_five=True,
+                description="Lambda refused to run the function: the account's concurrency is used up.",
+                metric=throttles(self.speaker),
+                evaluation_periods=5,
+                datapoints_to_alarm=3,
             ),
         ]
-        action = cloudwatch_actions.SnsAction(self.topic)
-        for alarm in alarms:
-            alarm.add_alarm_action(action)
-            alarm.add_ok_action(action)
-        self.topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[self.topic.topic_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": [alarm.alarm_arn for alarm in alarms]}},
-            )
-        )
+        tell_of_alarms(alarms, self.topic)
         return alarms
-
-    def _alarm(
-        self,
-        name: str,
-        description: str,
-        metric: cloudwatch.Metric,
-        *,
-        threshold: float = 0,
-        three_of_five: bool = False,
-    ) -> cloudwatch.Alarm:
-        return cloudwatch.Alarm(
-            self,
-            name,
-            alarm_description=description,
-            metric=metric,
-            threshold=threshold,
-            evaluation_periods=5 if three_of_five else 1,
-            datapoints_to_alarm=3 if three_of_five else None,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
 
     def _dashboard(self) -> cloudwatch.Dashboard:
         speaker, recorder = self.speaker.function, self.recorder.function
-        return cloudwatch.Dashboard(
+        return dashboard(
             self,
             "Dashboard",
-            default_interval=cdk.Duration.hours(3),
-            widgets=[
-                [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=self.alarms, width=24)],
-                [
-                    cloudwatch.GraphWidget(
-                        title="Texts waiting and given up",
-                        left=[
-                            self.queue.metric_approximate_number_of_messages_visible(label="texts waiting"),
-                            self.end_queue.metric_approximate_number_of_messages_visible(label="ends waiting"),
-                            self.dead_letters.metric_approximate_number_of_messages_visible(label="given up"),
-                        ],
-                        right=[self.queue.metric_approximate_age_of_oldest_message(label="oldest, seconds")],
-                        width=12,
-                    ),
-                    cloudwatch.GraphWidget(
-                        title="Functions",
-                        left=[
-                            speaker.metric_invocations(label="spoken"),
-                            speaker.metric_errors(label="errors"),
-                            recorder.metric_invocations(label="ends recorded"),
-                            recorder.metric_errors(label="errors of these"),
-                        ],
-                        right=[speaker.metric_duration(statistic="p95", label="p95, milliseconds")],
-                        width=12,
-                    ),
-                ],
+            alarms=self.alarms,
+            graphs=[
+                cloudwatch.GraphWidget(
+                    title="Texts waiting and given up",
+                    left=[
+                        self.queue.metric_approximate_number_of_messages_visible(label="texts waiting"),
+                        self.end_queue.metric_approximate_number_of_messages_visible(label="ends waiting"),
+                        self.dead_letters.metric_approximate_number_of_messages_visible(label="given up"),
+                    ],
+                    right=[self.queue.metric_approximate_age_of_oldest_message(label="oldest, seconds")],
+                    width=12,
+                ),
+                cloudwatch.GraphWidget(
+                    title="Functions",
+                    left=[
+                        speaker.metric_invocations(label="spoken"),
+                        speaker.metric_errors(label="errors"),
+                        recorder.metric_invocations(label="ends recorded"),
+                        recorder.metric_errors(label="errors of these"),
+                    ],
+                    right=[speaker.metric_duration(statistic="p95", label="p95, milliseconds")],
+                    width=12,
+                ),
             ],
         )
 
@@ -527,12 +378,3 @@ class SpeechSynthesis(cdk.Stack):
             "EndLogGroupName": self.recorder.log_group.log_group_name,
         }.items():
             cdk.CfnOutput(self, name, value=value)
-
-    def _queue_encryption(self) -> dict[str, Any]:
-        if self.key:
-            return {"encryption": sqs.QueueEncryption.KMS, "encryption_master_key": self.key}
-        return {"encryption": sqs.QueueEncryption.SQS_MANAGED}
-
-    def _arn(self, service: str, resource: str) -> str:
-        """An ARN pattern in this stack's own account and region."""
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"

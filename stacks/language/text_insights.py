@@ -6,19 +6,24 @@ from typing import Any, ClassVar, Literal
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
-from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sns_subscriptions as subscriptions
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 from pydantic import BaseModel, ConfigDict, Field
 
+from stacks.blocks.alarms import (
+    alarm,
+    dashboard,
+    errors,
+    oldest_message_age,
+    tell_of_alarms,
+    throttles,
+    waiting_messages,
+)
+from stacks.blocks.keys import own_key
 from stacks.blocks.python_function import PythonFunction, Target
+from stacks.blocks.queues import dead_letter_queue, poller, work_queue
+from stacks.blocks.tables import table
+from stacks.blocks.topics import topic
 
 # Those in which Comprehend finds sentiment, entities and key phrases (Amazon Comprehend Developer Guide, "Languages
 # supported in Amazon Comprehend", read 2026-11-25). It finds personal data in English and Spanish.
@@ -111,99 +116,46 @@ class TextInsights(cdk.Stack):
         self.settings = settings
         self.target = target
 
-        self.key = self._own_key() if settings.kms_key == "own" else None
-        self.dead_letters = self._dead_letter_queue()
-        self.queue = self._queue()
-        self.results = self._results()
+        self.key = (
+            own_key(self, "Key", description="Encrypts the messages, insights and logs of one stack")
+            if settings.kms_key == "own"
+            else None
+        )
+        self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
+        self.queue = work_queue(
+            self,
+            "Queue",
+            dead_letters=self.dead_letters,
+            maximum_receives=settings.maximum_receives,
+            function_timeout_seconds=settings.function_timeout_seconds,
+            encryption_key=self.key,
+        )
+        # A row for each content of each text id.
+        self.results = table(self, "Results", partition_key="text_id", sort_key="digest", encryption_key=self.key)
         self.worker = self._worker()
-        self._let_the_queue_feed_the_worker()
-        self.topic = self._topic()
+        poller(
+            self,
+            "Poller",
+            queue=self.queue,
+            function=self.worker,
+            batch_size=settings.batch_size,
+            batch_window=self._batch_window,
+            maximum_concurrency=settings.maximum_concurrency,
+        )
+        # No alarm names a text.
+        self.topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.alarms = self._alarms()
         self.dashboard = self._dashboard()
         self._outputs()
 
-    def _own_key(self) -> kms.Key:
-        """One key for all that holds data. Services may use it only on behalf of this stack's own resources.
+    @property
+    def _batch_window(self) -> cdk.Duration:
+        """A batch of more than ten messages needs a second at least.
 
-        Those are told by the stack's name, with which CloudFormation begins theirs (`synth` bounds its length, so that
-        none is cut): an ARN itself would make a circle, for each of them refers to the key.
+        (AWS Lambda Developer Guide, "Creating and configuring an Amazon SQS event source mapping", read 2026-11-25.)
         """
-        key = kms.Key(
-            self,
-            "Key",
-            description="Encrypts the messages, insights and logs of one stack",
-            enable_key_rotation=True,
-            pending_window=cdk.Duration.days(7),
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
-        name = f"{cdk.Aws.STACK_NAME}-*"
-        use = ["kms:Decrypt", "kms:GenerateDataKey"]
-        # As CloudWatch Logs asks for ("Encrypt log data in CloudWatch Logs using AWS KMS", Amazon CloudWatch Logs User
-        # Guide), with its wildcards spelt out for a symmetric key. Not kms:Describe*: such a request has no encryption
-        # context, so under AWS's own condition it is never allowed, and is not needed.
-        re_encrypt = ["kms:Encrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
-        for service, actions, condition, source in (
-            ("cloudwatch.amazonaws.com", use, "aws:SourceArn", self._arn("cloudwatch", f"alarm:{name}")),
-            (
-                f"logs.{self.region}.amazonaws.com",
-                use + re_encrypt,
-                "kms:EncryptionContext:aws:logs:arn",
-                self._arn("logs", f"log-group:{name}"),
-            ),
-        ):
-            key.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal(service)],
-                    actions=actions,
-                    resources=["*"],
-                    conditions={"ArnLike": {condition: source}},
-                )
-            )
-        return key
-
-    def _dead_letter_queue(self) -> sqs.Queue:
-        """Holds what failed every attempt, for as long as SQS allows."""
-        return sqs.Queue(
-            self, "DeadLetters", retention_period=cdk.Duration.days(14), enforce_ssl=True, **self._queue_encryption()
-        )
-
-    def _queue(self) -> sqs.Queue:
-        """The buffer between texts, which come in bursts, and Comprehend, which takes so many calls a second."""
-        return sqs.Queue(
-            self,
-            "Queue",
-            retention_period=cdk.Duration.days(4),
-            # Six times the function's timeout (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
-            visibility_timeout=cdk.Duration.seconds(6 * self.settings.function_timeout_seconds),
-            dead_letter_queue=sqs.DeadLetterQueue(
-                queue=self.dead_letters, max_receive_count=self.settings.maximum_receives
-            ),
-            # No queue may use this one for its dead letters. That only this one may use the dead-letter queue cannot be
-            # said in a template without fixed names: each of the two would have to be made after the other.
-            redrive_allow_policy=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
-            enforce_ssl=True,
-            **self._queue_encryption(),
-        )
-
-    def _results(self) -> dynamodb.Table:
-        """A row for each content of each text id."""
-
-        def text(attribute: str) -> dynamodb.Attribute:
-            return dynamodb.Attribute(name=attribute, type=dynamodb.AttributeType.STRING)
-
-        return dynamodb.Table(
-            self,
-            "Results",
-            partition_key=text("text_id"),
-            sort_key=text("digest"),
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if self.key else dynamodb.TableEncryption.AWS_MANAGED,
-            encryption_key=self.key,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
+        least = 1 if self.settings.batch_size > 10 else 0
+        return cdk.Duration.seconds(max(self.settings.batch_window_seconds, least))
 
     def _worker(self) -> PythonFunction:
         worker = PythonFunction(
@@ -229,137 +181,71 @@ class TextInsights(cdk.Stack):
         sought = self.settings.personal_data != "ignored"
         worker.allow([*BATCH_OPERATIONS, *([PERSONAL_DATA_OPERATION] if sought else [])], "*")
         worker.allow(["dynamodb:PutItem"], self.results.table_arn)
-        worker.allow(
-            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
-            self.queue.queue_arn,
-        )
+        worker.allow_polling(self.queue)
         if self.key:
             # Reading the messages, and opening the table's own key, which is all that a write needs of KMS (Amazon
             # DynamoDB Developer Guide, "DynamoDB encryption at rest usage notes").
             worker.allow(["kms:Decrypt"], self.key.key_arn)
         return worker
 
-    def _let_the_queue_feed_the_worker(self) -> None:
-        """Failed messages of a batch go back alone; the number of workers bounds the calls to Comprehend.
-
-        A batch of more than ten messages needs a window of a second at least (AWS Lambda Developer Guide, "Creating and
-        configuring an Amazon SQS event source mapping", read 2026-11-25).
-        """
-        window = self.settings.batch_window_seconds
-        if self.settings.batch_size > 10:
-            window = max(window, 1)
-        lambda_.EventSourceMapping(
-            self,
-            "Poller",
-            target=self.worker.function,
-            event_source_arn=self.queue.queue_arn,
-            batch_size=self.settings.batch_size,
-            max_batching_window=cdk.Duration.seconds(window),
-            max_concurrency=self.settings.maximum_concurrency,
-            report_batch_item_failures=True,
-        )
-
-    def _topic(self) -> sns.Topic:
-        """Where alarms are told. Encrypted by an own key only: CloudWatch may not use AWS's key for SNS.
-
-        (Amazon SNS Developer Guide, "Amazon SNS encryption key management".) The alarms name no text.
-        """
-        topic = sns.Topic(self, "Alarms", enforce_ssl=True, master_key=self.key)
-        if self.settings.alarm_email:
-            topic.add_subscription(subscriptions.EmailSubscription(self.settings.alarm_email))
-        return topic
-
     def _alarms(self) -> list[cloudwatch.Alarm]:
         """Every alarm tells the topic when it is raised and when it clears."""
-        a_minute = cdk.Duration.minutes(1)
-        function = self.worker.function
-        above = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
-        quiet = cloudwatch.TreatMissingData.NOT_BREACHING
         alarms = [
-            cloudwatch.Alarm(
+            alarm(
                 self,
                 "DeadLettersAlarm",
-                alarm_description="A text could not be analysed: read its reason in the results table, then redrive.",
-                metric=self.dead_letters.metric_approximate_number_of_messages_visible(
-                    period=a_minute, statistic="Maximum"
-                ),
-                threshold=0,
-                evaluation_periods=1,
-                comparison_operator=above,
-                treat_missing_data=quiet,
+                description="A text could not be analysed: read its reason in the results table, then redrive.",
+                metric=waiting_messages(self.dead_letters),
             ),
-            cloudwatch.Alarm(
+            alarm(
                 self,
                 "QueueAgeAlarm",
-                alarm_description="Texts wait too long: more arrive than the workers may take, or they keep failing.",
-                metric=self.queue.metric_approximate_age_of_oldest_message(period=a_minute, statistic="Maximum"),
+                description="Texts wait too long: more arrive than the workers may take, or they keep failing.",
+                metric=oldest_message_age(self.queue),
                 threshold=self.settings.queue_age_alarm_seconds,
                 evaluation_periods=5,
                 datapoints_to_alarm=3,
-                comparison_operator=above,
-                treat_missing_data=quiet,
             ),
-            cloudwatch.Alarm(
+            alarm(
                 self,
                 "ErrorsAlarm",
-                alarm_description="The function broke off: a crash, a time-out or too little memory.",
-                metric=function.metric_errors(period=a_minute, statistic="Sum"),
-                threshold=0,
-                evaluation_periods=1,
-                comparison_operator=above,
-                treat_missing_data=quiet,
+                description="The function broke off: a crash, a time-out or too little memory.",
+                metric=errors(self.worker),
             ),
-            cloudwatch.Alarm(
+            alarm(
                 self,
                 "ThrottlesAlarm",
-                alarm_description="Lambda refused to run the function: the account's concurrency is used up.",
-                metric=function.metric_throttles(period=a_minute, statistic="Sum"),
-                threshold=0,
+                description="Lambda refused to run the function: the account's concurrency is used up.",
+                metric=throttles(self.worker),
                 evaluation_periods=5,
                 datapoints_to_alarm=3,
-                comparison_operator=above,
-                treat_missing_data=quiet,
             ),
         ]
-        action = cloudwatch_actions.SnsAction(self.topic)
-        for alarm in alarms:
-            alarm.add_alarm_action(action)
-            alarm.add_ok_action(action)
-        self.topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[self.topic.topic_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": [alarm.alarm_arn for alarm in alarms]}},
-            )
-        )
+        tell_of_alarms(alarms, self.topic)
         return alarms
 
     def _dashboard(self) -> cloudwatch.Dashboard:
         function = self.worker.function
-        return cloudwatch.Dashboard(
+        return dashboard(
             self,
             "Dashboard",
-            default_interval=cdk.Duration.hours(3),
-            widgets=[
-                [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=self.alarms, width=24)],
-                [
-                    cloudwatch.GraphWidget(
-                        title="Texts waiting and given up",
-                        left=[
-                            self.queue.metric_approximate_number_of_messages_visible(label="waiting"),
-                            self.dead_letters.metric_approximate_number_of_messages_visible(label="given up"),
-                        ],
-                        right=[self.queue.metric_approximate_age_of_oldest_message(label="oldest, seconds")],
-                        width=12,
-                    ),
-                    cloudwatch.GraphWidget(
-                        title="Function",
-                        left=[function.metric_invocations(), function.metric_errors(), function.metric_throttles()],
-                        right=[function.metric_duration(statistic="p95", label="p95, milliseconds")],
-                        width=12,
-                    ),
-                ],
+            alarms=self.alarms,
+            graphs=[
+                cloudwatch.GraphWidget(
+                    title="Texts waiting and given up",
+                    left=[
+                        self.queue.metric_approximate_number_of_messages_visible(label="waiting"),
+                        self.dead_letters.metric_approximate_number_of_messages_visible(label="given up"),
+                    ],
+                    right=[self.queue.metric_approximate_age_of_oldest_message(label="oldest, seconds")],
+                    width=12,
+                ),
+                cloudwatch.GraphWidget(
+                    title="Function",
+                    left=[function.metric_invocations(), function.metric_errors(), function.metric_throttles()],
+                    right=[function.metric_duration(statistic="p95", label="p95, milliseconds")],
+                    width=12,
+                ),
             ],
         )
 
@@ -375,12 +261,3 @@ class TextInsights(cdk.Stack):
             "LogGroupName": self.worker.log_group.log_group_name,
         }.items():
             cdk.CfnOutput(self, name, value=value)
-
-    def _queue_encryption(self) -> dict[str, Any]:
-        if self.key:
-            return {"encryption": sqs.QueueEncryption.KMS, "encryption_master_key": self.key}
-        return {"encryption": sqs.QueueEncryption.SQS_MANAGED}
-
-    def _arn(self, service: str, resource: str) -> str:
-        """An ARN pattern in this stack's own account and region."""
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
