@@ -87,9 +87,10 @@ class SpeechSynthesis(cdk.Stack):
 
     **What if.** The SSML is invalid, the text empty, too long or no UTF-8: a row says REJECTED, why, and in which line;
     nothing is tried again. Polly throttles, or anything else fails: that message alone goes back, and after
-    `maximum_receives` attempts it is a dead letter, its reason in the results table. A task fails: its row says so. The
-    notification comes before the task is known, late, or twice: the result is the same. An event comes twice: the
-    second finds the claim of the first. Each dead letter, each crash, and a queue that grows old raises an alarm.
+    `maximum_receives` attempts it is a dead letter, its reason in the results table. A task fails: its row says so, and
+    the alarms' topic is told. The notification comes before the task is known, late, or twice: the result is the same.
+    An event comes twice: the second finds the claim of the first. Each dead letter, each crash, and a queue that grows
+    old raises an alarm.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-25). Idle 4.02 dollars a month: dashboard
     3.00, five alarms 0.50, polling of two queues 0.52; an own key adds 1.00. A thousand texts of 1,000 characters:
@@ -115,11 +116,11 @@ class SpeechSynthesis(cdk.Stack):
         self.ends = sns.Topic(self, "Ends", enforce_ssl=True, master_key=self.key)
         self.end_queue = self._queue("EndQueue", END_TIMEOUT_SECONDS)
         self._let_ends_reach_their_queue()
+        self.topic = self._topic()
         self.speaker = self._speaker()
         self.recorder = self._recorder()
         self._feed("Poller", self.speaker, self.queue, 1, settings.maximum_concurrency)
         self._feed("EndPoller", self.recorder, self.end_queue, 10, 2)
-        self.topic = self._topic()
         self.alarms = self._alarms()
         self.dashboard = self._dashboard()
         self._outputs()
@@ -365,6 +366,7 @@ class SpeechSynthesis(cdk.Stack):
             environment={
                 "RESULTS_TABLE": self.results.table_name,
                 "TASKS_TABLE": self.tasks.table_name,
+                "ALARM_TOPIC": self.topic.topic_arn,
                 "POWERTOOLS_SERVICE_NAME": "speech-synthesis",
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
@@ -372,9 +374,11 @@ class SpeechSynthesis(cdk.Stack):
         # Supports no resource (same page of the Service Authorization Reference).
         recorder.allow(["polly:GetSpeechSynthesisTask"], "*")
         recorder.allow(["dynamodb:UpdateItem"], self.results.table_arn, self.tasks.table_arn)
+        recorder.allow(["sns:Publish"], self.topic.topic_arn)
         self._let_poll(recorder, self.end_queue)
         if self.key:
-            recorder.allow(["kms:Decrypt"], self.key.key_arn)
+            # Reading messages, opening a table's own key; telling the topic.
+            recorder.allow(["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
         return recorder
 
     def _let_poll(self, function: PythonFunction, queue: sqs.Queue) -> None:
@@ -393,9 +397,9 @@ class SpeechSynthesis(cdk.Stack):
         )
 
     def _topic(self) -> sns.Topic:
-        """Where alarms are told. Encrypted by an own key only: CloudWatch may not use AWS's key for SNS.
+        """Where alarms and failed tasks are told. Encrypted by an own key only: CloudWatch may not use AWS's for SNS.
 
-        (Amazon SNS Developer Guide, "Amazon SNS encryption key management".) The alarms name no text.
+        (Amazon SNS Developer Guide, "Amazon SNS encryption key management".) What is told names no text.
         """
         topic = sns.Topic(self, "Alarms", enforce_ssl=True, master_key=self.key)
         if self.settings.alarm_email:
