@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
+
 from local.services.layout.blocks import page_blocks
 from local.services.layout.source import Document as Opened
 from local.services.models.text import text_model
 from scenarios.accuracy import Score, score
-from scenarios.drawing import MEASURED, WEARS, Document, Wear, form
+from scenarios.drawing import CLEAN, MEASURED, WEARS, Document, Wear, form
 
 
 def measured(document: Document, wear: Wear | None) -> Score:
@@ -52,3 +54,19 @@ def test_worn_copies_are_read_and_doubted() -> None:
     document = form(MEASURED[1], 102)
     # When they are read, Then the bars hold
     holds_worn(total(measured(document, wear) for wear in (WEARS[0], WEARS[-1])))
+
+
+@pytest.mark.soak
+def test_clean_forms_of_all_styles_are_read() -> None:
+    # Given clean forms of every measured style, as PDF and as pictures
+    # When they are read, Then the bars hold over all
+    holds_clean(
+        total(measured(form(style, seed), wear) for style in MEASURED for seed in (111, 112) for wear in (None, CLEAN))
+    )
+
+
+@pytest.mark.soak
+def test_worn_copies_of_all_styles_are_read_and_doubted() -> None:
+    # Given copies of forms of every measured style, worn in every way
+    # When they are read, Then the bars hold over all
+    holds_worn(total(measured(form(style, seed), wear) for style in MEASURED for seed in (121, 122) for wear in WEARS))
