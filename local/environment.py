@@ -11,7 +11,10 @@ from pathlib import Path
 from local import guard
 
 # Needed to find programs and libraries, to talk in the user's language, and to reach built models. Nothing else.
-ALLOWED = ("HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LOCAL_MODEL_CACHE", "PATH", "TERM")
+ALLOWED = (
+    "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LOCAL_MODEL_CACHE", "LOCAL_MODEL_THREADS",
+    "PATH", "TERM",
+)  # fmt: skip
 SCRUBBED_PREFIXES = ("AWS_", "CDK_", "BOTO_")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 

@@ -18,14 +18,17 @@ environment.clean_environment()
 guard.install()
 # Tests start programs of their own, which inherit this.
 os.environ.update(guard.environment())
+# Two processes of tests, each with a cloud, share the cores.
+os.environ["LOCAL_MODEL_THREADS"] = "1"
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from local.assembly import synthesize
 from local.cloud import LocalCloud
@@ -78,6 +81,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-browser", action="store_true", help="fail where there is no browser, instead of telling"
     )
+
+
+# What needs the same deployed stack and the same slow models runs in the same process, by parts of a file's name.
+TOGETHER: Mapping[str, Sequence[str]] = {
+    "documents": ("document_processing", "textract", "review_page"),
+    "calls": ("call_analytics", "test_calls", "transcribe"),
+    "speech": ("speech_synthesis", "polly"),
+    "texts": ("text_insights", "comprehend"),
+    "images": ("image_labeling", "rekognition"),
+}
+DEPLOYING = ("tests/scenarios/", "tests/local/", "tests/browser/")
+
+
+class Together(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each process whole files, and files that need the same thing to the same process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        if file.startswith(DEPLOYING):
+            for group, parts in TOGETHER.items():
+                if any(part in file for part in parts):
+                    return group
+        return file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """The scheduler of `pytest -n`. (Marks of xdist_group would not do: xdist 3.8 does not see them in pytest 9.2.)"""
+    return Together(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -23,9 +23,13 @@ def error_code(error: BaseException) -> str:
     return str(response.get("Error", {}).get("Code") or type(error).__name__)
 
 
-def named(code: str, message: str) -> Exception:
+class NamedError(Exception):
+    """An error whose class bears the name that the state machine sees. Its message says nothing of the document."""
+
+
+def named(code: str, message: str) -> NamedError:
     """An error whose class is called `code`."""
-    made: type[Exception] = type(code, (Exception,), {})
+    made: type[NamedError] = type(code, (NamedError,), {})
     return made(message)
 
 
@@ -36,6 +40,8 @@ def told_by_name(handler: Handler) -> Handler:
     def wrapped(event: Any, context: Any) -> Any:
         try:
             return handler(event, context)
+        except NamedError:
+            raise
         except ClientError as error:
             request = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")
             message = f"{error.operation_name} failed in request {request}"

@@ -23,6 +23,8 @@ from local.services.wire import service_model
 Kind = Literal["throttle", "timeout", "internal", "slow", "kill-worker", "fail-job", "slow-job"]
 # Kinds that befall a job, not the HTTP attempt that started it.
 OF_JOBS = ("fail-job", "slow-job")
+# No operation, but what Step Functions throttles beside them, in its own word ("Quotas related to state throttling").
+STATE_TRANSITION = "StateTransition"
 When = Literal["before", "after"]
 Protocol = Literal["json", "query", "rest-json", "rest-xml"]
 Response = tuple[int, dict[str, str], bytes]
@@ -36,7 +38,8 @@ class Rule:
     """What goes wrong, where, how often.
 
     service        as the emulator names it (`rekognition`, `dynamodb`, `s3`, `sqs`, ...), or "*"
-    operation      API name (`DetectLabels`), or "*"
+    operation      API name (`DetectLabels`), or "*". `StateTransition` of `states` is none, and may be throttled: each
+                   state that an execution would enter, and each retry, waits and is tried again
     kind           throttle | internal: answers with the service's error. timeout: does not answer for `seconds`
                    (default 300). slow: answers `seconds` late. kill-worker: SIGKILL to the Lambda worker that calls;
                    a call from elsewhere is left alone and not counted.
@@ -69,6 +72,8 @@ class Rule:
         _check_name("operation", self.operation, _operations(self.service))
         if self.kind not in get_args(Kind):
             raise ValueError(f"No such kind of fault: {self.kind!r}; there are {', '.join(get_args(Kind))}")
+        if self.operation == STATE_TRANSITION and self.kind != "throttle":
+            raise ValueError("A state transition is throttled or not; no other fault befalls it")
         if self.when not in get_args(When):
             raise ValueError(f"A fault comes before or after, not {self.when!r}")
         if not 0 <= self.probability <= 1:
@@ -105,8 +110,9 @@ def use(served: Callable[[], Collection[str]]) -> None:
 @functools.cache
 def _operations(service: str) -> Collection[str]:
     """The operations of a service by their API names; none where no model of it is at hand."""
+    beside = (STATE_TRANSITION,) if service == "states" else ()
     try:
-        return tuple(service_model(_BOTOCORE.get(service, service)).operation_names)
+        return (*service_model(_BOTOCORE.get(service, service)).operation_names, *beside)
     except (UnknownServiceError, ValueError):
         return ()
 
@@ -185,6 +191,22 @@ def pick(service: str, operation: str, *, from_worker: Callable[[], bool]) -> Ru
                 rule.applied += 1
                 return rule
     return None
+
+
+def pick_transition() -> bool:
+    """Whether the next transition of an execution is throttled. Only a rule that names transitions does that."""
+    if not _rules:
+        return False
+    with _lock:
+        for rule in _rules.values():
+            if (
+                rule.operation == STATE_TRANSITION
+                and _applies(rule, "states", STATE_TRANSITION)
+                and _random.random() < rule.probability
+            ):
+                rule.applied += 1
+                return True
+    return False
 
 
 def pick_job(service: str, operation: str) -> list[Rule]:

@@ -6,8 +6,10 @@ many thousand invocations stay a few points. Points are dropped after `KEEP_SECO
 Sources: Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS"; AWS Lambda Developer Guide, "Types
 of metrics for Lambda functions" (both read in 2026-11); AWS Step Functions Developer Guide, "Monitoring Step Functions
 metrics using Amazon CloudWatch"; Amazon API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics";
-Amazon SNS Developer Guide, "Monitoring Amazon SNS topics using CloudWatch" (the last three are named
-from memory: not read yet).
+Amazon SNS Developer Guide, "Monitoring Amazon SNS topics using CloudWatch" (the last three read on 2026-11-26, in the
+guides' public sources, which end in 2023).
+
+Not published: of topics what a filter keeps back, sizes and redrives; of APIs the latency of the integration alone.
 """
 
 import math
@@ -163,6 +165,16 @@ def execution(account: str, region: str, machine: str, status: str, started: flo
     publish("ExecutionTime", ended, _three_digits((ended - started) * 1000), "Milliseconds")
 
 
+def transition_throttled(account: str, region: str, machine: str) -> None:
+    """A state that an execution of a machine (its ARN) would have entered, or a retry, was throttled just now.
+
+    "Number of StateEntered events and retries that have been throttled"; "will only be emitted in the case of throttled
+    execution": no zero is published.
+    """
+    series = Series(account, region, "AWS/States", "ExecutionThrottled", ("StateMachineArn", machine), "Count")
+    _publish(series, _minute(clock.now()), 1.0)
+
+
 def api_request(account: str, region: str, api: str, stage: str, status: int, milliseconds: float) -> None:  # noqa: PLR0917 (the parts of a point)
     """A REST API (its name) has answered. An error rate is the metric's average, so no error is a zero."""
     minute = _minute(clock.now())
@@ -176,8 +188,12 @@ def api_request(account: str, region: str, api: str, stage: str, status: int, mi
             _publish(Series(account, region, "AWS/ApiGateway", name, ("ApiName", api), unit, more), minute, value)
 
 
-def topic(account: str, region: str, name: str, metric: str) -> None:
-    """A message of a topic was published (NumberOfMessagesPublished), delivered or refused (...NotificationsFailed)."""
+def topic(arn: str, metric: str) -> None:
+    """A message of a topic was published (NumberOfMessagesPublished), or a subscriber got it or did not.
+
+    The latter are NumberOfNotificationsDelivered and ...Failed; what a subscription's filter keeps back is neither.
+    """
+    _, _, _, region, account, name = arn.split(":")
     series = Series(account, region, "AWS/SNS", metric, ("TopicName", name), "Count")
     _publish(series, _minute(clock.now()), 1.0)
 

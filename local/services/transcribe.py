@@ -13,8 +13,8 @@ is read and transcripts are written with the caller's permissions, or those of t
 Sources, read 2026-11-25: the documentation in botocore's service model (API Reference); "Custom vocabularies" (100 an
 account, 50 KB, 256 characters an entry) and "Creating a custom vocabulary using a table" (SoundsLike and IPA are
 ignored today); "Redacting PII in your batch job" (not together with language identification) and "Document history"
-(languages added on 2026-05-01), Amazon Transcribe Developer Guide. Not confirmed, from memory of "Guidelines and
-quotas": 4 hours and 2 GB of media, at least half a second, 100 filters, the wording of most messages.
+(languages added on 2026-05-01), Amazon Transcribe Developer Guide. Read 2026-11-26: "Guidelines and quotas", there (4
+hours and 2 GB of media, at least half a second, 100 filters of 50 KB). Not found: the wording of most messages.
 """
 
 import datetime

@@ -11,7 +11,7 @@ text, parallel data, formality, brevity and profanity, and encryption of termino
 
 Sources, read 2026-11-25: "Guidelines and quotas" (figures below), "Getting batch translation results" (layout),
 "Creating a custom terminology" (formats, directionality), "Monitoring Amazon Translate events with Amazon EventBridge"
-(not confirmed: the events' members), Amazon Translate Developer Guide; the documentation in botocore's service model.
+(the events' members: 2026-11-26), Amazon Translate Developer Guide; the documentation in botocore's service model.
 """
 
 import csv

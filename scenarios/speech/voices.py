@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache, cached
 
 SAMPLE_RATE = 24_000
 """Samples a second of everything that this module returns."""
@@ -111,9 +112,26 @@ def synthesize(text: str, voice: Voice | None = None, seed: int = 0) -> tuple[Sa
 
 
 def speak(text: str | Sequence[Piece], voice: Voice, seed: int = 0) -> list[Spoken]:
-    """The text sentence by sentence, with the place of every word. A sentence may go on over several pieces."""
-    pieces = [Piece(text)] if isinstance(text, str) else text
-    return _model(voice.british).speak(pieces, voice, seed)
+    """The text sentence by sentence, with the place of every word. A sentence may go on over several pieces.
+
+    What was said before is not worked out again; nobody can write to its sound.
+    """
+    pieces = (Piece(text),) if isinstance(text, str) else tuple(text)
+    return list(_speak(pieces, voice, seed))
+
+
+# Five minutes of sound.
+_KEPT: LRUCache[Any, tuple[Spoken, ...]] = LRUCache(
+    300 * SAMPLE_RATE * 4, getsizeof=lambda said: sum(sentence.sound.nbytes for sentence in said)
+)
+
+
+@cached(_KEPT, lock=threading.Lock())
+def _speak(pieces: tuple[Piece, ...], voice: Voice, seed: int) -> tuple[Spoken, ...]:
+    said = tuple(_model(voice.british).speak(pieces, voice, seed))
+    for sentence in said:
+        sentence.sound.flags.writeable = False
+    return said
 
 
 def phonemes_of_ipa(ipa: str, *, british: bool = False) -> str:

@@ -221,6 +221,32 @@ def test_a_generated_secret_is_what_the_template_asks_for(cloud: LocalCloud) -> 
     assert mine.get_secret_value(SecretId=found["ARN"])["SecretString"] == found["SecretString"]
 
 
+SLOW = 'import time\n\ndef handler(event, context):\n    time.sleep(3)\n    return {"statusCode": 200}\n'
+
+
+def test_an_api_refuses_what_is_too_large_and_waits_for_its_function_no_longer_than_it_may(cloud: LocalCloud) -> None:
+    # Given an API whose function takes three seconds, and that waits half a second
+    resources = api_resources(make_role(cloud), {"Action": list(LOG_ACTIONS), "Resource": "*"})
+    resources["Function"]["Properties"] |= {"Code": {"ZipFile": SLOW}, "Timeout": 10}
+    resources["Post"]["Properties"]["Integration"]["TimeoutInMillis"] = 500
+    url = f"{cloud.endpoint_url}/_aws/execute-api/{deploy(cloud, resources, {'Api': {'Ref': 'Api'}})['Api']}/prod/items"
+
+    def post(body: bytes) -> tuple[int, str]:
+        headers = {"content-type": "application/json"}
+        answer = requests.post(url, data=body, headers=headers, verify=str(cloud.ca_bundle), timeout=20)
+        return answer.status_code, answer.json()["message"]
+
+    # When a body of 10 MB comes, Then it is looked at, and found to be no item; one byte more is refused unread
+    assert post(b"x" * 10_485_760)[0] == 400
+    assert post(b"x" * 10_485_761) == (413, "Request Too Long")
+    # And who asks for something slow is told so before it is done
+    began = time.monotonic()
+    assert post(b'{"name": "x"}') == (504, "Endpoint request timed out")
+    assert time.monotonic() - began < 2.5
+    name = resources["Api"]["Properties"]["Name"]
+    assert [total(cloud, metric, ApiName=name) for metric in ("Count", "4XXError", "5XXError")] == [3, 2, 1]
+
+
 def test_publishing_to_a_topic_under_a_customer_key_needs_the_key(cloud: LocalCloud) -> None:
     # Given a topic under a customer's key, and a role that may publish only
     root = {"AWS": f"arn:aws:iam::{cloud.account}:root"}
@@ -235,6 +261,25 @@ def test_publishing_to_a_topic_under_a_customer_key_needs_the_key(cloud: LocalCl
         mine.publish(TopicArn=topic, Message="x")
     set_permissions(cloud, role, publish, {"Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": key})
     assert mine.publish(TopicArn=topic, Message="x")["MessageId"]
+
+
+def test_changing_a_secret_under_a_customer_key_needs_the_key(cloud: LocalCloud) -> None:
+    # Given a secret under a customer's key, and a role that may change secrets only
+    root = {"AWS": f"arn:aws:iam::{cloud.account}:root"}
+    document = policy({"Principal": root, "Action": "kms:*", "Resource": "*"})
+    key = cloud.client("kms").create_key(Policy=document)["KeyMetadata"]["Arn"]
+    secret = cloud.client("secretsmanager").create_secret(Name=unique("secret"), SecretString="a", KmsKeyId=key)["ARN"]
+    change = {"Action": ["secretsmanager:UpdateSecret", "secretsmanager:PutSecretValue"], "Resource": secret}
+    role = make_role(cloud, change)
+    mine = client_as(cloud, role, "secretsmanager")
+    # When it changes the value, Then the key stops it; with the key, it does not
+    for change_value in (mine.update_secret, mine.put_secret_value):
+        with pytest.raises(ClientError, match="kms:"):
+            change_value(SecretId=secret, SecretString="b")
+    # And what is not encrypted can be changed without it
+    assert mine.update_secret(SecretId=secret, Description="about")["ARN"] == secret
+    set_permissions(cloud, role, change, {"Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": key})
+    assert mine.update_secret(SecretId=secret, SecretString="b")["VersionId"]
 
 
 def test_a_templates_subscription_and_policy_deliver(cloud: LocalCloud) -> None:

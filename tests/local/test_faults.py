@@ -165,12 +165,13 @@ def test_half_of_all_attempts_means_about_half() -> None:
         ({"when": "during"}, "before or after"),
         ({"probability": 1.5}, "between 0 and 1"),
         ({"kind": "slow", "seconds": -1}, "not negative"),
+        ({"service": "states", "operation": "StateTransition", "kind": "internal"}, "throttled or not"),
     ],
 )
 def test_a_senseless_rule_is_refused(fields: dict[str, Any], message: str) -> None:
     # Given fields that make no sense, When a rule is added, Then it is refused with the reason, and none is in force
     with pytest.raises(ValueError, match=message):
-        faults.add(service="s3", **fields)
+        faults.add(**{"service": "s3", **fields})
     assert faults.rules() == []
 
 
@@ -179,6 +180,7 @@ def test_a_senseless_rule_is_refused(fields: dict[str, Any], message: str) -> No
     [
         ({"service": "rekogniton"}, "no service 'rekogniton'; did you mean rekognition"),
         ({"service": "rekognition", "operation": "detectlabels"}, "did you mean DetectLabels"),
+        ({"service": "dynamodb", "operation": "StateTransition", "kind": "throttle"}, "no operation"),
         ({"service": 5}, "service is 5"),
         ({"service": "s3", "times": "many"}, "times is 'many'"),
         ({"service": "s3", "times": True}, "times is True"),
@@ -274,6 +276,51 @@ def test_a_killed_worker_is_an_error_to_who_invoked_it(cloud: LocalCloud, writer
     assert failed["FunctionError"]
     second = json.loads(cloud.client("lambda").invoke(FunctionName=function)["Payload"].read())
     assert second["pid"] != first["pid"]
+
+
+RAISER = """
+import os
+def handler(event, context):
+    raise RuntimeError(f"process {os.getpid()}")
+"""
+
+
+def test_a_worker_whose_handler_raised_is_kept(cloud: LocalCloud) -> None:
+    # Given a function that raises, When it is invoked twice, Then one worker has answered both
+    function = make_function(cloud, RAISER, make_role(cloud))
+    answers = [cloud.client("lambda").invoke(FunctionName=function) for _ in range(2)]
+    assert [answer["FunctionError"] for answer in answers] == ["Unhandled", "Unhandled"]
+    first, second = (json.loads(answer["Payload"].read()) for answer in answers)
+    assert first["errorType"] == "RuntimeError"
+    assert first["errorMessage"] == second["errorMessage"]
+
+
+def test_a_message_that_failed_comes_again_when_the_clock_says_so(cloud: LocalCloud) -> None:
+    # Given a message whose function has raised
+    url, arn = make_queue(cloud, VisibilityTimeout="30")
+    queue = {"Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], "Resource": arn}
+    function = make_function(cloud, RAISER, make_role(cloud, queue))
+    cloud.client("lambda").create_event_source_mapping(FunctionName=function, EventSourceArn=arn)
+    sqs = cloud.client("sqs")
+    sqs.send_message(QueueUrl=url, MessageBody="m")
+
+    def failures() -> int:
+        points = cloud.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName="Errors",
+            Dimensions=[{"Name": "FunctionName", "Value": function}],
+            StartTime=0,
+            EndTime=time.time() + 86_400 * 365,
+            Period=86_400,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return int(sum(point["Sum"] for point in points))
+
+    eventually(lambda: failures() == 1 and cloud.control.health()["batches"] == 0)
+    # When its visibility timeout has passed by the cloud's clock
+    cloud.control.clock_advance(31)
+    # Then it is tried again at once, and not when MiniStack's pause of a second is over
+    eventually(lambda: failures() == 2, seconds=0.7)
 
 
 def test_a_call_from_elsewhere_kills_nobody(cloud: LocalCloud) -> None:

@@ -1,6 +1,7 @@
 """What state machines tell about themselves: logs, traces, metrics, events; and how a template makes them."""
 
 import json
+import secrets
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from local.cloud import LocalCloud
 from local.emulator.authorise import PATHS
 from tests.local.emulated import (
     decided,
+    ended,
     eventually,
     execute,
     last_sequence,
@@ -19,6 +21,7 @@ from tests.local.emulated import (
     make_queue,
     make_role,
     messages,
+    one_task,
     policy,
     set_permissions,
     start,
@@ -99,37 +102,62 @@ def test_logging_needs_each_permission(cloud: LocalCloud, action: str) -> None:
     assert [item["allowed"] for item in decided(cloud, action, "*", before)] == [False]
 
 
+def segments(cloud: LocalCloud, machine: str) -> list[dict[str, Any]]:
+    """The segments that a state machine's executions left."""
+    xray, now = cloud.client("xray"), time.time() + cloud.control.clock()
+    pages = xray.get_paginator("get_trace_summaries").paginate(StartTime=now - 600, EndTime=now + 60)
+    traces = [summary["Id"] for page in pages for summary in page["TraceSummaries"]]
+    found = [
+        json.loads(segment["Document"])
+        for index in range(0, len(traces), 5)
+        for trace in xray.batch_get_traces(TraceIds=traces[index : index + 5])["Traces"]
+        for segment in trace["Segments"]
+    ]
+    return [segment for segment in found if segment["name"] == machine.rpartition(":")[2]]
+
+
 @pytest.mark.parametrize("action", TRACE_ACTIONS)
 def test_a_trace_needs_each_permission(cloud: LocalCloud, action: str) -> None:
     # Given a traced state machine whose role lacks one of the permissions
     others = {"Action": [item for item in TRACE_ACTIONS if item != action], "Resource": "*"}
     role = make_role(cloud, others)
     machine = make_machine(cloud, role, PASS, tracingConfiguration={"enabled": True})
-    name = machine.rpartition(":")[2]
-    xray = cloud.client("xray")
-
-    def segments() -> list[dict[str, Any]]:
-        now = time.time() + cloud.control.clock()
-        pages = xray.get_paginator("get_trace_summaries").paginate(StartTime=now - 600, EndTime=now + 60)
-        traces = [summary["Id"] for page in pages for summary in page["TraceSummaries"]]
-        found = [
-            json.loads(segment["Document"])
-            for index in range(0, len(traces), 5)
-            for trace in xray.batch_get_traces(TraceIds=traces[index : index + 5])["Traces"]
-            for segment in trace["Segments"]
-        ]
-        return [segment for segment in found if segment["name"] == name]
-
     # When it runs, Then there is no trace; with the permission, there is
     assert cloud.client("stepfunctions").describe_state_machine(stateMachineArn=machine)["tracingConfiguration"] == {
         "enabled": True
     }
     execute(cloud, machine)
-    assert segments() == []
+    assert segments(cloud, machine) == []
     set_permissions(cloud, role, others, {"Action": action, "Resource": "*"})
     execution = execute(cloud, machine)["executionArn"]
-    (segment,) = eventually(segments)
+    (segment,) = eventually(lambda: segments(cloud, machine))
     assert segment["aws"]["execution_arn"] == execution
+
+
+@pytest.mark.parametrize(("enabled", "sampled", "traced"), [(False, 1, True), (True, 1, True), (True, 0, False)])
+def test_a_trace_that_is_handed_on_is_continued_if_it_is_sampled(
+    cloud: LocalCloud, enabled: bool, sampled: int, traced: bool
+) -> None:
+    # Given a state machine that may trace, When whoever starts it hands on a trace
+    role = make_role(cloud, {"Action": list(TRACE_ACTIONS), "Resource": "*"})
+    machine = make_machine(cloud, role, PASS, tracingConfiguration={"enabled": enabled})
+    trace = f"1-{int(time.time() + cloud.control.clock()):08x}-{secrets.token_hex(12)}"
+    started = cloud.client("stepfunctions").start_execution(
+        stateMachineArn=machine, traceHeader=f"Root={trace};Sampled={sampled}"
+    )
+    ended(cloud, started["executionArn"])
+    # Then the execution is part of it, also where it has no tracing of its own; but not of one that is not sampled
+    if traced:
+        assert [segment["trace_id"] for segment in eventually(lambda: segments(cloud, machine))] == [trace]
+    else:
+        assert segments(cloud, machine) == []
+
+
+def test_without_tracing_and_without_a_trace_there_is_none(cloud: LocalCloud) -> None:
+    # Given a state machine that could trace, When it is not told to, Then it does not
+    machine = make_machine(cloud, make_role(cloud, {"Action": list(TRACE_ACTIONS), "Resource": "*"}), PASS)
+    execute(cloud, machine)
+    assert segments(cloud, machine) == []
 
 
 def total(cloud: LocalCloud, machine: str, name: str, statistic: str = "Sum") -> float:
@@ -178,6 +206,40 @@ def test_executions_are_counted(cloud: LocalCloud) -> None:
     eventually(lambda: total(cloud, machine, "ExecutionsTimedOut") == 1)
     assert [total(cloud, machine, f"Executions{name}") for name in names] == [4, 1, 1, 1, 1]
     assert total(cloud, machine, "ExecutionTime", "Maximum") >= 3_600_000
+
+
+@pytest.mark.parametrize("retried", [False, True], ids=["a state", "a retry"])
+def test_a_throttled_transition_waits_and_is_counted(cloud: LocalCloud, retried: bool) -> None:
+    # Given a state machine that pauses before its second state, or before it tries again what it may not do
+    pause = {"Type": "Wait", "Seconds": 3_600, "Next": "Last"}
+    definition: dict[str, Any] = {"StartAt": "Pause", "States": {"Pause": pause, "Last": {"Type": "Succeed"}}}
+    if retried:
+        again = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 3_600, "MaxAttempts": 1}
+        message = {"TopicArn": f"arn:aws:sns:{cloud.region}:{cloud.account}:none", "Message": "m"}
+        definition = one_task("arn:aws:states:::sns:publish", message, Retry=[again])
+    machine = make_machine(cloud, make_role(cloud), definition)
+    client = cloud.client("stepfunctions")
+    execution = start(cloud, machine)
+
+    def last() -> str:
+        events = client.get_execution_history(executionArn=execution, reverseOrder=True)["events"]
+        return str(events[0]["type"])
+
+    assert total(cloud, machine, "ExecutionThrottled") == 0
+    eventually(lambda: last() == ("TaskFailed" if retried else "WaitStateEntered"))
+    time.sleep(0.1)
+    # When Step Functions throttles what comes after its pause, three times
+    rule = cloud.control.faults_add(service="states", operation="StateTransition", kind="throttle", times=3)
+    cloud.control.clock_advance(3_600)
+    # Then it stays where it is, and each time is counted
+    for times in (1, 2, 3):
+        eventually(lambda times=times: total(cloud, machine, "ExecutionThrottled") == times)  # type: ignore[misc]
+        assert client.describe_execution(executionArn=execution)["status"] == "RUNNING"
+        cloud.control.clock_advance(1)
+    # and then it goes on
+    assert ended(cloud, execution)["status"] == ("FAILED" if retried else "SUCCEEDED")
+    assert total(cloud, machine, "ExecutionThrottled") == 3
+    cloud.control.faults_clear(rule)
 
 
 def test_a_change_of_status_is_an_event(cloud: LocalCloud) -> None:

@@ -13,7 +13,7 @@ import pytest
 from local.cloud import LocalCloud
 from local.emulator import clock, metrics
 from local.emulator.metrics import Message, Queue
-from tests.local.emulated import eventually, make_function, make_queue, make_role, messages, unique
+from tests.local.emulated import eventually, make_function, make_queue, make_role, messages, policy, unique
 
 NOON = 1_795_435_200.0
 
@@ -224,7 +224,7 @@ def statistics(cloud: LocalCloud) -> Statistics:
     def read(namespace: str, name: str, value: str, statistic: str) -> list[float]:
         cloud.control.evaluate_alarms()
         now = datetime.now(timezone.utc) + timedelta(seconds=cloud.control.clock())
-        dimension = {"AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}[namespace]
+        dimension = {"AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName", "AWS/SNS": "TopicName"}[namespace]
         found = cloud.client("cloudwatch").get_metric_statistics(
             Namespace=namespace,
             MetricName=name,
@@ -341,6 +341,50 @@ def test_a_refused_invocation_is_a_throttle(cloud: LocalCloud, statistics: Stati
 
     # Then that is one throttle
     assert totals(statistics, name) == {"Invocations": 0, "Errors": 0, "Throttles": 1}
+
+
+TOPIC_METRICS = ("NumberOfMessagesPublished", "NumberOfNotificationsDelivered", "NumberOfNotificationsFailed")
+
+
+def test_a_topic_counts_messages_and_what_became_of_them(cloud: LocalCloud, statistics: Statistics) -> None:
+    # Given a topic with two queues and a function that let it in, one of each that do not, a queue with a filter, and
+    # a function that is gone
+    sns, sqs, functions = cloud.client("sns"), cloud.client("sqs"), cloud.client("lambda")
+    name = unique("topic")
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    queues = [make_queue(cloud) for _ in range(4)]
+    for url, arn in (*queues[:2], queues[3]):
+        document = policy({"Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": document})
+    open_function, closed_function = (make_function(cloud, SOMETIMES, make_role(cloud)) for _ in range(2))
+    functions.add_permission(
+        FunctionName=open_function,
+        StatementId="topic",
+        Action="lambda:InvokeFunction",
+        Principal="sns.amazonaws.com",
+        SourceArn=topic,
+    )
+    arns = [
+        functions.get_function(FunctionName=one)["Configuration"]["FunctionArn"]
+        for one in (open_function, closed_function)
+    ]
+    for _, arn in queues[:3]:
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    filtered = {"FilterPolicy": json.dumps({"kind": ["other"]})}
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queues[3][1], Attributes=filtered)
+    for arn in (*arns, f"{arns[0]}-gone"):
+        sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn)
+
+    # When one message is published by itself, and two as a batch
+    sns.publish(TopicArn=topic, Message="go")
+    sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=[{"Id": str(n), "Message": "go"} for n in range(2)])
+
+    # Then three were published, each was delivered and failed three times, and the filter's queue counts nowhere
+    def counted() -> list[float]:
+        return [sum(statistics("AWS/SNS", metric, name, "Sum")) for metric in TOPIC_METRICS]
+
+    eventually(lambda: sum(counted()) >= 21)
+    assert counted() == [3, 9, 9]
 
 
 def test_a_question_without_dimensions_is_about_the_metric_that_has_none(cloud: LocalCloud) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from local.services.models.checkpoint import UnreadableWeights, read_checkpoint
 from local.services.models.labels import LabelModel, label_model
-from local.services.models.runtime import cached
+from local.services.models.runtime import cached, threads
 from tests.local.standin import PHOTOS
 
 ROOT = Path(__file__).parents[2]
@@ -183,3 +183,13 @@ def test_a_model_is_loaded_once_however_many_ask_for_it() -> None:
     assert all(model is models[0] for model in models)
     assert isinstance(models[0], LabelModel)
     assert all(np.array_equal(answer, answers[0]) for answer in answers)
+
+
+@pytest.mark.parametrize(("told", "number"), [(None, 2), ("1", 1), ("4", 4)])
+def test_a_slow_model_takes_as_many_threads_as_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, told: str | None, number: int
+) -> None:
+    monkeypatch.delenv("LOCAL_MODEL_THREADS")
+    if told:
+        monkeypatch.setenv("LOCAL_MODEL_THREADS", told)
+    assert threads() == number

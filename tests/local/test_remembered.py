@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from local.services.layout.blocks import PAGES_KEPT, page_blocks
-from local.services.models.recognition import ANSWERS_KEPT, Recogniser
+from local.services.models.recognition import ANSWERS_KEPT, SHORTEST, Recogniser
+from local.services.models.sound import SAMPLE_RATE
 
 
 class Reader:
@@ -25,18 +27,21 @@ class Reader:
 
 
 class Listener:
-    """A model of speech that hears one word, and counts how often it listened."""
+    """A model of speech that hears a word a second, and counts how often it listened."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def transcribe(self, samples: object, language: str, **asked: object) -> Any:
-        self.heard.append(language)
-        word = SimpleNamespace(word=f" {language}", start=0.0, end=1.0, probability=0.9)
-        segment = SimpleNamespace(
-            no_speech_prob=0.0, avg_logprob=0.0, compression_ratio=1.0, text=language, words=[word]
-        )
-        return iter([segment]), None
+    def transcribe(self, samples: np.ndarray[Any, Any], language: str, **asked: object) -> Any:
+        return self._segments(language, len(samples) / SAMPLE_RATE), None
+
+    def _segments(self, language: str, seconds: float) -> Iterator[SimpleNamespace]:
+        for start in range(max(1, int(np.ceil(seconds)))):
+            self.heard.append(language)
+            word = SimpleNamespace(word=f" {language}", start=start, end=start + 1.0, probability=0.9)
+            yield SimpleNamespace(
+                end=word.end, no_speech_prob=0.0, avg_logprob=0.0, compression_ratio=1.0, text=language, words=[word]
+            )
 
     def detect_language(self, samples: object) -> Any:
         self.heard.append("?")
@@ -132,3 +137,13 @@ def test_only_the_last_answers_are_kept() -> None:
     # When it comes again, Then it is heard again
     recogniser.words(np.zeros(1, dtype=np.float32), "en")
     assert len(model.heard) == ANSWERS_KEPT + 2
+
+
+@pytest.mark.parametrize(("breath", "listened"), [(SHORTEST - 0.1, 2), (SHORTEST + 0.1, 3)])
+def test_the_breath_after_the_last_word_is_not_listened_to(breath: float, listened: int) -> None:
+    # Given sound of two words and a breath
+    listener: Any = Listener()
+    samples = np.zeros(int((2 + breath) * SAMPLE_RATE), np.float32)
+    # When it is recognised, Then a short breath is not taken for a stretch of speech, and a long one may be one
+    assert len(Recogniser(listener).words(samples, "en")) == listened
+    assert len(listener.heard) == listened

@@ -298,7 +298,8 @@ def test_the_gateway_fetches_what_it_authorises_with_at_each_call() -> None:
 def test_the_workers_script_reports_errors_where_they_are_named() -> None:
     # Given MiniStack's worker, When its script is read, Then what the hook replaces is in it, once
     script = import_module("ministack.core.lambda_runtime")._PYTHON_WORKER_SCRIPT
-    assert script.count(seams._HANDLER_ERROR) == 1
+    for part in (seams._HANDLER_RESULT, seams._HANDLER_ERROR, "\ndef run():"):
+        assert script.count(part) == 1
 
 
 # --- Added services

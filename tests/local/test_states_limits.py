@@ -124,6 +124,15 @@ def test_a_function_returns_at_most_6_mb(cloud: LocalCloud) -> None:
     assert json.loads(answer["Payload"].read())["errorType"] == "Function.ResponseSizeTooLarge"
 
 
+def test_an_answer_that_is_no_json_is_an_error_of_the_runtime(cloud: LocalCloud) -> None:
+    # Given a function that returns what JSON cannot hold, When it is invoked, Then the error is not its handler's
+    function = make_function(cloud, "def handler(event, context):\n    return {1, 2}\n", make_role(cloud))
+    answer = cloud.client("lambda").invoke(FunctionName=function, Payload=b"{}")
+    told = json.loads(answer["Payload"].read())
+    assert (answer["FunctionError"], told["errorType"], told["stackTrace"]) == ("Unhandled", "Runtime.MarshalError", [])
+    assert told["errorMessage"] == "Unable to marshal response: Object of type set is not JSON serializable"
+
+
 def test_events_and_messages_have_their_quotas(cloud: LocalCloud) -> None:
     # Given a bus, a queue and a topic
     url, _ = make_queue(cloud)

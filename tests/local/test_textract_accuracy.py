@@ -49,13 +49,6 @@ def test_a_clean_form_is_read() -> None:
     holds_clean(measured(form(MEASURED[0], 101), None))
 
 
-def test_worn_copies_are_read_and_doubted() -> None:
-    # Given worn copies of a form
-    document = form(MEASURED[1], 102)
-    # When they are read, Then the bars hold
-    holds_worn(total(measured(document, wear) for wear in (WEARS[0], WEARS[-1])))
-
-
 @pytest.mark.soak
 def test_clean_forms_of_all_styles_are_read() -> None:
     # Given clean forms of every measured style, as PDF and as pictures

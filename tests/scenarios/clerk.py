@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from local.cloud import LocalCloud
 from scenarios.document_processing import FINAL, Desk, Page, Review, Upload, executions, read_rows, upload, visit
+from tests.scenarios.queues import TwoQueues
 
 Row = dict[str, Any]
 Found = TypeVar("Found")
@@ -35,7 +36,7 @@ SMALL: Mapping[str, Any] = {
 PATIENCE_SECONDS = 150.0
 
 
-class Clerk:
+class Clerk(TwoQueues):
     """Uploads documents, waits for rows, answers reviews, and reads queues, executions and grants of one stack."""
 
     def __init__(self, cloud: LocalCloud, outputs: Mapping[str, str], desk: Desk | None = None) -> None:
@@ -242,39 +243,6 @@ class Clerk:
         return visit(self.cloud, review.url, answer, **more)
 
     # --- queues
-
-    def letters(self, output: str) -> list[dict[str, Any]]:
-        """The messages of a dead-letter queue; they stay there."""
-        answer = self.sqs.receive_message(
-            QueueUrl=self.outputs[output],
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=0,
-            MessageSystemAttributeNames=["All"],
-        )
-        return list(answer.get("Messages", []))
-
-    def wait_for_letters(self, kind: str) -> list[dict[str, Any]]:
-        """The messages of a dead-letter queue ("Upload" or "Job") once there is one; time leaps between attempts."""
-        queue = self.outputs[f"{kind}QueueUrl"]
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "VisibilityTimeout"]
-
-        def waiting() -> int:
-            """Seconds until a message that nobody works on is seen again; 0 if there is none, or one worked on."""
-            visible, hidden, timeout = (
-                int(self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"][name])
-                for name in names
-            )
-            return timeout if not visible and hidden and self.control.health()["batches"] == 0 else 0
-
-        def given_up() -> list[dict[str, Any]]:
-            # Twice, because a batch that was just received is not yet counted as being worked on.
-            if waiting():
-                time.sleep(0.01)
-                if seconds := waiting():
-                    self.control.clock_advance(seconds + 1)
-            return self.letters(f"{kind}DeadLetterQueueUrl")
-
-        return self.until(given_up, "a dead letter")
 
     def empty(self) -> bool:
         """Whether nothing waits in the two queues, nor is being worked on."""

@@ -15,6 +15,8 @@ from tests.scenarios.clerk import SMALL as SMALL_DOCUMENTS
 from tests.scenarios.clerk import Clerk
 from tests.scenarios.driver import Driver
 
+pytest.register_assert_rewrite("tests.scenarios.alarms")
+
 
 @pytest.fixture
 def driver(cloud: LocalCloud, outputs: dict[str, str]) -> Iterator[Driver]:

@@ -387,7 +387,7 @@ class Driver:
     def without_senders(self) -> Iterator[None]:
         """Take away every permission that the queue's own policy gives; what it forbids stays."""
         before = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["Policy"])["Attributes"]["Policy"]
-        self.sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"Policy": _only_denials(before)})
+        self.sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"Policy": only_denials(before)})
         try:
             yield
         finally:
@@ -398,7 +398,7 @@ class Driver:
         """Take away every permission that the topic's own policy gives; what it forbids stays."""
         sns, topic = self.cloud.client("sns"), self.outputs["AlarmTopicArn"]
         before = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
-        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=_only_denials(before))
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=only_denials(before))
         try:
             yield
         finally:
@@ -444,7 +444,8 @@ def _key_of(body: str) -> str | None:
         return None
 
 
-def _only_denials(policy: str) -> str:
+def only_denials(policy: str) -> str:
+    """A policy without what it allows."""
     document = json.loads(policy)
     left = [statement for statement in document["Statement"] if statement["Effect"] == "Deny"]
     assert left != document["Statement"], "the policy gives nothing"

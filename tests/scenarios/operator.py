@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 from local.cloud import LocalCloud
 from scenarios.call_analytics import FINAL, Recording, Upload, call_of, report_of, row_of, upload
 from scenarios.calls.recordings import BOOKING, HOTELS, Call, Line, Script, Secret, record
+from tests.scenarios.driver import only_denials
+from tests.scenarios.queues import TwoQueues
 
 Row = dict[str, Any]
 Found = TypeVar("Found")
@@ -56,7 +58,7 @@ def short() -> Call:
     return record(_SHORT)
 
 
-class Operator:
+class Operator(TwoQueues):
     """Uploads calls, waits for rows, and reads queues, executions, logs and grants of one stack."""
 
     def __init__(self, cloud: LocalCloud, outputs: Mapping[str, str]) -> None:
@@ -245,21 +247,6 @@ class Operator:
 
     # --- queues
 
-    def letters(self, output: str) -> list[dict[str, Any]]:
-        """The messages of a dead-letter queue; they stay there."""
-        answer = self.sqs.receive_message(
-            QueueUrl=self.outputs[output],
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=0,
-            MessageSystemAttributeNames=["All"],
-        )
-        return list(answer.get("Messages", []))
-
-    def redrive(self, output: str) -> None:
-        """Move everything from a dead-letter queue back to where it came from."""
-        answer = self.sqs.get_queue_attributes(QueueUrl=self.outputs[output], AttributeNames=["QueueArn"])
-        self.sqs.start_message_move_task(SourceArn=answer["Attributes"]["QueueArn"])
-
     def empty(self) -> bool:
         """Whether nothing waits in the two queues, nor is being worked on."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -309,6 +296,36 @@ class Operator:
     def _put(self, role: str, name: str, document: Mapping[str, Any]) -> None:
         self.iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
 
+    @contextmanager
+    def shut(self, output: str) -> Iterator[None]:
+        """Take away every permission that a queue's own policy gives; what it forbids stays."""
+        url = self.outputs[output]
+        before = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
+        self.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": only_denials(before)})
+        try:
+            yield
+        finally:
+            self.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": before})
+
+    @contextmanager
+    def mute(self) -> Iterator[None]:
+        """Take away every permission that the policy of the alarms' topic gives; what it forbids stays."""
+        sns, topic = self.cloud.client("sns"), self.outputs["AlarmTopicArn"]
+        before = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=only_denials(before))
+        try:
+            yield
+        finally:
+            sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=before)
+
+    def denied(self, role: str, action: str, since: int) -> bool:
+        """Whether a role of the stack was refused an action after a decision."""
+        name = self.outputs[f"{role}RoleName"]
+        return any(
+            (decision["role"], decision["action"], decision["allowed"]) == (name, action, False)
+            for decision in self.control.decisions(since=since)
+        )
+
     def log_groups(self) -> list[str]:
         """All log groups of the stack, by its outputs."""
         return [group for name, group in self.outputs.items() if name.endswith("LogGroupName")]
@@ -316,6 +333,22 @@ class Operator:
     def log_lines(self, group: str) -> list[str]:
         pages = self.cloud.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
         return [event["message"] for page in pages for event in page["events"]]
+
+    def traces(self, name: str) -> set[str]:
+        """Ids of the segments of the last hour that bear the name of a function or a state machine."""
+        # Segments bear the time of the machine or of the cloud, whose clock tests move.
+        now, client = time.time(), self.cloud.client("xray")
+        pages = client.get_paginator("get_trace_summaries").paginate(
+            StartTime=now - 3600, EndTime=now + self.control.clock() + 60
+        )
+        traces = [summary["Id"] for page in pages for summary in page["TraceSummaries"]]
+        segments = [
+            json.loads(segment["Document"])
+            for index in range(0, len(traces), 5)
+            for trace in client.batch_get_traces(TraceIds=traces[index : index + 5])["Traces"]
+            for segment in trace["Segments"]
+        ]
+        return {segment["id"] for segment in segments if segment["name"] == name}
 
 
 __all__ = ["ARCHITECTURE", "SMALL", "Operator", "booking", "call_of", "short"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import io
 import itertools
 import json
 import types
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -166,15 +167,63 @@ def function(module: types.ModuleType) -> Iterator[Function]:
         module.deadline.follow(Context())
         dynamodb, s3 = module.clients["dynamodb"], module.clients["s3"]
         for name, keys in ((RESULTS, ("image", "version")), (IDEMPOTENCY, ("id",))):
-            dynamodb.create_table(
-                TableName=name,
-                BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-                KeySchema=[
-                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-                ],
-            )
+            make_table(dynamodb, name, *keys)
         s3.create_bucket(Bucket=BUCKET)
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         with Stubber(module.clients["rekognition"]) as rekognition:
             yield Function(module, rekognition)
+
+
+DOCUMENT_VARIABLES = {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "BUCKET": "documents",
+    "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:documents",
+    "JOBS_TABLE": "jobs",
+    "REVIEWS_TABLE": "reviews",
+    "RESULTS_TABLE": "results",
+    "COMPLETION_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:completions",
+    "NOTIFIER_ROLE_ARN": "arn:aws:iam::123456789012:role/notifier",
+    "REVIEW_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:reviews",
+    "REVIEW_BASE_URL": "https://reviews.example/",
+    "REVIEW_DEADLINE_SECONDS": "3600",
+    "LINK_SECRET_ARN": "link-secret",
+}
+
+
+@pytest.fixture(scope="session")
+def document_handler() -> Callable[[str], types.ModuleType]:
+    """Gives a handler's module of document-processing by its folder, imported once, as a worker does."""
+
+    def load(name: str) -> types.ModuleType:
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in DOCUMENT_VARIABLES.items():
+                patch.setenv(variable, value)
+            return importlib.import_module(f"lambdas.document_processing.{name}.handler")
+
+    return load
+
+
+@pytest.fixture
+def document_log(
+    document_handler: Callable[[str], types.ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], io.StringIO]:
+    """Gives what a handler of document-processing logs from now on."""
+
+    def follow(name: str) -> io.StringIO:
+        written = io.StringIO()
+        monkeypatch.setattr(document_handler(name).logger.registered_handler, "stream", written)
+        return written
+
+    return follow
+
+
+def make_table(dynamodb: Any, name: str, *keys: str) -> None:
+    """An empty table with one or two keys of text."""
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)],
+    )

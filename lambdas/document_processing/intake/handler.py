@@ -77,7 +77,7 @@ def announced(body: str) -> dict[str, str] | None:
     """
     try:
         event = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UnreadableMessageError("The message is no JSON.") from None
     if not isinstance(event, dict) or event.get("source") != "aws.s3":
         raise UnreadableMessageError("The message is no S3 event of EventBridge.")

@@ -63,7 +63,7 @@ def completion(body: str) -> tuple[str, str]:
     """
     try:
         message = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UnreadableMessageError("The message is no JSON.") from None
     job, status = (message.get(name) if isinstance(message, dict) else None for name in ("JobId", "Status"))
     if not (isinstance(job, str) and job and isinstance(status, str) and status):

@@ -62,8 +62,13 @@ def _form(body: str) -> dict[str, str]:
 def _json(body: str) -> dict[str, str]:
     try:
         given = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadAnswerError("The answer cannot be read.") from None
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
         raise BadAnswerError("The answer is no object of texts.")
+    try:
+        # JSON can spell half a character, which the result could not be written with.
+        "".join(given.values()).encode()
+    except UnicodeEncodeError:
+        raise BadAnswerError("The answer is no valid Unicode.") from None
     return given

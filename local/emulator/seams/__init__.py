@@ -730,9 +730,13 @@ class _MovableTime:
 
 
 def _move_queue_clocks() -> None:
-    """Visibility, delay, retention and the age of a message follow the emulator's clock."""
+    """Visibility, delay, retention and the age of a message follow the emulator's clock.
+
+    So does the pause that MiniStack's poller makes, by the machine's clock, after an invocation that failed.
+    """
     for module in (_sqs, _events, _sns):
         module.time = _MovableTime()
+    clock.on_advance(_lambda._esm_backoff_until._data.clear)
     clock.on_advance(_concurrency.esm_wake.set)
 
 
@@ -988,7 +992,7 @@ _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 def _secret_of_template(properties: Mapping[str, Any]) -> str:
     """What a stack's secret holds; MiniStack forgets most of what a generated one is to be made of.
 
-    "AWS::SecretsManager::Secret GenerateSecretString", AWS CloudFormation Template Reference (from memory).
+    "AWS::SecretsManager::Secret GenerateSecretString", AWS CloudFormation Template Reference, read 2026-11-26.
     """
     wanted = properties.get("GenerateSecretString")
     if wanted is None or properties.get("SecretString"):
@@ -1097,7 +1101,7 @@ def _authorise_topic_subscriptions() -> None:
             and authorise.act_as(service, "sqs:SendMessage", queue_arn, context, path="topic-to-queue")
             and _may_use_key(service, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), use)
         )
-        _count_of_topic(source_arn, "NumberOfNotificationsDelivered" if let_in else "NumberOfNotificationsFailed")
+        metrics.topic(source_arn, "NumberOfNotificationsDelivered" if let_in else "NumberOfNotificationsFailed")
         return let_in
 
     original = _sqs.queue_policy_allows
@@ -1248,7 +1252,7 @@ def _queue_key_use(
 def _topic_key_use(
     method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, list[str]]
 ) -> list[tuple[str, str]]:
-    # "Key management", Amazon SNS Developer Guide (named from memory: not read yet): whoever publishes needs both.
+    # "Key management", Amazon SNS Developer Guide, read 2026-11-26: whoever publishes needs both.
     parameters = _app._routing_params(method, path, headers, body, query)
     if next(iter(parameters.get("Action") or ()), "") not in ("Publish", "PublishBatch"):
         return []
@@ -1257,17 +1261,25 @@ def _topic_key_use(
     return _uses(key, "kms:GenerateDataKey", "kms:Decrypt")
 
 
+# What an update of a secret encrypts anew.
+_ENCRYPTED = frozenset({"SecretString", "SecretBinary", "KmsKeyId"})
+
+
 def _secret_key_use(
     _method: str, _path: str, headers: Mapping[str, str], body: bytes, _query: Mapping[str, list[str]]
 ) -> list[tuple[str, str]]:
-    # "Secret encryption and decryption in AWS Secrets Manager", AWS Secrets Manager User Guide (from memory).
+    # "Secret encryption and decryption", AWS Secrets Manager User Guide, read 2026-11-26: whoever changes a value needs
+    # both permissions; an update of neither value nor key uses no key. Not asked: an update's new key, CreateSecret.
     actions = {
         "GetSecretValue": ("kms:Decrypt",),
         "PutSecretValue": ("kms:GenerateDataKey", "kms:Decrypt"),
         "UpdateSecret": ("kms:GenerateDataKey", "kms:Decrypt"),
     }.get(_target_action(headers), ())
     try:
-        _, secret = _secrets._resolve(json.loads(body)["SecretId"]) if actions else (None, None)
+        request = json.loads(body) if actions else {}
+        if _target_action(headers) == "UpdateSecret" and _ENCRYPTED.isdisjoint(request):
+            return []
+        _, secret = _secrets._resolve(request["SecretId"]) if actions else (None, None)
     except (ValueError, KeyError):
         secret = None
     return _uses(_customer_key((secret or {}).get("KmsKeyId")), *actions)
@@ -1330,26 +1342,43 @@ def _hide_missing_objects() -> None:
 # --- Lambda: errors, poller, logs, invocations -----------------------------------------------------------------------
 
 
-# How MiniStack's worker reports what a Python handler raised.
+# How MiniStack's worker writes what a Python handler answered, and reports what it raised.
+_HANDLER_RESULT = 'json.dumps({"status": "ok", "result": result})'
 _HANDLER_ERROR = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
-_NAMED_HANDLER_ERROR = """{"status": "error", "error": str(e), "trace": traceback.format_exc(), "raised": {
+_NAMED_HANDLER_ERROR = """{"status": "ok", "error": str(e), "trace": traceback.format_exc(), "raised": {
                 "errorMessage": str(e), "errorType": type(e).__name__, "requestId": _ms_ctx.get("request_id", ""),
-                "stackTrace": traceback.format_tb(e.__traceback__)}}"""
+                "stackTrace": [] if isinstance(e, _MarshalError) else traceback.format_tb(e.__traceback__)}}"""
+_MARSHALLING = """
+_MarshalError = type("Runtime.MarshalError", (Exception,), {})
+
+def _marshalled(result):
+    try:
+        return json.dumps({"status": "ok", "result": result})
+    except (TypeError, ValueError) as problem:
+        raise _MarshalError("Unable to marshal response: " + str(problem)) from None
+
+def run():"""
 
 
 def _name_handler_errors() -> None:
-    """Answer a failed invocation with the exception's own name, by which state machines catch it.
+    """Answer a failed invocation with the exception's own name, by which state machines catch it, and keep its worker.
 
-    MiniStack calls every error Runtime.HandlerError. The fields: "Lambda function handler errors in Python", AWS Lambda
-    Developer Guide (named from memory: not read yet).
+    MiniStack ends the worker of any invocation whose answer is an error, so the word for that is put in behind it. On
+    AWS a runtime that reports an error asks for its next invocation; only one that crashes or is out of time is reset
+    ("Understanding the Lambda execution environment lifecycle", AWS Lambda Developer Guide, read 2026-11-26).
+
+    MiniStack calls every error Runtime.HandlerError. The fields, and the name for an answer that is no JSON: "AWS
+    Lambda function errors in Python", AWS Lambda Developer Guide, read 2026-11-26 (`requestId` is not shown there).
     """
-    _runtime._PYTHON_WORKER_SCRIPT = _runtime._PYTHON_WORKER_SCRIPT.replace(_HANDLER_ERROR, _NAMED_HANDLER_ERROR)
+    script = _runtime._PYTHON_WORKER_SCRIPT.replace(_HANDLER_ERROR, _NAMED_HANDLER_ERROR)
+    script = script.replace(_HANDLER_RESULT, "_marshalled(result)").replace("\ndef run():", _MARSHALLING)
+    _runtime._PYTHON_WORKER_SCRIPT = script
     invoke, execute = _runtime.Worker.invoke, _lambda._execute_function_warm
 
     def invoking(worker: Any, *arguments: Any, **keywords: Any) -> dict[str, Any]:
         response: dict[str, Any] = invoke(worker, *arguments, **keywords)
         _running.raised = response.get("raised")
-        return response
+        return {**response, "status": "error"} if _running.raised else response
 
     @functools.wraps(execute)
     def executing(*arguments: Any, **keywords: Any) -> dict[str, Any]:
@@ -1725,14 +1754,9 @@ def _count_publications() -> None:
     @functools.wraps(fanout)
     def fanning_out(topic_arn: str, *arguments: Any, **keywords: Any) -> None:
         fanout(topic_arn, *arguments, **keywords)
-        _count_of_topic(topic_arn, "NumberOfMessagesPublished")
+        metrics.topic(topic_arn, "NumberOfMessagesPublished")
 
     _sns._fanout = fanning_out
-
-
-def _count_of_topic(topic_arn: str, metric: str) -> None:
-    _, _, _, region, account, name = topic_arn.split(":")
-    metrics.topic(account, region, name, metric)
 
 
 def _serve_traces() -> None:

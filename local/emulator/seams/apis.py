@@ -4,9 +4,10 @@ Access logs are written with the CloudWatch role of the account's API Gateway se
 without such a role is refused, as on AWS. Not served: execution logs, and context variables that stand for what is not
 here (they are `-`, as on AWS where a variable has no value). HTTP APIs have neither metrics nor access logs.
 
-Sources: Amazon API Gateway Developer Guide, "Set up CloudWatch logging for REST APIs in API Gateway", "Variables for
-access logging for API Gateway"; AWS CloudFormation Template Reference, "AWS::ApiGateway::Stage", "::Method";
-named from memory: not read yet.
+Sources: Amazon API Gateway Developer Guide, "Set up CloudWatch API logging in API Gateway", "API Gateway mapping
+template and access logging variable reference"; AWS CloudFormation Template Reference, "AWS::ApiGateway::Stage"; read
+2026-11-26, in the guides' public sources, which end in 2023. Not found there: the words of the refusal, the `-`, and
+that of the seven actions of AWS's policy for the role a line of an access log takes these two.
 """
 
 import functools

@@ -3,9 +3,9 @@
 S3, SNS, EventBridge and API Gateway invoke a function by the function's own policy; EventBridge starts an execution
 with the role of its target. MiniStack asks nobody.
 
-Sources: AWS Lambda Developer Guide, "Viewing resource-based IAM policies in Lambda"; Amazon EventBridge User Guide,
-"How EventBridge retries delivering events" and "Using dead-letter queues to process undelivered events in
-EventBridge"; named from memory: not read yet.
+Sources: AWS Lambda Developer Guide, "Using resource-based policies for AWS Lambda"; Amazon EventBridge User Guide, "How
+EventBridge retries delivering events" and "Using dead-letter queues to process undelivered events in EventBridge"; read
+2026-11-26. The guide does not say how long a pause may grow, nor list the codes of errors.
 """
 
 import contextvars
@@ -26,7 +26,7 @@ from ministack.services import s3 as _s3
 from ministack.services import sns as _sns
 from ministack.services import stepfunctions as _sfn
 
-from local.emulator import authorise, clock
+from local.emulator import authorise, clock, metrics
 from local.emulator.seams import inside, states
 
 _log = logging.getLogger(__name__)
@@ -148,10 +148,13 @@ def _authorise_topics() -> None:
         function, config, _ = _lambda._get_func_record_for_ref(endpoint)
         if not function or not config:
             _log.warning("A message of %s is lost: there is no %s", topic_arn, endpoint)
+            metrics.topic(topic_arn, "NumberOfNotificationsFailed")
             return
         if not _may_invoke("sns.amazonaws.com", endpoint, topic_arn):
             _log.warning("A message of %s is lost: %s does not let it in", topic_arn, endpoint)
+            metrics.topic(topic_arn, "NumberOfNotificationsFailed")
             return
+        metrics.topic(topic_arn, "NumberOfNotificationsDelivered")
         record = {
             "EventVersion": "1.0",
             "EventSubscriptionArn": sub_arn,

@@ -1,14 +1,22 @@
 """State machines' logs, traces, metrics and keys, and what AWS checks when one is made or started.
 
 Not as on AWS: an execution is one X-Ray segment without subsegments, a log stream is one a day, and `TestState` and
-express workflows have neither.
+express workflows have neither. Not asked: the second use of the key, for the logs of a state machine that has one.
+
+Sources: AWS Step Functions Developer Guide, "Step Functions service quotas" and "Using CloudWatch Logs to log execution
+history in Step Functions" (levels), read 2026-11-25; the same (permissions), "Trace Step Functions request data in AWS
+X-Ray", "X-Ray" (permissions) and "Monitoring Step Functions metrics using Amazon CloudWatch", read 2026-11-26. Actions
+and encryption context of the key: the statement that AWS CDK gives a state machine's role, read 2026-11-26; of "Data at
+rest encryption in Step Functions" only the beginning could be read.
+
 
 Sources: AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" (levels,
 permissions), "Tracing Step Functions request data in AWS X-Ray", "Monitoring Step Functions metrics using Amazon
-CloudWatch", "Encrypting data at rest in Step Functions", "Step Functions service quotas". The last and
-the levels were read on 2026-11-25; the others are named from memory.
+CloudWatch" (read 2026-11-26), "Encrypting data at rest in Step Functions", "Step Functions service quotas". The last
+and the levels were read on 2026-11-25; the others are named from memory.
 """
 
+import contextvars
 import json
 import re
 import secrets
@@ -36,12 +44,16 @@ _ERROR = _FATAL | {"FailStateEntered"}
 _ERROR_ENDINGS = ("Aborted", "Failed", "TimedOut")
 # What is execution data in an event's details.
 _DATA = ("input", "output", "parameters", "inputDetails", "outputDetails")
+_ROOT = re.compile(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24})")
+# The trace header of the request that starts an execution; MiniStack drops it.
+_trace_header: contextvars.ContextVar[str] = contextvars.ContextVar("trace_header", default="")
 
 
 def install() -> None:
     """Put the hooks in place."""
     states.on_event.append(_log_event)
     states.on_status.append(_status_changed)
+    states.on_throttle.append(_throttled)
     states.before_run.append(_check_key)
     _sfn._create_state_machine = _checking_definition(_sfn._create_state_machine)
     _sfn._update_state_machine = _checking_definition(_sfn._update_state_machine)
@@ -173,7 +185,11 @@ def _checking_start(start: Callable[[dict[str, Any]], Response]) -> Callable[[di
             json.loads(given)
         except ValueError as error:
             return _refused("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'")
-        return start(data)
+        token = _trace_header.set(str(data.get("traceHeader") or ""))
+        try:
+            return start(data)
+        finally:
+            _trace_header.reset(token)
 
     return starting
 
@@ -297,11 +313,23 @@ def _status_changed(execution: dict[str, Any]) -> None:
     ended = _epoch(execution["stopDate"]) if execution.get("stopDate") else None
     metrics.execution(account, region, execution["stateMachineArn"], status, started, ended)
     if ended is None:
+        execution["traceHeader"] = _trace_header.get()
         return
     _may_log.pop(execution["executionArn"], None)
     machine = _sfn._state_machines.get(execution["stateMachineArn"]) or {}
-    if (machine.get("tracingConfiguration") or {}).get("enabled"):
+    if _is_traced(machine, str(execution.get("traceHeader") or "")):
         _trace(account, region, machine, execution, started, ended)
+
+
+def _is_traced(machine: Mapping[str, Any], header: str) -> bool:
+    """Also without tracing of its own, where whoever starts it hands on a trace; not, where they do not sample it."""
+    enabled = bool((machine.get("tracingConfiguration") or {}).get("enabled"))
+    return (enabled or _ROOT.search(header) is not None) and "Sampled=0" not in header
+
+
+def _throttled(execution: dict[str, Any]) -> None:
+    account, region = _responses.get_account_id(), _responses.get_region()
+    metrics.transition_throttled(account, region, execution["stateMachineArn"])
 
 
 def _epoch(moment: str) -> float:
@@ -313,7 +341,7 @@ def _trace(  # noqa: PLR0917 (what a segment is made of)
 ) -> None:
     if not _may(machine["roleArn"], TRACE_ACTIONS, "state-machine-traces"):
         return
-    header = re.search(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24})", str(execution.get("traceHeader") or ""))
+    header = _ROOT.search(str(execution.get("traceHeader") or ""))
     segment = {
         "id": secrets.token_hex(8),
         "trace_id": header[1] if header else f"1-{int(started):08x}-{secrets.token_hex(12)}",

@@ -8,6 +8,8 @@ Sources: AWS Step Functions Developer Guide, "Handling errors in Step Functions 
 quotas", "Wait for a callback with the task token"; API Reference, "SendTaskSuccess"; read 2026-11-25. The words of
 `TaskTimedOut` and `InvalidToken` are those that AWS answers with.
 
+Transitions are throttled when a fault asks for it: AWS's quota of hundreds a second is more than are made here.
+
 Not as on AWS: a Map in distributed mode is refused, because MiniStack would read its items with nobody's permission;
 the times of a Map's and a Parallel's own events, `TestState` runs a task without its Retry, and express
 workflows run as standard ones.
@@ -32,7 +34,7 @@ from typing import Any
 from ministack.core import responses as _responses
 from ministack.services import stepfunctions as _sfn
 
-from local.emulator import clock
+from local.emulator import clock, faults
 from local.emulator.seams import tasks
 
 _log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ _log = logging.getLogger(__name__)
 DATA_LIMIT_BYTES = 262_144
 HISTORY_LIMIT_EVENTS = 25_000
 DEFINITION_LIMIT_BYTES = 1_048_576
+THROTTLED_SECONDS = 1.0
 # Neither is caught by States.ALL ("Handling errors in Step Functions workflows").
 _NEVER_CAUGHT = ("States.DataLimitExceeded", "States.Runtime")
 _ENDED = "local.Ended"
@@ -87,6 +90,8 @@ on_event: list[Callable[[dict[str, Any], dict[str, Any]], None]] = []
 on_status: list[Callable[[dict[str, Any]], None]] = []
 # Called with the state machine before its execution's first state; may raise MiniStack's _ExecutionError.
 before_run: list[Callable[[Mapping[str, Any]], None]] = []
+# Called with an execution whenever one of its transitions is throttled.
+on_throttle: list[Callable[[dict[str, Any]], None]] = []
 
 
 def install() -> None:
@@ -267,6 +272,18 @@ def _run_sub_machine(states: State, start: str, given: Json, execution: dict[str
     return _walk(states, start, copy.deepcopy(given), execution, ctx)
 
 
+def _pass_throttle(execution: dict[str, Any]) -> None:
+    """Before a state is entered or tried again: wait until transitions are not throttled.
+
+    How long Step Functions waits between two attempts it does not say. Express workflows have no such limit ("Step
+    Functions service quotas").
+    """
+    while not execution.get("sync") and faults.pick_transition():
+        for watcher in on_throttle:
+            watcher(execution)
+        sleep(THROTTLED_SECONDS)
+
+
 def _walk(states: State, start: str | None, data: Json, execution: dict[str, Any], ctx: dict[str, Any]) -> Json:
     name = start
     while name:
@@ -275,6 +292,7 @@ def _walk(states: State, start: str | None, data: Json, execution: dict[str, Any
         if state is None:
             raise _sfn._ExecutionError("States.Runtime", f"The state {name!r} is not in the definition.")
         kind = state["Type"]
+        _pass_throttle(execution)
         ctx["State"] = {"Name": name, "EnteredTime": _now_iso(), "RetryCount": 0}
         _sfn._add_event(
             execution, f"{kind}StateEntered", {"stateEnteredEventDetails": {"name": name, "input": _dumped(data)}}
@@ -352,6 +370,9 @@ def _with_retry_and_catch(
             retrier, index = _sfn._find_matching_retrier(state.get("Retry", []), error.error, counts)
             if retrier is not None:
                 sleep(_delay(retrier, counts.get(index, 0)))
+                run = _run.get()
+                if run is not None:
+                    _pass_throttle(run.execution)
                 counts[index] = counts.get(index, 0) + 1
                 continue
             catcher = _sfn._find_matching_catcher(state.get("Catch", []), error.error)

@@ -6,8 +6,12 @@ integrations, version 2 behind `aws-sdk:*`. An error that a service's model list
 name (`Textract.AccessDeniedException`), any other the service's general one (`S3.S3Exception`,
 `Lambda.AWSLambdaException`).
 
-Sources: AWS Step Functions Developer Guide, "Handling errors in Step Functions workflows", "Learning to use AWS service
-SDK integrations" and the page of each optimised integration: named from memory, not read yet.
+Sources: AWS Step Functions Developer Guide, "Handling errors in Step Functions workflows" (names, `Lambda.Unknown`),
+"AWS SDK service integrations" (prefixes of errors, names of actions and parameters) and "Invoke Lambda ...", "Call
+Amazon SNS ...", "Call Amazon SQS ...", "Call DynamoDB APIs ...", "Call EventBridge with Step Functions", "Manage AWS
+Step Functions executions as an integrated service", with the permissions on "AWS Step Functions"; read 2026-11-26, all
+but the first in the guide's public source, which ends in 2023. Not found there: the general errors of the optimised
+integrations, what a task answers beside the service's own members.
 """
 
 import datetime

@@ -10,12 +10,13 @@ import importlib.resources
 import io
 import re
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
+from local.services.models.runtime import threads
 from local.services.models.sound import SAMPLE_RATE, Samples
 
 Found = TypeVar("Found")
@@ -26,6 +27,9 @@ LONGEST = 29.0
 # The model hears speech where there is none; below these it is not believed (Whisper's own defaults).
 NO_SPEECH, LOWEST_LOG_PROBABILITY = 0.6, -1.0
 BEAM = 2
+
+SHORTEST = 1.0
+"""Seconds of sound after the last word in which no other word is looked for."""
 
 # Answers that are kept: a call that is started again is not heard again.
 ANSWERS_KEPT = 256
@@ -65,7 +69,7 @@ class Recogniser:
                 log_prob_threshold=LOWEST_LOG_PROBABILITY,
                 hotwords=", ".join(expected) or None,
             )
-            heard = [word for segment in segments if _believable(segment) for word in segment.words or ()]
+            heard = [word for segment in _first(segments, len(samples) / SAMPLE_RATE) for word in segment.words or ()]
             return [
                 Word(word.word.strip(), float(word.start), float(word.end), round(float(word.probability), 3))
                 for word in heard
@@ -93,6 +97,19 @@ class Recogniser:
     def knows(self, language: str) -> bool:
         """Whether the model was trained on a language."""
         return language in self.model.supported_languages
+
+
+def _first(segments: Iterable[Any], seconds: float) -> Iterator[Any]:
+    """What is believable, up to the end of what is said.
+
+    The model would listen to the breath after the last word as if it were a stretch of its own: that takes as long as
+    the whole, and it hears words in it.
+    """
+    for segment in segments:
+        if _believable(segment):
+            yield segment
+        if seconds - segment.end < SHORTEST:
+            return
 
 
 def _believable(segment: Any) -> bool:
@@ -123,4 +140,4 @@ def _load() -> Recogniser:
     weights = (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()
     files["model.bin"] = io.BytesIO(weights)
     # In memory: nothing is joined on disk, and no name is looked up anywhere.
-    return Recogniser(WhisperModel("base", device="cpu", compute_type="int8", cpu_threads=2, files=files))
+    return Recogniser(WhisperModel("base", device="cpu", compute_type="int8", cpu_threads=threads(), files=files))

@@ -4,11 +4,12 @@ import functools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from local.services.models.runtime import threads
 
 MODEL_VERSION = "pp-ocrv6-small"
 
@@ -55,7 +56,7 @@ class TextModel:
         # 5 to 10 seconds a page on 2 cores, where two threads need 1.1.
         self._engine = RapidOCR(
             params={
-                "EngineConfig.onnxruntime.intra_op_num_threads": 2,
+                "EngineConfig.onnxruntime.intra_op_num_threads": threads(),
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
                 "Global.log_level": "critical",
             }
@@ -117,12 +118,13 @@ def _letters(table: NDArray[np.float32], alphabet: Sequence[str], filled: float)
             continue
         if best[start]:
             peak = start + int(table[start:end, best[start]].argmax())
-            scores: Any = table[peak]
-            first, second = (int(value) for value in np.argsort(scores)[-1:-3:-1])
+            scores, first = table[peak].copy(), int(best[start])
+            probability, scores[first] = scores[first], -1.0
+            second = int(scores.argmax())
             letters.append(
                 Letter(
                     text=alphabet[first],
-                    probability=float(scores[first]),
+                    probability=float(probability),
                     position=min(((start + end) / 2) / columns, 1.0),
                     rival="" if second == 0 else alphabet[second],
                     rival_probability=float(scores[second]),
