@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -86,18 +87,27 @@ def synthesize(
 
 def _make(context: Mapping[str, Any], folder: Path) -> None:
     """Makes the assembly of this folder, unless the sources are changed meanwhile: then it would not be theirs."""
+    turns = folder.parent / f"{HALF_MADE}{folder.name}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=HALF_MADE))
+        turn = os.open(turns, os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         raise SynthesisError(f"Cannot write to {folder.parent}: {error.strerror}.") from error
     try:
+        # Who asks for what another makes waits for it. Where a file system knows no locks, both make it.
+        with contextlib.suppress(OSError):
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        if folder.exists():
+            return
         _run_app(context, work / "out")
         if _digest(context) == folder.name:
-            # Another process may have made the same meanwhile: then its folder stands, and serves as well.
             with contextlib.suppress(OSError):
                 (work / "out").rename(folder)
     finally:
+        with contextlib.suppress(OSError):
+            turns.unlink()
+        os.close(turn)
         shutil.rmtree(work, ignore_errors=True)
     _prune(folder.parent, keep=folder)
 
@@ -201,3 +211,5 @@ def _prune(assemblies: Path, keep: Path) -> None:
     for used, folder in [*whole[: max(len(whole) - KEPT, 0)], *half_made]:
         if folder != keep and time.time() - used > PRUNED_AFTER_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                folder.unlink(missing_ok=True)

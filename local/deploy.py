@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import tempfile
 import time
 import uuid
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -23,6 +21,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from scenarios.cloud import Cloud
+from stacks.assets import write_zip
 
 Progress = Callable[[str], None]
 
@@ -308,23 +307,6 @@ def _filled_in(text: str, cloud: Cloud) -> str:
         for name, value in (("AccountId", account), ("Region", cloud.region), ("Partition", "aws")):
             text = text.replace(f"${{AWS::{name}}}", value)
     return text
-
-
-def write_zip(folder: Path, out: Any) -> None:
-    """Writes the files of `folder` to the binary file `out` as a zip that is the same, byte for byte, every time.
-
-    Names are sorted, times are fixed, of a file's mode only the executable bit is kept.
-    """
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for file in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
-            if not file.is_file():
-                continue
-            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3  # Unix, whatever the system here, so that the mode below counts.
-            entry.external_attr = (0o755 if file.stat().st_mode & 0o100 else 0o644) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            with file.open("rb") as source, archive.open(entry, "w") as target:
-                shutil.copyfileobj(source, target)
 
 
 def _propose(cloud: Cloud, stack: str, template: Path, bucket: str, *, creating: bool) -> dict[str, Any] | None:

@@ -25,8 +25,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, get_args
+from typing import IO, Literal, get_args
 
 Target = Literal["lambda", "local"]
 
@@ -88,6 +89,40 @@ def function_asset(architecture: str, function: str, target: Target) -> pathlib.
     return folder
 
 
+def function_archive(architecture: str, function: str, target: Target) -> pathlib.Path:
+    """The zip file of a function's staged folder, beside it and made once: `local-<digest>.zip`.
+
+    With a folder instead, each synthesis would copy its hundreds of files, and each deployment zip them. Raises
+    AssetError as `function_asset` does.
+    """
+    folder = function_asset(architecture, function, target)
+    archive = folder.with_name(f"{folder.name}.zip")
+    if not archive.is_file():
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as scratch:
+            place = pathlib.Path(scratch) / archive.name
+            with place.open("wb") as out:
+                write_zip(folder, out)
+            place.replace(archive)
+    return archive
+
+
+def write_zip(folder: pathlib.Path, out: IO[bytes]) -> None:
+    """Writes the files of `folder` to the binary file `out` as a zip that is the same, byte for byte, every time.
+
+    Names are sorted, times are fixed, of a file's mode only the executable bit is kept.
+    """
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for file in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
+            if not file.is_file():
+                continue
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix, whatever the system here, so that the mode below counts.
+            entry.external_attr = (0o755 if file.stat().st_mode & 0o100 else 0o644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with file.open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target)
+
+
 def install_parts(architecture: str, function: str, target: Target) -> pathlib.Path:
     """Installs the locked dependencies of a function, if they are not there, and returns their folder.
 
@@ -102,15 +137,17 @@ def install_parts(architecture: str, function: str, target: Target) -> pathlib.P
 
 def stage_all(targets: Sequence[Target]) -> list[pathlib.Path]:
     """Stages every function for these targets and removes what earlier sources or lock files left behind."""
-    staged, parts = [], []
+    staged: list[pathlib.Path] = []
+    parts: list[pathlib.Path] = []
     for architecture, function in functions():
         for target in targets:
             parts.append(install_parts(architecture, function, target))
-            staged.append(function_asset(architecture, function, target))
+            folder = function_asset(architecture, function, target)
+            staged += [folder, folder.with_name(f"{folder.name}.zip")]
     for target in targets:
         _prune(BUILD.glob(f"lambdas/*/*/{target}-*"), keep=staged)
         _prune(BUILD.glob(f"parts/{target}-*"), keep=parts)
-    return staged
+    return [path for path in staged if path.is_dir()]
 
 
 def _source(architecture: str, function: str) -> pathlib.Path:
@@ -189,8 +226,11 @@ def _publish(folder: pathlib.Path, build: Callable[[pathlib.Path], None]) -> Non
 
 
 def _prune(found: Iterable[pathlib.Path], keep: Sequence[pathlib.Path]) -> None:
-    for folder in set(found) - set(keep):
-        shutil.rmtree(folder, ignore_errors=True)
+    for path in set(found) - set(keep):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @functools.cache

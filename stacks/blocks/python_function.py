@@ -12,7 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stacks.assets import function_asset
+from stacks.assets import function_archive
 
 Target = Literal["lambda", "local"]
 
@@ -50,7 +50,7 @@ class PythonFunction(Construct):
         )
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         self.allow(["logs:CreateLogStream", "logs:PutLogEvents"], f"{self.log_group.log_group_arn}")
-        asset = function_asset(architecture, function, target)
+        archive = function_archive(architecture, function, target)
         package = f"lambdas.{architecture.replace('-', '_')}.{function}"
         self.function = lambda_.Function(
             self,
@@ -58,10 +58,10 @@ class PythonFunction(Construct):
             description=description,
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64,
-            # The staged folder's name ends with the digest of all that is in it: no need to read it once more.
+            # The archive's name ends with the digest of all that is in it: no need to read it once more.
             code=lambda_.Code.from_asset(
-                str(asset),
-                asset_hash=f"{architecture}-{function}-{asset.name}",
+                str(archive),
+                asset_hash=f"{architecture}-{function}-{archive.stem}",
                 asset_hash_type=cdk.AssetHashType.CUSTOM,
             ),
             handler=f"{package}.handler.handler",

@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import boto3
 from botocore.config import Config
 
 from local.cloud import LocalCloud
+from tests import waiting
 
 T = TypeVar("T")
 
@@ -76,18 +76,23 @@ def client_as(cloud: LocalCloud, role_arn: str, service: str, **config: Any) -> 
     )
 
 
-def make_function(cloud: LocalCloud, source: str, role_arn: str, **settings: Any) -> str:
-    """A Python function whose module `index` is `source`; returns its name."""
+def code(source: str) -> bytes:
+    """An archive whose module `index` is `source`: the same bytes for the same source."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("index.py", source)
+        archive.writestr(zipfile.ZipInfo("index.py"), source)
+    return package.getvalue()
+
+
+def make_function(cloud: LocalCloud, source: str, role_arn: str, **settings: Any) -> str:
+    """A Python function whose module `index` is `source`; returns its name."""
     name = unique("function")
     cloud.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.13",
         Handler="index.handler",
         Role=role_arn,
-        Code={"ZipFile": package.getvalue()},
+        Code={"ZipFile": code(source)},
         **{"Timeout": 10, **settings},
     )
     lambdas = cloud.client("lambda")
@@ -159,13 +164,7 @@ def messages(cloud: LocalCloud, url: str) -> list[dict[str, Any]]:
 
 def eventually(look: Callable[[], T], seconds: float = 10.0) -> T:
     """What `look` finds, as soon as that is truthy. Raises AssertionError when it never is."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"nothing found within {seconds} s"
-        time.sleep(0.05)
+    return waiting.until(look, "what a test looks for", seconds=seconds)
 
 
 def decided(cloud: LocalCloud, action: str, resource: str, since: int = 0) -> list[dict[str, Any]]:

@@ -137,10 +137,11 @@ def test_a_folder_that_was_named_is_always_made_anew(project: Project, tmp_path:
 
 def test_two_at_once_share_the_assembly(project: Project) -> None:
     # Given a project that was never synthesized, When two ask for it at once
-    project(GOOD)
+    folder = project(GOOD)
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(synthesize, ["image-labeling"] * 2)
-    # Then both get the same whole assembly, and nothing half-made stays
+    # Then it is made once, both get the same whole assembly, and nothing half-made stays
+    assert runs(folder) == 1
     assert first == second
     assert (first / "manifest.json").exists()
     assert [folder.name for folder in first.parent.iterdir()] == [first.name]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
 import uuid
-import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +23,6 @@ from local.deploy import (
     outputs,
     resources,
     stacks,
-    write_zip,
 )
 from tests.local.emulated import unique
 
@@ -400,29 +397,3 @@ def test_logs_of_a_stack_come_in_order_and_no_more_than_wanted(cloud: LocalCloud
     read = log_events(cloud, made.stack, 2)
     assert [(logical, message) for _, logical, message in read] == [("Group", "message 1"), ("Group", "message 2")]
     assert read[0][0].timestamp() == pytest.approx((now + 1) / 1000)
-
-
-def test_a_zip_is_the_same_for_the_same_files(tmp_path: Path) -> None:
-    # Given the same files in two folders, written at other times and in another order
-    archives = []
-    orders: list[tuple[str, ...]] = [("a.py", "deep/b.py", "run"), ("run", "deep/b.py", "a.py")]
-    for names in orders:
-        folder = tmp_path / names[0]
-        for number, name in enumerate(names):
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"content of {name}")
-            os.utime(file, (number * 1e6, number * 1e6))
-        (folder / "run").chmod(0o755)
-        (folder / "a.py").chmod(0o640 if names[0] == "run" else 0o600)
-        # When they are zipped
-        out = io.BytesIO()
-        write_zip(folder, out)
-        archives.append(out.getvalue())
-    # Then the archives are equal, byte for byte
-    assert archives[0] == archives[1]
-    # and hold the files, with the executable bit where it was
-    with zipfile.ZipFile(io.BytesIO(archives[0])) as archive:
-        modes = {entry.filename: entry.external_attr >> 16 & 0o777 for entry in archive.infolist()}
-        assert modes == {"a.py": 0o644, "deep/b.py": 0o644, "run": 0o755}
-        assert archive.read("deep/b.py") == b"content of deep/b.py"

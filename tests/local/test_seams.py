@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from importlib import import_module, metadata
+from operator import attrgetter
 from types import CodeType
 from typing import Any
 
@@ -21,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud import ROOT, LocalCloud
 from local.emulator import seams
+from local.emulator.seams import worker_logs
 from local.environment import child_environment
 from local.services import SERVICES
 from tests.local.emulated import (
@@ -223,6 +225,10 @@ CALLS = [
     ("services.lambda_svc", "_execute_function_dispatch", "_emit_lambda_logs"),
     ("services.lambda_svc", "_execute_function_dispatch", "_execute_function_warm"),
     ("services.lambda_svc", "_execute_function_warm", "_xray_trace_id_for_invocation"),
+    ("core.lambda_runtime", "Worker._spawn", "zipfile"),
+    ("core.lambda_runtime", "Worker._spawn", "extractall"),
+    ("core.lambda_runtime", "Worker.invoke", "_drain_stderr_bounded"),
+    ("core.lambda_runtime", "Worker.invoke", "_drain_stderr"),
     ("services.lambda_svc", "invoke_async_with_retry", "_execute_function"),
     ("services.lambda_svc", "_invoke", "_emit_lambda_metrics"),
     ("services.cloudwatch", "handle_request", "_evict_old_metrics"),
@@ -284,7 +290,7 @@ def names_in(code: CodeType) -> set[str]:
 @pytest.mark.parametrize(("module", "caller", "callee"), CALLS)
 def test_a_hooked_function_is_looked_up_when_it_is_called(module: str, caller: str, callee: str) -> None:
     # Given a caller of a hooked function, When its code is read, Then it looks that function up by name
-    function = getattr(import_module(f"ministack.{module}"), caller)
+    function = attrgetter(caller)(import_module(f"ministack.{module}"))
     assert callee in names_in(inspect.unwrap(function).__code__)
 
 
@@ -298,7 +304,7 @@ def test_the_gateway_fetches_what_it_authorises_with_at_each_call() -> None:
 def test_the_workers_script_reports_errors_where_they_are_named() -> None:
     # Given MiniStack's worker, When its script is read, Then what the hook replaces is in it, once
     script = import_module("ministack.core.lambda_runtime")._PYTHON_WORKER_SCRIPT
-    for part in (seams._HANDLER_RESULT, seams._HANDLER_ERROR, "\ndef run():"):
+    for part in (seams._HANDLER_RESULT, seams._HANDLER_ERROR, "\ndef run():", worker_logs.ANSWER_SENT):
         assert script.count(part) == 1
 
 

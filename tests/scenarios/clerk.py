@@ -7,7 +7,6 @@ use the local cloud's control API.
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 from local.cloud import LocalCloud
 from scenarios.document_processing import FINAL, Desk, Page, Review, Upload, executions, read_rows, upload, visit
+from tests import waiting
 from tests.scenarios.queues import TwoQueues
 
 Row = dict[str, Any]
@@ -143,24 +143,12 @@ class Clerk(TwoQueues):
         self, found: Callable[[], Found | None], what: str, *, seconds: float = PATIENCE_SECONDS, hurry: bool = False
     ) -> Found:
         """Wait for something. With `hurry` the cloud's clock runs ahead meanwhile, so that retries come soon."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            answer = found()
-            if answer:
-                return answer
-            if hurry:
-                self.control.clock_advance(2)
-            time.sleep(0.1)
-        raise AssertionError(f"waited {seconds:.0f} s for {what}")
+        meanwhile = (lambda: self.control.clock_advance(2)) if hurry else None
+        return waiting.until(found, what, seconds=seconds, meanwhile=meanwhile)
 
     def never(self, found: Callable[[], Any], seconds: float = 2.0) -> bool:
         """Whether something stays away for a while."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if found():
-                return False
-            time.sleep(0.1)
-        return True
+        return waiting.never(found, seconds)
 
     def executions_of(self, uploaded: Upload) -> list[dict[str, Any]]:
         """The executions that a document was started with."""

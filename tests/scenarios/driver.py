@@ -20,6 +20,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from PIL import Image, ImageDraw
 
 from local.cloud import LocalCloud
+from tests import waiting
 
 Row = dict[str, Any]
 Found = TypeVar("Found")
@@ -185,24 +186,18 @@ class Driver:
         With `hurry`, whenever nothing is being worked on and messages wait for their visibility timeout, that time is
         made to pass.
         """
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            answer = found()
-            if answer:
-                return answer
-            if hurry and self.resting():
+
+        def catch_up() -> None:
+            if self.resting():
                 self.skip_ahead()
-            time.sleep(0.03)
-        raise AssertionError(f"waited {seconds:.0f} s for {what}\n{self.diagnosis()}")
+
+        return waiting.until(
+            found, what, seconds=seconds, meanwhile=catch_up if hurry else None, diagnosis=self.diagnosis
+        )
 
     def never(self, found: Callable[[], Any], seconds: float = 1.0) -> bool:
         """Whether something stays away for a while."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if found():
-                return False
-            time.sleep(0.05)
-        return True
+        return waiting.never(found, seconds)
 
     # --- the queues
 

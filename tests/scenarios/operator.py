@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from local.cloud import LocalCloud
 from scenarios.call_analytics import FINAL, Recording, Upload, call_of, report_of, row_of, upload
 from scenarios.calls.recordings import BOOKING, HOTELS, Call, Line, Script, Secret, record
+from tests import waiting
 from tests.scenarios.driver import only_denials
 from tests.scenarios.queues import TwoQueues
 
@@ -179,24 +180,12 @@ class Operator(TwoQueues):
         self, found: Callable[[], Found | None], what: str, *, seconds: float = PATIENCE_SECONDS, hurry: bool = False
     ) -> Found:
         """Wait for something. With `hurry` the cloud's clock runs ahead meanwhile, so that retries come soon."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            answer = found()
-            if answer:
-                return answer
-            if hurry:
-                self.control.clock_advance(2)
-            time.sleep(0.1)
-        raise AssertionError(f"waited {seconds:.0f} s for {what}")
+        meanwhile = (lambda: self.control.clock_advance(2)) if hurry else None
+        return waiting.until(found, what, seconds=seconds, meanwhile=meanwhile)
 
     def never(self, found: Callable[[], Any], seconds: float = 2.0) -> bool:
         """Whether something stays away for a while."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if found():
-                return False
-            time.sleep(0.1)
-        return True
+        return waiting.never(found, seconds)
 
     def execution(self, uploaded: Upload) -> str:
         """The ARN of the execution that the upload itself started."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import importlib.metadata
+import io
 import os
 import pathlib
 import re
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 
 import pytest
 
@@ -19,7 +21,7 @@ from bench.imports import MAXIMUM_OTHER_BYTES_ZIPPED, MAXIMUM_OWN_BYTES, asset_s
 from local import guard
 from local.environment import NO_USER_SETTINGS
 from stacks import assets
-from stacks.assets import AssetError, function_asset, functions
+from stacks.assets import AssetError, function_asset, functions, write_zip
 
 LABELING = ("image-labeling", "label_image")
 GUARD = pathlib.Path(guard.FOLDER, "site", "sitecustomize.py")
@@ -184,6 +186,55 @@ def test_stagings_at_the_same_time_agree(empty_build: pathlib.Path) -> None:
     (folder,) = folders
     assert _content(folder) == _content(assets.ROOT / ".build" / folder.relative_to(empty_build))
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_an_archive_holds_its_folder_is_made_once_and_goes_with_it(empty_build: pathlib.Path) -> None:
+    # Given nothing staged, When eight ask for a function's archive at once
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(assets.function_archive, *LABELING, "local") for _ in range(8)]
+        (archive,) = {future.result() for future in asked}
+    # Then all get the one file, with what the folder holds, and nothing is left beside them
+    folder = function_asset(*LABELING, "local")
+    assert set(folder.parent.iterdir()) == {folder, archive}
+    with zipfile.ZipFile(archive) as opened:
+        assert opened.testzip() is None
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert set(opened.namelist()) == names
+    made = archive.stat().st_mtime_ns
+    assert assets.function_archive(*LABELING, "local").stat().st_mtime_ns == made
+    # and what sources that are gone left behind is removed, the archive too
+    old = [archive.with_name("local-0123.zip"), folder.with_name("local-0123")]
+    old[0].touch()
+    old[1].mkdir()
+    assets._prune(folder.parent.glob("local-*"), keep=[folder, archive])
+    assert not any(path.exists() for path in old)
+    assert archive.is_file()
+
+
+def test_a_zip_is_the_same_for_the_same_files(tmp_path: pathlib.Path) -> None:
+    # Given the same files in two folders, written at other times and in another order
+    archives = []
+    orders: list[tuple[str, ...]] = [("a.py", "deep/b.py", "run"), ("run", "deep/b.py", "a.py")]
+    for names in orders:
+        folder = tmp_path / names[0]
+        for number, name in enumerate(names):
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"content of {name}")
+            os.utime(file, (number * 1e6, number * 1e6))
+        (folder / "run").chmod(0o755)
+        (folder / "a.py").chmod(0o640 if names[0] == "run" else 0o600)
+        # When they are zipped
+        out = io.BytesIO()
+        write_zip(folder, out)
+        archives.append(out.getvalue())
+    # Then the archives are equal, byte for byte
+    assert archives[0] == archives[1]
+    # and hold the files, with the executable bit where it was
+    with zipfile.ZipFile(io.BytesIO(archives[0])) as archive:
+        modes = {entry.filename: entry.external_attr >> 16 & 0o777 for entry in archive.infolist()}
+        assert modes == {"a.py": 0o644, "deep/b.py": 0o644, "run": 0o755}
+        assert archive.read("deep/b.py") == b"content of deep/b.py"
 
 
 def test_a_changed_handler_is_another_folder_and_needs_no_installer(

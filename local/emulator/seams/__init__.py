@@ -72,6 +72,8 @@ def install() -> None:
     importlib.import_module("local.emulator.seams.conditions").install()
     importlib.import_module("local.emulator.seams.polly").install()
     importlib.import_module("local.emulator.seams.polling").install()
+    importlib.import_module("local.emulator.seams.worker_code").install()
+    importlib.import_module("local.emulator.seams.worker_logs").install()
     importlib.import_module("local.emulator.seams.named_resources").install()
     importlib.import_module("local.emulator.seams.principals").install()
     _move_queue_clocks()
