@@ -1,4 +1,4 @@
-"""What is the same for every architecture around slow models: each input bare, and then from upload to its final row."""
+"""The same for every architecture around slow models: each input bare, and then from upload to its final row."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Figures:
 
     def table(self) -> Table:
         """The figures as people read them."""
-        title = f"{self.architecture}, {len(self.through)} × {self.unit}, {os.cpu_count()} cores"
+        title = f"{self.architecture}, {len(self.through)} x {self.unit}, {os.cpu_count()} cores"
         table = Table(title=title, title_justify="left")
         table.add_column("what")
         table.add_column("figure", justify="right")
@@ -87,7 +87,7 @@ def measure(
 
     One input after another, both times: what waits for another input's end is no cost of this one.
     """
-    say(f"{architecture}: {len(inputs) - warm_up} × {unit}, bare ...")
+    say(f"{architecture}: {len(inputs) - warm_up} x {unit}, bare ...")
     alone = []
     for _, content in inputs:
         began = time.perf_counter()

@@ -17,7 +17,7 @@ WARM_UP_TEXTS = 2
 
 
 def run(images: int, say: Callable[[str], object]) -> Figures:
-    """`images` bounds the texts, of which there are forty at most: the project's English ones, each a little changed."""
+    """`images` bounds the texts, forty at most: the project's English ones, each a little changed."""
     english = [
         path.read_text(encoding="utf-8")
         for path in sorted(TEXTS.glob("*.txt"))
