@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 ID ?= image-labeling
+# Each has a local cloud and its models: up to 3 GB of memory. Three keep two cores busy, as each waits now and then.
+TEST_PROCESSES ?= 3
 
 # Where the user's shell sends Python to other places, the project's own packages would not be the ones that are found.
 unexport PYTHONHOME PYTHONPATH
@@ -74,7 +76,7 @@ demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
 	@$(BIN)/python -m local demo $(ID)
 
 test: lint ## Everything but endurance; ends with the tests' summary
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none
 	@$(BIN)/python -m pytest -m browser --require-browser tests/browser

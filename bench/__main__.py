@@ -20,15 +20,18 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from bench import documents, image_labeling, imports
+from bench import calls, documents, image_labeling, imports, speech, texts
 from bench.measure import Figures
 
 Say = Callable[[str], object]
 
 # By the architecture that is measured. The number is that of its inputs, as `--images` gives it.
 BENCHES: Mapping[str, Callable[[int, Say], Figures]] = {
+    "call-analytics": calls.run,
     "document-processing": documents.run,
     "image-labeling": image_labeling.run,
+    "speech-synthesis": speech.run,
+    "text-insights": texts.run,
 }
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -259,10 +259,19 @@ def _fit(truth: Call, report: Mapping[str, Any], turns: Sequence[Turn]) -> Fit:
         turns=_same_turns([turn.speaker for turn in truth.turns], [turn.speaker for turn in turns]),
         speakers=accuracy.speaker_accuracy(truth.turns, segments),
         word_errors=accuracy.word_error_rate(_without_secrets(truth), text.replace("[PII]", " ")),
-        personal_data_gone=accuracy.secret_recall(truth.turns, json.dumps(report, ensure_ascii=False)),
+        personal_data_gone=accuracy.secret_recall(truth.turns, "\n".join(_told(report))),
         hotels_heard=accuracy.names_kept(truth.hotels, text),
         hotels_kept=accuracy.names_kept(heard, translation) if translation else 1.0,
     )
+
+
+def _told(report: Mapping[str, Any]) -> Iterator[str]:
+    """All that a report tells of what was said. Its ids, times and scores have digits of their own."""
+    for turn in report["turns"]:
+        yield turn["text"]
+        yield turn.get("translation", "")
+        yield from (one["text"] for kind in ("entities", "phrases") for one in turn.get(kind, ()))
+    yield from (one["text"] for kind in ("entities", "phrases") for one in report[kind])
 
 
 def _same_turns(people: Sequence[str], labels: Sequence[str]) -> bool:

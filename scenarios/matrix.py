@@ -178,7 +178,12 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             "Each text is a delivery of its own, for it takes as long as a call to Polly; of the ends, which come ten"
             " at a time, only the bad message returns: test_only_the_bad_notification_comes_back (unit)"
         ),
-        "asynchronous-job-failed": AnsweredBy((f"{_UNSPOKEN}.test_a_task_that_fails_is_recorded_with_its_reason",)),
+        "asynchronous-job-failed": AnsweredBy(
+            (
+                f"{_UNSPOKEN}.test_a_task_that_fails_is_recorded_with_its_reason_and_told",
+                f"{_SPEAKING_RIGHTS}.test_without_the_right_to_tell_it_a_failed_task_waits",
+            )
+        ),
         "notification-late-or-twice": AnsweredBy(
             (
                 f"{_UNSPOKEN}.test_a_notification_twice_changes_nothing",

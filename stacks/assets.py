@@ -159,8 +159,11 @@ def _source(architecture: str, function: str) -> pathlib.Path:
 
 
 def _sources(source: pathlib.Path) -> list[pathlib.Path]:
-    """The files that a function ships: its own modules, and those beside its folder, which its architecture shares."""
-    return [SOURCES / "__init__.py", *sorted(source.parent.glob("*.py")), *sorted(source.rglob("*.py"))]
+    """The files that a function ships: its own modules, those beside its folder, which its architecture shares, and
+    those that all share."""
+    places = {source.parent, SOURCES / "shared"}
+    beside = [path for place in sorted(places) for path in sorted(place.glob("*.py"))]
+    return [SOURCES / "__init__.py", *beside, *sorted(source.rglob("*.py"))]
 
 
 def _digest(source: pathlib.Path, target: Target) -> str:

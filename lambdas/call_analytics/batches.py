@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lambdas.call_analytics.failures import error_code
+from lambdas.shared.failures import error_code
 
 
 class UnreadableMessageError(Exception):

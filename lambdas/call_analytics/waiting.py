@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from lambdas.call_analytics.failures import error_code
+from lambdas.shared.failures import error_code
 
 KEPT_SECONDS = 7 * 24 * 3600
 

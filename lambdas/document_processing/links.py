@@ -22,7 +22,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from lambdas.document_processing.failures import error_code
+from lambdas.shared.failures import error_code
 
 # How long the newest version of the secret is taken to be the newest.
 FRESH_SECONDS = 300

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from lambdas.document_processing.failures import error_code
+from lambdas.shared.failures import error_code
 
 # The token was used, its state timed out, or its execution has ended (AWS Step Functions API Reference,
 # "SendTaskSuccess", errors, read 2026-11-25).

@@ -1,1 +1,1 @@
-"""Functions that several architectures deploy."""
+"""What several architectures share: functions that they deploy, and the modules here, which every function ships."""

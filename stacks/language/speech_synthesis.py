@@ -94,9 +94,10 @@ class SpeechSynthesis(cdk.Stack):
 
     **What if.** The SSML is invalid, the text empty, too long or no UTF-8: a row says REJECTED, why, and in which line;
     nothing is tried again. Polly throttles, or anything else fails: that message alone goes back, and after
-    `maximum_receives` attempts it is a dead letter, its reason in the results table. A task fails: its row says so. The
-    notification comes before the task is known, late, or twice: the result is the same. An event comes twice: the
-    second finds the claim of the first. Each dead letter, each crash, and a queue that grows old raises an alarm.
+    `maximum_receives` attempts it is a dead letter, its reason in the results table. A task fails: its row says so, and
+    the alarms' topic is told. The notification comes before the task is known, late, or twice: the result is the same.
+    An event comes twice: the second finds the claim of the first. Each dead letter, each crash, and a queue that grows
+    old raises an alarm.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-25). Idle 4.02 dollars a month: dashboard
     3.00, five alarms 0.50, polling of two queues 0.52; an own key adds 1.00. A thousand texts of 1,000 characters:
@@ -145,6 +146,8 @@ class SpeechSynthesis(cdk.Stack):
             encryption_key=self.key,
         )
         self._let_ends_reach_their_queue()
+        # Alarms and failed tasks are told there; what is told names no text.
+        self.topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.speaker = self._speaker()
         self.recorder = self._recorder()
         poller(
@@ -156,8 +159,6 @@ class SpeechSynthesis(cdk.Stack):
             maximum_concurrency=settings.maximum_concurrency,
         )
         poller(self, "EndPoller", queue=self.end_queue, function=self.recorder, batch_size=10, maximum_concurrency=2)
-        # No alarm names a text.
-        self.topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.alarms = self._alarms()
         self.dashboard = self._dashboard()
         self._outputs()
@@ -268,6 +269,7 @@ class SpeechSynthesis(cdk.Stack):
             environment={
                 "RESULTS_TABLE": self.results.table_name,
                 "TASKS_TABLE": self.tasks.table_name,
+                "ALARM_TOPIC": self.topic.topic_arn,
                 "POWERTOOLS_SERVICE_NAME": "speech-synthesis",
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
@@ -275,9 +277,11 @@ class SpeechSynthesis(cdk.Stack):
         # Supports no resource (same page of the Service Authorization Reference).
         recorder.allow(["polly:GetSpeechSynthesisTask"], "*")
         recorder.allow(["dynamodb:UpdateItem"], self.results.table_arn, self.tasks.table_arn)
+        recorder.allow(["sns:Publish"], self.topic.topic_arn)
         recorder.allow_polling(self.end_queue)
         if self.key:
-            recorder.allow(["kms:Decrypt"], self.key.key_arn)
+            # Reading messages, opening a table's own key; telling the topic.
+            recorder.allow(["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
         return recorder
 
     def _alarms(self) -> list[cloudwatch.Alarm]:

@@ -4,7 +4,8 @@ import io
 import json
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import boto3
@@ -160,6 +161,34 @@ def messages(cloud: LocalCloud, url: str) -> list[dict[str, Any]]:
         .get("Messages", [])
     )
     return received
+
+
+@contextmanager
+def subscribed(cloud: LocalCloud, topic_arn: str) -> Iterator[Callable[[], list[str]]]:
+    """A queue that a topic tells; gives a function that returns what it was told since the last look."""
+    sqs, sns = cloud.client("sqs"), cloud.client("sns")
+    url, arn = make_queue(cloud)
+    allow = {"Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(allow)})
+    subscription = sns.subscribe(
+        TopicArn=topic_arn,
+        Protocol="sqs",
+        Endpoint=arn,
+        Attributes={"RawMessageDelivery": "true"},
+        ReturnSubscriptionArn=True,
+    )["SubscriptionArn"]
+
+    def look() -> list[str]:
+        found = messages(cloud, url)
+        for message in found:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in found]
+
+    try:
+        yield look
+    finally:
+        sns.unsubscribe(SubscriptionArn=subscription)
+        sqs.delete_queue(QueueUrl=url)
 
 
 def eventually(look: Callable[[], T], seconds: float = 10.0) -> T:

@@ -76,8 +76,9 @@ class Running:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[Running]:
-    # A shell lets what it starts in the background ignore Ctrl-C, and all that comes of it would inherit that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell lets what it starts in the background ignore Ctrl-C, and `nohup` a hang-up: all that comes of it inherits
+    # that.
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)}
     process = subprocess.Popen(
         [sys.executable, "-m", "local", "demo", ARCHITECTURE, *arguments],
         cwd=ROOT,
@@ -86,7 +87,8 @@ def running(*arguments: str) -> Iterator[Running]:
         # Unbuffered, so that what one reader has not taken is there for the next.
         bufsize=0,
     )
-    signal.signal(signal.SIGINT, before)
+    for one, handler in before.items():
+        signal.signal(one, handler)
     started = Running(process)
     try:
         yield started

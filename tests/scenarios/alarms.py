@@ -30,9 +30,8 @@ from tests.local.emulated import (
     make_machine,
     make_queue,
     make_role,
-    messages,
-    policy,
     start,
+    subscribed,
     unique,
 )
 from tests.scenarios.queues import Kind
@@ -105,29 +104,8 @@ class Story(Generic[Drives]):
     @contextmanager
     def told(self) -> Iterator[Look]:
         """What the stack's topic has told a queue that is subscribed to it, since the last look."""
-        sqs, sns = self.driver.sqs, self.cloud.client("sns")
-        url, arn = make_queue(self.cloud)
-        allow = {"Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(allow)})
-        subscription = sns.subscribe(
-            TopicArn=self.driver.outputs["AlarmTopicArn"],
-            Protocol="sqs",
-            Endpoint=arn,
-            Attributes={"RawMessageDelivery": "true"},
-            ReturnSubscriptionArn=True,
-        )["SubscriptionArn"]
-
-        def look() -> list[dict[str, Any]]:
-            found = messages(self.cloud, url)
-            for message in found:
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            return [json.loads(message["Body"]) for message in found]
-
-        try:
-            yield look
-        finally:
-            sns.unsubscribe(SubscriptionArn=subscription)
-            sqs.delete_queue(QueueUrl=url)
+        with subscribed(self.cloud, self.driver.outputs["AlarmTopicArn"]) as look:
+            yield lambda: [json.loads(body) for body in look()]
 
     # --- the stack in trouble
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import soundfile
 
 from local.cloud import LocalCloud
+from tests.local.emulated import subscribed
 from tests.scenarios.driver import Driver, Row, plain
 
 ARCHITECTURE = "speech-synthesis"
@@ -72,6 +73,13 @@ class SpeechDriver(Driver):
         """Let notifications gather until the block ends."""
         with self.as_recorder(), self.poller_off():
             yield
+
+    @contextmanager
+    def failing_task(self) -> Iterator[Callable[[], list[str]]]:
+        """Let the next task fail; gives what the alarms' topic was told since the last look."""
+        self.control.faults_add(service="polly", operation="StartSpeechSynthesisTask", kind="fail-job", times=1)
+        with subscribed(self.cloud, self.outputs["AlarmTopicArn"]) as told:
+            yield told
 
     @contextmanager
     def as_recorder(self) -> Iterator[None]:

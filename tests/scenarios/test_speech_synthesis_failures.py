@@ -116,16 +116,19 @@ def test_a_worker_that_is_killed_leaves_its_text_to_the_next_delivery(driver: Sp
 # --- Tasks ---
 
 
-def test_a_task_that_fails_is_recorded_with_its_reason(driver: SpeechDriver) -> None:
+def test_a_task_that_fails_is_recorded_with_its_reason_and_told(driver: SpeechDriver) -> None:
     # Given that the next task fails
-    driver.control.faults_add(service="polly", operation="StartSpeechSynthesisTask", kind="fail-job", times=1)
-    # When a long text is uploaded
-    key = driver.key()
-    version = driver.upload(key, LONG)
-    # Then its row says that the task failed, and why
-    row = driver.wait_for(key, version, "TASK_FAILED")
-    assert row["reason"]["code"] == "TaskFailed"
-    assert "fault" in row["reason"]["message"]
+    with driver.failing_task() as told:
+        # When a long text is uploaded
+        key = driver.key()
+        version = driver.upload(key, LONG)
+        # Then its row says that the task failed, and why
+        row = driver.wait_for(key, version, "TASK_FAILED")
+        assert row["reason"]["code"] == "TaskFailed"
+        assert "fault" in row["reason"]["message"]
+        # and the topic of the alarms is told
+        (message,) = driver.until(told, "the topic to be told")
+    assert row["task_id"] in message
     driver.wait_until_ends_are_recorded()
     assert driver.dead_letters() == []
 

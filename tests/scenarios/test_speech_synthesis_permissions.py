@@ -39,6 +39,10 @@ def life(request: pytest.FixtureRequest, cloud: LocalCloud) -> PermissionReport:
         done = speech_synthesis.run(cloud, outputs, sorted(SAMPLES.iterdir()))
         assert done.complete, done
         driver = SpeechDriver(cloud, outputs)
+        with driver.failing_task() as told:
+            key = driver.key()
+            driver.wait_for(key, driver.upload(key, LONG), "TASK_FAILED")
+            driver.until(told, "the topic to be told")
         driver.wait_until_empty()
         driver.wait_until_ends_are_recorded()
         cloud.control.evaluate_alarms()
@@ -104,6 +108,26 @@ def test_without_its_permission_the_end_of_a_task_waits(driver: SpeechDriver, ac
         # When the permission is back and the message is redriven, then the end is recorded
         driver.redrive()
         driver.wait_for(key, version, hurry=True)
+
+
+def test_without_the_right_to_tell_it_a_failed_task_waits(driver: SpeechDriver) -> None:
+    # Given that the function which records ends may tell nobody
+    key = driver.key()
+    with driver.as_recorder(), driver.failing_task() as told:
+        with driver.without("sns:Publish"):
+            # When a task has failed, and its notification has used up all its attempts
+            version = driver.upload(key, LONG)
+            driver.until(driver.dead_letters, "the notification in the DLQ", hurry=True, seconds=60)
+            # Then its row says so, and nobody was told
+            assert _status(driver, key, version) == "TASK_FAILED"
+            assert told() == []
+        # When the permission is back and the message is redriven, then the topic is told
+        driver.redrive()
+        (message,) = driver.until(told, "the topic to be told", hurry=True)
+    # and neither of the file's name nor of the text
+    assert "failed" in message
+    assert key not in message
+    assert "library" not in message
 
 
 def test_a_task_that_may_not_write_fails_and_says_so(driver: SpeechDriver) -> None:

@@ -172,6 +172,7 @@ def test_only_the_functions_own_code_is_shipped() -> None:
     assert {path for path in shipped if not path.startswith("lambdas/image_labeling/label_image/")} == {
         "lambdas/__init__.py",
         "lambdas/image_labeling/__init__.py",
+        *(f"lambdas/shared/{path.name}" for path in (assets.SOURCES / "shared").glob("*.py")),
     }
     assert all(path.endswith(".py") for path in shipped)
 

@@ -9,14 +9,15 @@ from typing import Any
 import botocore.session
 import pytest
 
-from lambdas.image_labeling.label_image.aws import CONNECT_SECONDS, LIMITS, Deadline, OutOfTimeError, make_clients
+from lambdas.image_labeling.label_image.aws import CONNECT_SECONDS, LIMITS, make_clients
+from lambdas.shared.deadline import Deadline, OutOfTimeError
 from tests.unit.conftest import Context, Function
 
 # The default of the stack's setting `function_timeout_seconds`.
 FUNCTION_SECONDS = 60
 
 
-def _worst(service: str) -> int:
+def _worst(service: str) -> float:
     read_seconds, attempts = LIMITS[service]
     # Standard mode: up to 1 s, 2 s, 4 s ... between attempts.
     return attempts * (CONNECT_SECONDS + read_seconds) + sum(1 << wait for wait in range(attempts - 1))

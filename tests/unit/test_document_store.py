@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
 from lambdas.document_processing import places
-from lambdas.document_processing.failures import told_by_name
 from lambdas.document_processing.store import findings
+from lambdas.shared.failures import told_by_name
 from tests.unit.conftest import Context, make_table
 
 DOCUMENT = "d" * 40

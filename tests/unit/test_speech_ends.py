@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
 from tests.unit.conftest import Context
+
+TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,7 @@ def module() -> types.ModuleType:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("RESULTS_TABLE", "spoken")
         patch.setenv("TASKS_TABLE", "tasks")
+        patch.setenv("ALARM_TOPIC", TOPIC)
         import lambdas.speech_synthesis.record_end.handler as imported
     return imported
 
@@ -68,6 +72,20 @@ def polly(module: types.ModuleType, *statuses: str) -> Stubber:
     return stub
 
 
+@contextmanager
+def topic(module: types.ModuleType, *answers: str) -> Iterator[None]:
+    """A topic that is told as often as there are answers, each of them "taken" or an error's code."""
+    with Stubber(module.clients["sns"]) as stub:
+        for answer in answers:
+            if answer == "taken":
+                told = {"TopicArn": TOPIC, "Subject": ANY, "Message": ANY}
+                stub.add_response("publish", {"MessageId": "m"}, told)
+            else:
+                stub.add_client_error("publish", answer)
+        yield
+        stub.assert_no_pending_responses()
+
+
 def put(tables: Any, table: str, **row: str) -> None:
     tables.put_item(TableName=table, Item={name: {"S": value} for name, value in row.items()})
 
@@ -83,7 +101,7 @@ def test_the_end_of_a_task_is_written_into_the_row_of_its_text(
 ) -> None:
     put(tables, "tasks", task_id="t", document="d", version="v")
     put(tables, "spoken", document="d", version="v", status="SPEAKING", task_id="t")
-    with polly(module, status):
+    with polly(module, status), topic(module, *(["taken"] if status == "failed" else [])):
         assert invoke(module, json.dumps({"taskId": "t"})) == []
     assert spoken(tables)["status"] == recorded
 
@@ -100,9 +118,22 @@ def test_the_end_of_a_task_that_a_second_one_replaced_leaves_the_row_alone(
 ) -> None:
     put(tables, "tasks", task_id="t", document="d", version="v")
     put(tables, "spoken", document="d", version="v", status="SPEAKING", task_id="second")
-    with polly(module, "failed"):
+    with polly(module, "failed"), topic(module, "taken"):
         assert invoke(module, json.dumps({"taskId": "t"})) == []
     assert spoken(tables)["status"] == "SPEAKING"
+
+
+def test_a_failure_that_could_not_be_told_is_told_when_its_message_comes_again(
+    module: types.ModuleType, tables: Any
+) -> None:
+    put(tables, "tasks", task_id="t", document="d", version="v")
+    put(tables, "spoken", document="d", version="v", status="SPEAKING", task_id="t")
+    with polly(module, "failed", "failed"), topic(module, "InternalError", "taken"):
+        # Given that the topic takes nothing, When the message comes, Then it comes back
+        assert invoke(module, json.dumps({"taskId": "t"})) == ["0"]
+        assert spoken(tables)["status"] == "TASK_FAILED"
+        # When it comes again, Then the topic is told, though the row is as it should be
+        assert invoke(module, json.dumps({"taskId": "t"})) == []
 
 
 def test_a_task_that_is_still_at_work_comes_back(module: types.ModuleType, tables: Any) -> None:

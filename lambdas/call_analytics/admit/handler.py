@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 
 from lambdas.call_analytics import places
 from lambdas.call_analytics.admit.audio import HEAD_BYTES, MAXIMUM_BYTES, media_format
-from lambdas.call_analytics.aws import PATIENT, make_clients
-from lambdas.call_analytics.failures import KnownError, error_code, told_by_name
+from lambdas.shared.clients import PATIENT, make_clients
+from lambdas.shared.failures import error_code, named, told_by_name
 
 LANGUAGES = os.environ["LANGUAGES"].split(",")
 UPLOAD_PREFIX = os.environ["UPLOAD_PREFIX"]
@@ -69,7 +69,7 @@ def _admit(event: dict[str, str]) -> dict[str, Any]:
         if error_code(error) in GONE:
             raise RefusedError("ObjectGone", "The version was deleted before it could be analysed.") from error
         if error_code(error) == "403":
-            raise KnownError("AccessDenied", "The version may not be read.") from error
+            raise named("AccessDenied", "The version may not be read.") from error
         raise
     if kind is None:
         raise RefusedError("NotAudio", "The file is in no format that Transcribe takes.")

@@ -15,8 +15,8 @@ from aws_lambda_powertools.logging import Logger
 
 from lambdas.call_analytics import places
 from lambdas.call_analytics.analyse.batches import Document, documents, in_batches, mood
-from lambdas.call_analytics.aws import PATIENT, make_clients
-from lambdas.call_analytics.failures import KnownError, told_by_name
+from lambdas.shared.clients import PATIENT, make_clients
+from lambdas.shared.failures import named, told_by_name
 
 BUCKET = os.environ["BUCKET"]
 
@@ -72,7 +72,7 @@ def _asked(what: str, batch: Sequence[Document], language: str) -> list[tuple[Do
     for error in answer["ErrorList"]:
         code = str(error.get("ErrorCode", "unknown"))
         name = "ThrottlingException" if code in PASSING else "ComprehendRefused"
-        raise KnownError(name, f"Comprehend says {code} of a turn.")
+        raise named(name, f"Comprehend says {code} of a turn.")
     return [(batch[one["Index"]], one) for one in answer["ResultList"]]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from aws_lambda_powertools.logging import Logger
 
-from lambdas.call_analytics.aws import QUICK, make_clients
-from lambdas.call_analytics.failures import told_by_name
 from lambdas.call_analytics.waiting import Waits
+from lambdas.shared.clients import QUICK, make_clients
+from lambdas.shared.failures import told_by_name
 
 logger = Logger()
 clients = make_clients({"dynamodb": QUICK, "stepfunctions": QUICK})

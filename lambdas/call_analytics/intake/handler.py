@@ -16,10 +16,10 @@ from typing import Any
 from aws_lambda_powertools.logging import Logger
 from botocore.exceptions import ClientError
 
-from lambdas.call_analytics.aws import QUICK, make_clients
 from lambdas.call_analytics.batches import UnreadableMessageError, handle_each, text_at
-from lambdas.call_analytics.failures import error_code
 from lambdas.call_analytics.places import call_id
+from lambdas.shared.clients import QUICK, make_clients
+from lambdas.shared.failures import error_code
 
 STATE_MACHINE = os.environ["STATE_MACHINE_ARN"]
 

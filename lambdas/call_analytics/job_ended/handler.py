@@ -12,9 +12,9 @@ from typing import Any
 
 from aws_lambda_powertools.logging import Logger
 
-from lambdas.call_analytics.aws import QUICK, make_clients
 from lambdas.call_analytics.batches import UnreadableMessageError, handle_each, text_at
 from lambdas.call_analytics.waiting import Waits
+from lambdas.shared.clients import QUICK, make_clients
 
 # detail-type: members of the detail that name the job and its status. (Amazon Transcribe Developer Guide, "Using Amazon
 # EventBridge with Amazon Transcribe"; Amazon Translate Developer Guide, "Monitoring Amazon Translate with Amazon

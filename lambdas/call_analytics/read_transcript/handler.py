@@ -11,9 +11,9 @@ from typing import Any
 from aws_lambda_powertools.logging import Logger
 
 from lambdas.call_analytics import places, texts
-from lambdas.call_analytics.aws import PATIENT, make_clients
-from lambdas.call_analytics.failures import KnownError, told_by_name
 from lambdas.call_analytics.read_transcript.turns import MalformedTranscriptError, turns
+from lambdas.shared.clients import PATIENT, make_clients
+from lambdas.shared.failures import named, told_by_name
 
 BUCKET = os.environ["BUCKET"]
 
@@ -29,7 +29,7 @@ def handler(event: dict[str, str], context: Any) -> dict[str, int]:
     try:
         found = turns(transcript, event["language"])
     except MalformedTranscriptError as error:
-        raise KnownError("MalformedTranscript", str(error)) from None
+        raise named("MalformedTranscript", str(error)) from None
     places.write_json(clients["s3"], BUCKET, places.work(event["call"], places.TURNS), {"turns": found})
     summary = {
         "turns": len(found),

@@ -13,9 +13,9 @@ from aws_lambda_powertools.logging import Logger
 from boto3.dynamodb.types import TypeSerializer
 
 from lambdas.call_analytics import places
-from lambdas.call_analytics.aws import PATIENT, QUICK, make_clients
-from lambdas.call_analytics.failures import KnownError, told_by_name
 from lambdas.call_analytics.report.measures import course, overall, ranked, talk_shares
+from lambdas.shared.clients import PATIENT, QUICK, make_clients
+from lambdas.shared.failures import named, told_by_name
 
 BUCKET = os.environ["BUCKET"]
 TURNS_TABLE = os.environ["TURNS_TABLE"]
@@ -101,7 +101,7 @@ def _write_rows(call: str, rows: list[dict[str, Any]]) -> None:
                 break
         else:
             # The state machine waits longer than a function that is paid for while it sleeps.
-            raise KnownError("ThrottlingException", "DynamoDB did not take all turns.")
+            raise named("ThrottlingException", "DynamoDB did not take all turns.")
 
 
 def _item(row: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 from aws_lambda_powertools.logging import Logger
 
 from lambdas.call_analytics import places
-from lambdas.call_analytics.aws import PATIENT, make_clients
-from lambdas.call_analytics.failures import told_by_name
 from lambdas.call_analytics.speak.summary import summary
+from lambdas.shared.clients import PATIENT, make_clients
+from lambdas.shared.failures import told_by_name
 
 BUCKET = os.environ["BUCKET"]
 VOICE = os.environ["VOICE"]

@@ -20,8 +20,8 @@ from aws_lambda_powertools.logging import Logger
 from botocore.exceptions import ClientError
 
 from lambdas.call_analytics import places, texts
-from lambdas.call_analytics.aws import PATIENT, make_clients
-from lambdas.call_analytics.failures import KnownError, error_code, told_by_name
+from lambdas.shared.clients import PATIENT, make_clients
+from lambdas.shared.failures import error_code, named, told_by_name
 
 BUCKET = os.environ["BUCKET"]
 HOUSE_LANGUAGE = os.environ["HOUSE_LANGUAGE"]
@@ -108,7 +108,7 @@ def _collect(event: dict[str, str]) -> dict[str, str]:
         except ClientError as error:
             # Without the right to list, S3 says of a missing key that access is denied.
             if error_code(error) in ("NoSuchKey", "AccessDenied"):
-                raise KnownError("TranslationIncomplete", "The job left no translation of a turn.") from None
+                raise named("TranslationIncomplete", "The job left no translation of a turn.") from None
             raise
 
     _keep(event["call"], _all(read, list(range(len(_turns(event["call"]))))))

@@ -20,9 +20,9 @@ from typing import Any
 from aws_lambda_powertools.logging import Logger
 
 from lambdas.document_processing import links, tokens
-from lambdas.document_processing.aws import QUICK, make_clients
-from lambdas.document_processing.failures import told_by_name
 from lambdas.document_processing.places import document_id
+from lambdas.shared.clients import QUICK, make_clients
+from lambdas.shared.failures import told_by_name
 
 REVIEWS_TABLE = os.environ["REVIEWS_TABLE"]
 TOPIC = os.environ["REVIEW_TOPIC_ARN"]

@@ -16,9 +16,9 @@ from typing import Any
 from aws_lambda_powertools.logging import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lambdas.document_processing.aws import QUICK, make_clients
-from lambdas.document_processing.failures import error_code
 from lambdas.document_processing.places import document_id
+from lambdas.shared.clients import QUICK, make_clients
+from lambdas.shared.failures import error_code
 
 STATE_MACHINE = os.environ["STATE_MACHINE_ARN"]
 

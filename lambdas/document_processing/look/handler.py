@@ -8,9 +8,9 @@ from typing import Any
 from aws_lambda_powertools.logging import Logger
 from botocore.exceptions import ClientError
 
-from lambdas.document_processing.aws import make_clients
-from lambdas.document_processing.failures import error_code, told_by_name
 from lambdas.document_processing.look.files import MAXIMUM_BYTES, RefusedError, look
+from lambdas.shared.clients import make_clients
+from lambdas.shared.failures import error_code, told_by_name
 
 MAXIMUM_PAGES = int(os.environ["MAXIMUM_PAGES"])
 UPLOAD_PREFIX = os.environ["UPLOAD_PREFIX"]

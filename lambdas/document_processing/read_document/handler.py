@@ -15,10 +15,10 @@ from typing import Any
 from aws_lambda_powertools.logging import Logger
 
 from lambdas.document_processing import places
-from lambdas.document_processing.aws import make_clients
-from lambdas.document_processing.failures import named, told_by_name
 from lambdas.document_processing.read_document.blocks import Document, doubtful
 from lambdas.document_processing.read_document.paragraphs import batches
+from lambdas.shared.clients import make_clients
+from lambdas.shared.failures import named, told_by_name
 
 BUCKET = os.environ["BUCKET"]
 FIELDS_THAT_MATTER = json.loads(os.environ["FIELDS_THAT_MATTER"])

@@ -12,8 +12,8 @@ import os
 from typing import Any
 
 from lambdas.document_processing import places
-from lambdas.document_processing.aws import make_clients
-from lambdas.document_processing.failures import told_by_name
+from lambdas.shared.clients import make_clients
+from lambdas.shared.failures import told_by_name
 
 BUCKET = os.environ["BUCKET"]
 

@@ -15,8 +15,8 @@ from aws_lambda_powertools.logging import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.document_processing import tokens
-from lambdas.document_processing.aws import QUICK, make_clients
-from lambdas.document_processing.failures import error_code
+from lambdas.shared.clients import QUICK, make_clients
+from lambdas.shared.failures import error_code
 
 JOBS_TABLE = os.environ["JOBS_TABLE"]
 

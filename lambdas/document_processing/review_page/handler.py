@@ -27,9 +27,9 @@ from aws_lambda_powertools.logging import Logger
 from botocore.exceptions import ClientError
 
 from lambdas.document_processing import links, places, tokens
-from lambdas.document_processing.aws import QUICK, make_clients
-from lambdas.document_processing.failures import error_code
 from lambdas.document_processing.review_page import answers, page
+from lambdas.shared.clients import QUICK, make_clients
+from lambdas.shared.failures import error_code
 
 BUCKET = os.environ["BUCKET"]
 REVIEWS_TABLE = os.environ["REVIEWS_TABLE"]

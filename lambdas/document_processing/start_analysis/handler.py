@@ -25,8 +25,8 @@ from aws_lambda_powertools.logging import Logger
 from botocore.exceptions import ClientError
 
 from lambdas.document_processing import tokens
-from lambdas.document_processing.aws import QUICK, make_clients
-from lambdas.document_processing.failures import error_code, told_by_name
+from lambdas.shared.clients import QUICK, make_clients
+from lambdas.shared.failures import error_code, told_by_name
 
 JOBS_TABLE = os.environ["JOBS_TABLE"]
 TOPIC = os.environ["COMPLETION_TOPIC_ARN"]

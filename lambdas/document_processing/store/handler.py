@@ -20,9 +20,9 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
 from lambdas.document_processing import places
-from lambdas.document_processing.aws import QUICK, make_clients
-from lambdas.document_processing.failures import error_code, named, told_by_name
 from lambdas.document_processing.store import findings
+from lambdas.shared.clients import QUICK, make_clients
+from lambdas.shared.failures import error_code, named, told_by_name
 
 BUCKET = os.environ["BUCKET"]
 RESULTS_TABLE = os.environ["RESULTS_TABLE"]

@@ -25,12 +25,13 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from botocore.exceptions import ClientError
 
-from lambdas.image_labeling.label_image.aws import Deadline, make_clients
+from lambdas.image_labeling.label_image.aws import make_clients
 from lambdas.image_labeling.label_image.errors import RefusedError, error_code, error_message, request_id
 from lambdas.image_labeling.label_image.events import UnreadableMessageError, Upload, uploads
 from lambdas.image_labeling.label_image.images import Prepared, check_size, prepare
 from lambdas.image_labeling.label_image.labels import stored_labels
 from lambdas.image_labeling.label_image.results import LABELED, REJECTED, ResultStore, now
+from lambdas.shared.deadline import Deadline
 
 UPLOAD_PREFIX = os.environ["UPLOAD_PREFIX"]
 MINIMUM_CONFIDENCE = float(os.environ["MINIMUM_CONFIDENCE"])

@@ -1,8 +1,9 @@
 """Entry point of the function: takes notifications of ended tasks and records each end.
 
 A notification that comes twice writes the same once more; one that comes before the task's row is in the table leaves
-the end there, and the other function records it; one of a task that no text waits for changes nothing. What cannot be
-recorded goes back to the queue, and after its last attempt becomes a dead letter.
+the end there, and the other function records it; one of a task that no text waits for changes nothing. The topic of the
+alarms is told of each failed task, once at least. What cannot be recorded or told goes back to the queue, and after its
+last attempt becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lambdas.speech_synthesis.record_end.aws import make_clients
 
 RESULTS_TABLE = os.environ["RESULTS_TABLE"]
 TASKS_TABLE = os.environ["TASKS_TABLE"]
+ALARM_TOPIC = os.environ["ALARM_TOPIC"]
 # As in the other function: longer than Polly knows a task and a message lives.
 REMEMBERED_SECONDS = 18 * 24 * 3600
 
@@ -50,6 +52,8 @@ def _handle(record: dict[str, Any]) -> bool:
         task_id = notified_task(record["body"])
         ended = end_of(clients["polly"].get_speech_synthesis_task(TaskId=task_id)["SynthesisTask"])
         status = _record(task_id, ended)
+        if "reason" in ended:
+            _tell(task_id)
     except Exception as error:  # noqa: BLE001 (whatever it is, this message fails, the others of the batch do not)
         response: dict[str, Any] = getattr(error, "response", None) or {}
         code = str(response.get("Error", {}).get("Code") or type(error).__name__)
@@ -80,6 +84,15 @@ def end_of(task: Row) -> Row:
         message = task.get("TaskStatusReason", "Polly gives no reason.")
         return {"status": "TASK_FAILED", "reason": {"code": "TaskFailed", "message": message[:1000]}}
     raise NotEndedError(f"The task is {status}.")
+
+
+def _tell(task_id: str) -> None:
+    """Names neither document nor reason: both may be personal, and mail is read by many."""
+    clients["sns"].publish(
+        TopicArn=ALARM_TOPIC,
+        Subject="A text was not spoken",
+        Message=f"Polly's task {task_id} failed. The reason is in the row with this task_id, in {RESULTS_TABLE}.",
+    )
 
 
 def _record(task_id: str, ended: Row) -> str:

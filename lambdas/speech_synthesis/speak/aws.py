@@ -3,53 +3,19 @@
 At worst, for one text: claim 7 s, read 12 s, speak 44 s (an answer of ten minutes of sound takes its time), write 12 s,
 result or reason 7 s, the task's row 7 s: 89 s, within the function's 120 s. (An attempt ends after connect + read
 seconds; standard mode waits up to 1 s before the second attempt and up to 2 s before the third.)
-
-The loader is told which services there are and reads their models into plain dictionaries: making clients would else
-take as long as importing boto3.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
-from botocore.loaders import JSONFileLoader, Loader
+from lambdas.shared.clients import Limits
+from lambdas.shared.clients import make_clients as make
 
 CONNECT_SECONDS = 1
-# service: (seconds to wait for an answer, attempts)
-LIMITS = {"dynamodb": (2, 2), "s3": (2, 3), "polly": (20, 2)}
-
-
-class _PlainFiles(JSONFileLoader):
-    def _load_file(self, full_path: str, open_method: Callable[..., Any]) -> Any:
-        if not os.path.isfile(full_path):
-            return None
-        with open_method(full_path, "rb") as file:
-            return json.loads(file.read())
-
-
-class _KnownServices(Loader):
-    """Does not search the disk for the services that there are: these exist."""
-
-    def list_available_services(self, type_name: str) -> list[str]:
-        return list(LIMITS)
+LIMITS: dict[str, Limits] = {"dynamodb": (2, 2), "s3": (2, 3), "polly": (20, 2)}
 
 
 def make_clients() -> dict[str, Any]:
-    """The clients of this function by service, from one session."""
-    session = botocore.session.Session()
-    session.register_component("data_loader", _KnownServices(file_loader=_PlainFiles()))
-    return {service: session.create_client(service, config=_config(service)) for service in LIMITS}
-
-
-def _config(service: str) -> Config:
-    read_seconds, attempts = LIMITS[service]
-    return Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=read_seconds,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-    )
+    """The clients of this function by service."""
+    return make(LIMITS, connect_seconds=CONNECT_SECONDS)

@@ -18,7 +18,8 @@ from typing import Any
 
 from aws_lambda_powertools.logging import Logger
 
-from lambdas.text_insights.analyze_texts.aws import Deadline, make_clients
+from lambdas.shared.deadline import Deadline
+from lambdas.text_insights.analyze_texts.aws import make_clients
 from lambdas.text_insights.analyze_texts.errors import Failure, error_code, failure_of, request_id
 from lambdas.text_insights.analyze_texts.insights import Analyst, Outcome, Wanted
 from lambdas.text_insights.analyze_texts.messages import Text, UnreadableMessageError, read

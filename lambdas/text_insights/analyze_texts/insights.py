@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lambdas.text_insights.analyze_texts.aws import OutOfTimeError
+from lambdas.shared.deadline import OutOfTimeError
 from lambdas.text_insights.analyze_texts.errors import Failure, Refusal, error_code, error_message, failure_of
 from lambdas.text_insights.analyze_texts.messages import Text
 

@@ -2,7 +2,7 @@
 
 Step Functions knows a failed Lambda task by the class of what was raised, and keeps its message in the history. So what
 AWS answered is raised again under AWS's own code, and the message says which operation failed in which request, and
-nothing of the document.
+nothing of what was read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def error_code(error: BaseException) -> str:
 
 
 class NamedError(Exception):
-    """An error whose class bears the name that the state machine sees. Its message says nothing of the document."""
+    """An error whose class bears the name that the state machine sees. Its message says nothing of what was read."""
 
 
 def named(code: str, message: str) -> NamedError:
@@ -44,7 +44,7 @@ def told_by_name(handler: Handler) -> Handler:
             raise
         except ClientError as error:
             request = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")
-            message = f"{error.operation_name} failed in request {request}"
+            message = f"{error.operation_name} failed in request {request}."
             raise named(error_code(error), message) from None
         except BotoCoreError as error:
             raise named(type(error).__name__, "A service was not reached, or did not answer in time.") from None
