@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import aws_cdk as cdk
 from constructs import Construct
 
+from stacks.catalogue import parameter_name
+
 
 def export(scope: Construct, values: Mapping[str, str]) -> None:
     """Outputs that other stacks may import, by these names."""
@@ -44,8 +46,3 @@ class Neighbour:
     def value(self, name: str) -> str:
         """What the neighbour exports under this name."""
         return cdk.Fn.import_value(f"{self._name}-{name}")
-
-
-def parameter_name(architecture: str) -> str:
-    """The parameter that names a needed stack: `realtime-endpoint` is `RealtimeEndpointStack`."""
-    return "".join(part.capitalize() for part in architecture.split("-")) + "Stack"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
@@ -15,10 +15,11 @@ from stacks.blocks.python_function import PythonFunction, Target
 
 
 class PlacedFiles(Construct):
-    """A custom resource that puts assets and texts under keys of one's own choice.
+    """A custom resource that puts assets under keys of one's own choice, once each.
 
     CDK's `BucketDeployment` does that with an AWS CLI of 60 MB and wildcard grants. This one copies within S3. `files`
-    maps a key to an asset or to a text; what was placed goes when the bucket is emptied.
+    maps a key to its asset. A key whose asset stays the same is not written again, so that what has taken its place
+    stays. What was placed goes when the bucket is emptied.
     """
 
     def __init__(
@@ -27,10 +28,9 @@ class PlacedFiles(Construct):
         construct_id: str,
         *,
         bucket: s3.Bucket,
-        files: Mapping[str, s3_assets.Asset | str],
+        files: Mapping[str, s3_assets.Asset],
         target: Target,
         encryption_key: kms.IKey,
-        after: Sequence[Construct] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         worker = PythonFunction(
@@ -49,9 +49,6 @@ class PlacedFiles(Construct):
         worker.allow(["kms:Decrypt", "kms:GenerateDataKey"], encryption_key.key_arn)
         placed: list[dict[str, str]] = []
         for key, file in files.items():
-            if isinstance(file, str):
-                placed.append({"Key": key, "Text": file})
-                continue
             worker.allow(["s3:GetObject"], f"{file.bucket.bucket_arn}/{file.s3_object_key}")
             placed.append({"Key": key, "S3Bucket": file.s3_bucket_name, "S3Key": file.s3_object_key})
         self.resource = cdk.CustomResource(
@@ -62,4 +59,4 @@ class PlacedFiles(Construct):
             service_timeout=cdk.Duration.minutes(3),
             properties={"Bucket": bucket.bucket_name, "Files": placed},
         )
-        self.resource.node.add_dependency(worker, *after)
+        self.resource.node.add_dependency(worker)

@@ -4,9 +4,7 @@
 `model-monitor` reads its baseline where it must be told a place in advance.
 """
 
-# A prefix of its own: a processing job takes all that lies under one, and fails where there is nothing. So a note lies
-# there from the beginning.
-PRODUCTION_MODEL_PREFIX = "production/model/"
-PRODUCTION_MODEL = f"{PRODUCTION_MODEL_PREFIX}model.tar.gz"
-PRODUCTION_NOTE = f"{PRODUCTION_MODEL_PREFIX}about.txt"
+# A job fails on an input that is not there. So an archive that says of itself that it holds no model lies there from the
+# beginning.
+PRODUCTION_MODEL = "production/model.tar.gz"
 PRODUCTION_BASELINE = "production/baseline/"
