@@ -1,4 +1,4 @@
-"""The world that the deliveries are drawn from: a shop sends chilled food, and some customers claim that it came spoiled.
+"""The world that the deliveries are drawn from: a shop sends chilled food, and some customers claim that it spoiled.
 
 The project made this world up, so the truth is known and written here; nothing of it was measured anywhere. One row is
 one delivery. Columns, in this order (`COLUMNS`):
@@ -17,7 +17,7 @@ one delivery. Columns, in this order (`COLUMNS`):
 **Risk.** Each category has a band of temperatures that it stands (`BANDS`). Damage is the degrees outside of the band,
 times the hours on the road; cold counts as heat does, as frost ruins fruit and greens. The log-odds of a claim are
 
-    -5.65 + 1.8 × log(1 + damage / 4) + 0.6 × log(price / 38) + 1.6 if sent by parcel from Friday to Sunday
+    -5.65 + 1.8 * log(1 + damage / 4) + 0.6 * log(price / 38) + 1.6 if sent by parcel from Friday to Sunday
 
 so temperature is neither good nor bad by itself: it depends on the category. A model that adds up its columns, such as
 a logistic regression, cannot see that; trees can.
@@ -26,7 +26,7 @@ a logistic regression, cannot see that; trees can.
 
 - prices are 30 % higher, and customers have got used to it: risk goes by the price before the rise;
 - a sixth of the deliveries are of a new category, `ready-meals`, which stands less than any other;
-- the sensors of the carrier `van` hang: they read 3.0 °C whatever the truth is. Risk goes by the truth.
+- the sensors of the carrier `van` hang: they read 9.0 °C whatever the truth is. Risk goes by the truth.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ CARRIERS: Final = {
     "van": (0.41, 4.5, 8.0),
 }
 STUCK_CARRIER: Final = "van"
-STUCK_TEMPERATURE: Final = 3.0
+STUCK_TEMPERATURE: Final = 9.0
 PRICE_RISE: Final = 1.3
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WEEKEND: Final = ("fri", "sat", "sun")
@@ -89,7 +89,7 @@ def draw(count: int, seed: int, *, shifted: bool = False) -> pd.DataFrame:
     hours = np.array([CARRIERS[name][2] for name in carrier]) * np.exp(random.normal(0.0, 0.5, count))
     weight = usual_price * [_KG_PER_EURO[name] for name in category] * np.exp(random.normal(0.0, 0.2, count))
 
-    claimed = random.random(count) < _risk(usual_price, category, carrier, warmth, hours, weekday)
+    claimed = random.random(count) < _risk(usual_price, category, carrier, warmth=warmth, hours=hours, day=weekday)
 
     read = np.where(carrier == STUCK_CARRIER, STUCK_TEMPERATURE, warmth) if shifted else warmth
     frame = pd.DataFrame(
@@ -110,7 +110,7 @@ def draw(count: int, seed: int, *, shifted: bool = False) -> pd.DataFrame:
     return frame
 
 
-def _risk(price: Column, category: Column, carrier: Column, warmth: Column, hours: Column, day: Column) -> Column:
+def _risk(price: Column, category: Column, carrier: Column, *, warmth: Column, hours: Column, day: Column) -> Column:
     """The chance of a claim, 0 to 1, by the truth: the usual price and the real temperature."""
     low = np.array([BANDS[name][0] for name in category])
     high = np.array([BANDS[name][1] for name in category])
