@@ -1,8 +1,8 @@
 """Publishes the report of a monitor's job as CloudWatch metrics, once the job has ended.
 
-It takes the event "SageMaker Processing Job State Change" of EventBridge. Its detail is what DescribeProcessingJob
-answers (Amazon SageMaker AI Developer Guide, "Amazon SageMaker AI events that EventBridge monitors", read 2026-11-27);
-of it, name, status and outputs are used. A job is the monitor's if its report goes below `REPORT_URI`: so it may be a
+It takes the event "SageMaker Processing Job State Change" of EventBridge (Amazon SageMaker AI Developer Guide, "Events
+that Amazon SageMaker AI sends to Amazon EventBridge", read 2026-11-27). Of its detail three members are used, which are
+those of DescribeProcessingJob: `ProcessingJobName`, `ProcessingJobStatus`, `ProcessingOutputConfig`. A job is the monitor's if its report goes below `REPORT_URI`: so it may be a
 job of `start_monitor` or one of a managed monitoring schedule. Any other is ignored, with a line in the log.
 
 It answers `{"outcome": ..., "job": ...}`; the outcome is `published`, `job failed`, `still running` or `unknown job`.
@@ -10,17 +10,17 @@ It answers `{"outcome": ..., "job": ...}`; the outcome is `published`, `job fail
 **Metrics**, in `METRIC_NAMESPACE`:
 
 - dimension `Endpoint`: `Violations` (count; above 0 is what an alarm is for), `JobFailed` (0 or 1; a stopped job has
-  failed, too), `Rows` (count), and from our own monitor `DriftShare` (0 to 1), `MalformedRecords` (count), and where labels
-  arrived `Labels` (count) and one per measure of quality (`QualityPrAuc`, `QualityBrierScore`, ...).
+  failed, too), `Rows` (count), and from our own monitor `DriftShare` (0 to 1), `MalformedRecords` (count), and where
+  labels arrived `Labels` (count) and one per measure of quality (`QualityPrAuc`, `QualityBrierScore`, ...).
 - dimensions `Endpoint` and `Feature`: `FeatureViolations` (count), and from our own monitor `FeatureDistance` (0 to 1).
 
-EventBridge delivers at least once. What a repeated event publishes again is the same, so alarms use the statistic
-Maximum, never Sum.
+EventBridge delivers at least once, and SageMaker may send several events for one change of state. What a repeated event
+publishes again is the same, so alarms use the statistic Maximum, never Sum.
 
 **Settings** (environment variables): `ENDPOINT_NAME`, `REPORT_URI` (`s3://bucket/prefix`), `METRIC_NAMESPACE`.
 
-**Grants**: `s3:GetObject` below `REPORT_URI` and `s3:ListBucket` there (without it a missing file reads as a denied one),
-`kms:Decrypt` with the report's key, `cloudwatch:PutMetricData` in the namespace.
+**Grants**: `s3:GetObject` below `REPORT_URI` and `s3:ListBucket` there (without it a missing file reads as a denied
+one), `kms:Decrypt` with the report's key, `cloudwatch:PutMetricData` in the namespace.
 """
 
 from __future__ import annotations

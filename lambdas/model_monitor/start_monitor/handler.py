@@ -13,10 +13,10 @@ whatever AWS refuses.
 **Settings** (environment variables; all are needed unless a default is named):
 
 - `ENDPOINT_NAME`; `VARIANT_NAME` (default `AllTraffic`): whose captures are watched. One variant is one model.
-- `CAPTURE_URI`: `s3://bucket/prefix`, the endpoint's `DataCaptureConfig.DestinationS3Uri`. The captures of an hour lie in
-  `<CAPTURE_URI>/<endpoint>/<variant>/yyyy/mm/dd/hh/`.
-- `GROUND_TRUTH_URI`: `s3://bucket/prefix`. Labels that were collected in an hour lie in `<GROUND_TRUTH_URI>/yyyy/mm/dd/hh/`,
-  in Model Monitor's format.
+- `CAPTURE_URI`: `s3://bucket/prefix`, the endpoint's `DataCaptureConfig.DestinationS3Uri`. The captures of an hour lie
+  in `<CAPTURE_URI>/<endpoint>/<variant>/yyyy/mm/dd/hh/`.
+- `GROUND_TRUTH_URI`: `s3://bucket/prefix`. Labels that were collected in an hour lie in
+  `<GROUND_TRUTH_URI>/yyyy/mm/dd/hh/`, in Model Monitor's format.
 - `LABEL_DAYS` (default 2): how many days before the window's a prediction may be that a label is for; 0 to 5.
 - `REPORT_URI`: `s3://bucket/prefix`; a report goes to `<REPORT_URI>/<job name>/`.
 - `CODE_URI`: `s3://bucket/key` of the archive `sourcedir.tar.gz` with the folder `pipelines/` in it.

@@ -125,10 +125,10 @@ def request(settings: Settings, hour: datetime, found: Found, baseline: str) -> 
     name = job_name(settings, hour)
     inputs = [_input("code", settings.code), _input("baseline", baseline)]
     arguments = ["--baseline", f"{INPUT}/baseline", "--output", f"{OUTPUT}/report"]
-    # The monitor reads a folder with nothing in it as one, so an argument can name an input that the job does not have.
-    arguments += ["--captures", f"{INPUT}/captures"]
-    inputs += [_input("captures", uri) for uri in found.captures]
-    if found.ground_truth:
+    if found.captures:
+        inputs += [_input("captures", uri) for uri in found.captures]
+        arguments += ["--captures", f"{INPUT}/captures"]
+    if found.ground_truth and found.history:
         inputs += [_input("ground-truth", uri) for uri in found.ground_truth]
         inputs += [_input(f"history-{at}", uri, f"history/{at}") for at, uri in enumerate(found.history)]
         arguments += ["--ground-truth", f"{INPUT}/ground-truth", "--history", f"{INPUT}/history"]
