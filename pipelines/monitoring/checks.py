@@ -3,14 +3,17 @@
 **Each check is a test with an effect.** It finds something if its p-value survives the correction below, and its effect
 reaches a floor. Without the test, small windows alarm by chance; without the floor, large ones alarm for nothing.
 
-| check | test | effect, floor |
-|---|---|---|
-| distribution of a number | Kolmogorov-Smirnov, against the baseline's sketch | largest gap of the two distributions; `comparison_threshold` |
-| one value again and again (a stuck sensor) | hypergeometric, against the baseline's most frequent value, times the number of values | its share above that; 0.1 |
-| shares of categories | chi-squared, rare ones put together | largest difference of a share; `categorical_comparison_threshold` |
-| more missing values | hypergeometric | difference of the share; 0.02 |
-| new categories, wrong types, negative values, malformed rows | hypergeometric, against none in the baseline | the share beyond what the thresholds of constraints.json allow |
-| worse predictions, by late labels | permutation of losses (`quality`) | relative increase of the mean loss; 0.1 |
+- The distribution of a number: Kolmogorov-Smirnov, against the baseline's sketch. Effect: the largest gap between the
+  two distributions; floor: `comparison_threshold` of constraints.json.
+- One value again and again, as a stuck sensor gives it: hypergeometric, against the baseline's most frequent value,
+  times the number of values. Effect: its share above that one's; floor 0.1.
+- Shares of categories: chi-squared, with rare ones put together. Effect: the largest difference of a share; floor:
+  `categorical_comparison_threshold`.
+- More missing values: hypergeometric. Effect: the difference of their share; floor 0.02.
+- New categories, wrong types, negative values, malformed rows: hypergeometric, against none in the baseline. Effect:
+  their share; floor: what the thresholds of constraints.json allow, by default none.
+- Worse predictions, once labels arrive: a permutation of losses (`quality`). Effect: the relative increase of the mean
+  loss; floor 0.1.
 
 The hypergeometric tests are exact, and count the baseline's own chance: a share of 1,000 rows is not a known share.
 
@@ -302,9 +305,7 @@ def number_checks(column: Column, reference: Reference) -> list[Check]:
         share = float(counts[most] / len(values))
         expected = round(reference.repeated * reference.present)
         p = min(1.0, len(seen) * at_least(int(counts[most]), len(values), expected, reference.present))
-        text = (
-            f"{_percent(share)} have the value {seen[most]:.4g}; no value had more than {_percent(reference.repeated)}"
-        )
+        text = f"{_percent(share)} have the value {seen[most]:.4g}; none had more than {_percent(reference.repeated)}"
         effect = share - reference.repeated
         found.append(
             Check(column.name, "repeated value", "numbers", "baseline_drift_check", p, effect, REPEATS_FLOOR, text)
@@ -347,7 +348,7 @@ def _shares(column: Column, reference: Reference) -> list[Check]:
 
 
 def at_least(count: int, rows: int, count_before: int, rows_before: int) -> float:
-    """The chance of so many among so many rows or more, if window and baseline are draws of the same: hypergeometric."""
+    """The chance of so many or more, if window and baseline are drawn from the same: hypergeometric."""
     if not rows or not count:
         return 1.0
     return float(stats.hypergeom.sf(count - 1, rows + rows_before, count + count_before, rows))

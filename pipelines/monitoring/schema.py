@@ -5,9 +5,9 @@
      "probability": "probability", "decision": "decision"}
 
 `features` stand in the order in which the model takes them, which is what gives a captured CSV row its names. A feature
-with `"compared": false` is read, and its missing and wrong values are judged, but its distribution is not: a weekday has
-one value in any hour, whatever the world does. `probability` and `decision` name the members of the model's answer in
-JSON (in CSV they are its first and second value); these two may be left out.
+with `"compared": false` is read, and its missing and wrong values are judged, but its distribution is not: a weekday
+has one value in any hour, whatever the world does. `probability` and `decision` name the members of the model's answer
+in JSON (in CSV they are its first and second value); these two may be left out.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A quantile sketch in the layout that statistics.json has for one: levels of values, each value of level i standing for
-2^i values.
+"""A quantile sketch in the layout that statistics.json has for one.
 
-The idea is KLL's (Karnin, Lang, Liberty, "Optimal Quantile Approximation in Streams", 2016): a level that is too full is
-sorted, and every other value of it moves up. Up to `K` values nothing is lost. What is kept of more is accurate to
-about 1 / `K` of the rank, as all values are there at once and are not a stream. Where KLL tosses a coin (which half moves
-up), this takes turns, so that the same data have the same sketch.
+It is levels of values, and each value of level i stands for 2^i values. The idea is KLL's (Karnin, Lang, Liberty,
+"Optimal Quantile Approximation in Streams", 2016): a level that is too full is sorted, and every other value of it
+moves up. Up to `K` values nothing is lost. What is kept of more is accurate to about 1 / `K` of the rank, as all values
+are there at once and are not a stream. Where KLL tosses a coin (which half moves up), this takes turns, so that the
+same data have the same sketch.
 """
 
 from __future__ import annotations

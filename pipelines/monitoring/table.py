@@ -64,9 +64,8 @@ def _numbers(name: str, raw: Sequence[Any]) -> Column:
 
 
 def _texts(name: str, raw: Sequence[Any]) -> Column:
-    texts = [
-        str(each) for each in raw if not (each is None or each == "" or (isinstance(each, float) and math.isnan(each)))
-    ]
+    there = [each for each in raw if each is not None and each != ""]
+    texts = [str(each) for each in there if not (isinstance(each, float) and math.isnan(each))]
     return Column(name, "string", np.asarray(texts, dtype=object), len(raw) - len(texts))
 
 
