@@ -105,13 +105,20 @@ def build(app: cdk.App) -> list[Built]:
         raise ContextError("Context stack_name needs context architecture: one name cannot serve several stacks.")
     if context["stack_name"] and not STACK_NAME.fullmatch(str(context["stack_name"])):
         raise ContextError("Context stack_name must be 40 letters, digits and hyphens at most, a letter first.")
+    if (
+        "sagemaker" in architectures[-1].services
+        and not str(context["stack_name"] or "").islower()
+        and context["stack_name"]
+    ):
+        # SageMaker calls its resources after the stack, and writes their ARNs in small letters, to which grants are held.
+        raise ContextError("Context stack_name must be in small letters for this architecture.")
     renamed = {architectures[-1].id: str(context["stack_name"])} if context["stack_name"] else {}
     built: dict[str, Built] = {}
     for architecture in architectures:
         name = renamed.get(architecture.id, architecture.id)
         made = _stack(app, architecture, target, values.get(architecture.id, {}), name)
         for needed in architecture.needs:
-            made.stack.add_dependency(built[needed].stack)
+            made.stack.add_stack_dependency(built[needed].stack)
         built[architecture.id] = made
     return list(built.values())
 
@@ -137,7 +144,7 @@ def _stack(
 
 def _architectures(wanted: Any) -> list[catalogue.Architecture]:
     if not wanted:
-        found = [one for each in catalogue.available() for one in catalogue.with_needs(each)]
+        found = [one for each in catalogue.ARCHITECTURES if each.stack for one in catalogue.with_needs(each)]
         return list(dict.fromkeys(found))
     try:
         architecture = catalogue.get(str(wanted))

@@ -34,7 +34,7 @@ class Neighbour:
             parameter_name(architecture),
             type="String",
             default=architecture,
-            allowed_pattern="[A-Za-z][A-Za-z0-9-]{0,39}",
+            allowed_pattern="[a-z][a-z0-9-]{0,39}",
             description=f"Name of the {architecture} stack that this one belongs to",
         ).value_as_string
 

@@ -42,9 +42,12 @@ def allow_passing(role: iam.Role, service: str, *passed: str) -> None:
     allow(role, ["iam:PassRole"], *passed, conditions={"StringEquals": {"iam:PassedToService": service}})
 
 
-def allow_folders(role: iam.Role, bucket_arn: str, folders: Sequence[str]) -> None:
-    """Reading what lies under these prefixes (`models/`) of a bucket: SageMaker lists a prefix, then gets its objects."""
-    patterns = [f"{folder}*" for folder in folders]
+def allow_reading(role: iam.Role, bucket_arn: str, places: Sequence[str]) -> None:
+    """Reading what lies under these prefixes (`models/`) or keys (`models/one`) of a bucket.
+
+    SageMaker lists what it is told, a key too, and gets the objects that it finds.
+    """
+    patterns = [f"{place}*" if place.endswith("/") else place for place in places]
     allow(role, ["s3:GetObject"], *(f"{bucket_arn}/{pattern}" for pattern in patterns))
     allow(role, ["s3:ListBucket"], bucket_arn, conditions={"StringLike": {"s3:prefix": patterns}})
 

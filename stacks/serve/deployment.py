@@ -35,7 +35,7 @@ SCALABLE_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 class Parts:
     """What the states call and name: ARNs and names, as tokens of the template.
 
-    `production_bucket` is where what is in production is kept for others: see `Deployment`.
+    `training_bucket` is where the package's files lie, and where the baseline in production is kept: see `Deployment`.
     """
 
     partition: str
@@ -45,7 +45,7 @@ class Parts:
     key: str
     package_group: str
     capture_uri: str
-    production_bucket: str
+    training_bucket: str
     failure_topic: str
     rollback_alarms: tuple[str, ...]
 
@@ -62,16 +62,14 @@ class Choices:
     canary_percent: int
     bake_seconds: int
     poll_seconds: int
-    model_key: str
     baseline_prefix: str
 
 
 class Deployment:
     """Makes the definition.
 
-    What is in production is kept under fixed keys of the bucket that the model came from: the artifact, with which a
-    new model is compared on the same test set, and the baseline, which a monitor reads. Neither a pipeline nor a
-    monitoring schedule can look up which package serves.
+    The baseline of what is in production is kept under fixed keys of the bucket that the model came from: a managed
+    monitoring schedule cannot look up which package serves.
     """
 
     def __init__(self, parts: Parts, choices: Choices) -> None:
@@ -101,7 +99,6 @@ class Deployment:
 
     def _package(self) -> dict[str, State]:
         """An event names the package; a schedule wants the newest that is approved."""
-        container = "$states.result.InferenceSpecification.Containers[0]"
         baseline = "$states.result.DriftCheckBaselines.ModelDataQuality"
         name = f"'{self.parts.endpoint}-v' & $string($states.result.ModelPackageVersion) & '-' & {_DIGITS}"
         return {
@@ -145,7 +142,6 @@ class Deployment:
                 "Still approved",
                 Assign={
                     "approval": "{% $states.result.ModelApprovalStatus %}",
-                    "artifact": f"{{% {container}.ModelDataUrl %}}",
                     "statistics": _or_nothing(f"{baseline}.Statistics.S3Uri"),
                     "constraints": _or_nothing(f"{baseline}.Constraints.S3Uri"),
                     "name": f"{{% {name} %}}",
@@ -365,7 +361,7 @@ class Deployment:
                     "PolicyType": "TargetTrackingScaling",
                     "TargetTrackingScalingPolicyConfiguration": dict(self.choices.scaling_policy),
                 },
-                "Keep artifact",
+                "Is there a baseline",
                 catch=[self._failed("Tell of failure")],
             ),
         }
@@ -375,12 +371,9 @@ class Deployment:
     def _production(self) -> dict[str, State]:
         prefix = self.choices.baseline_prefix
         return {
-            "Keep artifact": self._keep("$artifact", self.choices.model_key, "Is there a baseline"),
             "Is there a baseline": {
                 "Type": "Choice",
-                "Choices": [
-                    {"Condition": "{% $statistics != '' and $constraints != '' %}", "Next": "Keep statistics"}
-                ],
+                "Choices": [{"Condition": "{% $statistics != '' and $constraints != '' %}", "Next": "Keep statistics"}],
                 "Default": "What was there before",
             },
             "Keep statistics": self._keep("$statistics", f"{prefix}statistics.json", "Keep constraints"),
@@ -391,7 +384,7 @@ class Deployment:
         return self._task(
             COPY,
             {
-                "Bucket": self.parts.production_bucket,
+                "Bucket": self.parts.training_bucket,
                 "Key": key,
                 "CopySource": f"{{% $substringAfter({source}, 's3://') %}}",
             },

@@ -7,15 +7,12 @@ from typing import Any, ClassVar, Literal
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
-from aws_cdk import aws_sqs as sqs
-from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,8 +20,8 @@ from stacks.blocks.alarms import alarm, dashboard, errors, tell_of_alarms, waiti
 from stacks.blocks.arns import own_arn
 from stacks.blocks.buckets import private_bucket
 from stacks.blocks.keys import USE_FOR_LOGS, let_service_use, own_key
+from stacks.blocks.model_places import BASELINES, CAPTURES, MODELS, PRODUCTION_BASELINE
 from stacks.blocks.neighbours import Neighbour, export
-from stacks.blocks.production import PRODUCTION_BASELINE, PRODUCTION_MODEL
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send
 from stacks.blocks.sagemaker_images import XGBOOST, Images
@@ -44,7 +41,6 @@ ARCHITECTURE = "realtime-endpoint"
 MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 
 VARIANT = "AllTraffic"
-CAPTURES = "captures/"
 
 
 class RealtimeEndpointSettings(BaseModel):
@@ -85,7 +81,9 @@ class RealtimeEndpointSettings(BaseModel):
     maximum_overhead_milliseconds: int = Field(
         default=200, ge=1, le=60_000, description="of SageMaker, in the 99th percentile, above which an alarm is raised"
     )
-    stop_overnight: bool = Field(default=False, description="the endpoint is deleted in the evening, made anew at morning")
+    stop_overnight: bool = Field(
+        default=False, description="the endpoint is deleted in the evening, made anew at morning"
+    )
     stop_hour: int = Field(default=20, ge=0, le=23, description="from Monday to Friday, with stop_overnight")
     start_hour: int = Field(default=7, ge=0, le=23, description="from Monday to Friday, with stop_overnight")
     time_zone: str = Field(default="UTC", pattern=r"^[A-Za-z0-9_+/-]{1,50}$", description="of those hours")
@@ -112,9 +110,8 @@ class RealtimeEndpoint(cdk.Stack):
     **Flow.** A person approves a model package → SageMaker's event → a rule → a state machine (`deployment.py`), which
     calls AWS by itself: model and endpoint configuration from the package, then the endpoint is made, or updated
     blue/green: new instances, a part of the traffic for some minutes, all of it, the old instances go. Then its number
-    of instances follows the traffic. Requests and answers are captured to S3. Artifact and baseline of what is in
-    production are kept under fixed keys in the training stack's bucket, where the next training compares with them and
-    a monitor reads.
+    of instances follows the traffic. Requests and answers are captured to S3. The baseline of what is in
+    production is kept under fixed keys in the training stack's bucket, for the managed monitor.
 
     **What if.** The new model fails or is slow: an alarm is raised while both fleets run, SageMaker goes back by
     itself, and a topic is told why. The artifact is broken and the container never answers its health check: the
@@ -221,7 +218,7 @@ class RealtimeEndpoint(cdk.Stack):
         """What the endpoint may do. Its container may do nothing: it has no network."""
         role = service_role(self, "ModelRole", "sagemaker.amazonaws.com", "What the endpoint's instances may do")
         allow_image(role, Images(self), XGBOOST)
-        allow(role, ["s3:GetObject"], f"{self._training_bucket_arn}/models/*")
+        allow(role, ["s3:GetObject"], f"{self._training_bucket_arn}/{MODELS}*")
         allow(role, ["kms:Decrypt"], self.training.value("KeyArn"))
         allow(role, ["s3:PutObject"], self.captures.arn_for_objects(f"{CAPTURES}{self.endpoint}/*"))
         allow(role, KEY_USE, self.key.key_arn)
@@ -258,7 +255,7 @@ class RealtimeEndpoint(cdk.Stack):
             key=self.key.key_arn,
             package_group=self.training.value("ModelPackageGroupName"),
             capture_uri=f"s3://{self.captures.bucket_name}/{CAPTURES.rstrip('/')}",
-            production_bucket=self.training.value("BucketName"),
+            training_bucket=self.training.value("BucketName"),
             failure_topic=self.failures.topic_arn,
             rollback_alarms=tuple(one.alarm_name for one in self.endpoint_alarms),
         )
@@ -271,7 +268,6 @@ class RealtimeEndpoint(cdk.Stack):
             canary_percent=settings.canary_percent,
             bake_seconds=settings.bake_seconds,
             poll_seconds=settings.poll_seconds,
-            model_key=PRODUCTION_MODEL,
             baseline_prefix=PRODUCTION_BASELINE,
         )
         return Deployment(parts, choices)
@@ -308,7 +304,9 @@ class RealtimeEndpoint(cdk.Stack):
         allow(role, ["sagemaker:DescribeModelPackage"], own_arn(self, "sagemaker", f"model-package/{group}/*"))
         # These two lists cannot be narrowed.
         allow(role, ["sagemaker:ListModelPackages", "sagemaker:ListEndpoints"], "*")
-        model, config = (own_arn(self, "sagemaker", f"{kind}/{self.endpoint}-v*") for kind in ("model", "endpoint-config"))
+        model, config = (
+            own_arn(self, "sagemaker", f"{kind}/{self.endpoint}-v*") for kind in ("model", "endpoint-config")
+        )
         allow(role, ["sagemaker:CreateModel", "sagemaker:DeleteModel"], model)
         allow(
             role,
@@ -321,8 +319,8 @@ class RealtimeEndpoint(cdk.Stack):
         allow_disk_key(role, self.key.key_arn)
         self._allow_scaling(role)
         bucket = self._training_bucket_arn
-        allow(role, ["s3:GetObject"], f"{bucket}/models/*", f"{bucket}/baselines/*")
-        kept = (PRODUCTION_MODEL, f"{PRODUCTION_BASELINE}statistics.json", f"{PRODUCTION_BASELINE}constraints.json")
+        allow(role, ["s3:GetObject"], f"{bucket}/{BASELINES}*")
+        kept = (f"{PRODUCTION_BASELINE}statistics.json", f"{PRODUCTION_BASELINE}constraints.json")
         allow(role, ["s3:PutObject"], *(f"{bucket}/{key}" for key in kept))
         allow(role, KEY_USE, self.training.value("KeyArn"))
         allow(role, ["sns:Publish"], self.failures.topic_arn)

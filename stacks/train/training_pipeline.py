@@ -17,6 +17,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,9 +25,9 @@ from stacks.blocks.alarms import alarm, tell_of_alarms, waiting_messages
 from stacks.blocks.arns import own_arn
 from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
 from stacks.blocks.keys import let_service_use, own_key
+from stacks.blocks.model_places import CHECKPOINTS, CODE, DATA, EVALUATION, MODELS, RUNS
 from stacks.blocks.neighbours import export
 from stacks.blocks.placed_files import PlacedFiles
-from stacks.blocks.production import PRODUCTION_MODEL
 from stacks.blocks.python_function import Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send
 from stacks.blocks.sagemaker_images import SKLEARN, XGBOOST, Images
@@ -34,25 +35,19 @@ from stacks.blocks.sagemaker_roles import (
     KEY_USE,
     allow,
     allow_disk_key,
-    allow_folders,
     allow_image,
     allow_job_logs,
     allow_passing,
+    allow_reading,
     service_role,
 )
+from stacks.blocks.state_machines import state_machine
 from stacks.blocks.topics import topic
-from stacks.train.pipeline_code import no_model_archive, source_archive
+from stacks.train import start
+from stacks.train.source_archive import source_archive
 
 MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 PIPELINES = pathlib.Path(__file__).resolve().parents[2] / "pipelines"
-
-# Prefixes of the bucket. `raw/` is for those who bring data, the rest is the pipeline's.
-RAW = "raw/"
-CODE = "code/"
-PREPARED = "prepared/"
-MODELS = "models/"
-EVALUATIONS = "evaluations/"
-BASELINES = "baselines/"
 
 # Who has uploaded all files of a batch uploads this last: one batch, one training, however many files it has.
 READY = "_READY"
@@ -69,12 +64,10 @@ class TrainingPipelineSettings(BaseModel):
     )
     start_on_data: Literal["marker", "every-object", "never"] = Field(
         default="marker",
-        description="what under `raw/` starts a training: an object whose name ends with `_READY`, every object, nothing",
+        description="what under `data/` starts a training: an object whose name ends with `_READY`, every one, none",
     )
-    schedule: str | None = Field(
-        default=None,
-        pattern=r"^(rate\(\d+ (minutes?|hours?|days?)\)|cron\([^()]{11,80}\))$",
-        description="when to train besides, such as `rate(7 days)`; each training costs some cents",
+    schedule: Literal["never", "daily", "weekly", "monthly"] = Field(
+        default="never", description="how often to train besides; each training costs some cents"
     )
     alarm_email: str | None = Field(
         default=None, pattern=MAIL_ADDRESS, description="an address for alarms and failures, which AWS asks to confirm"
@@ -84,25 +77,23 @@ class TrainingPipelineSettings(BaseModel):
 class TrainingPipeline(cdk.Stack):
     """A team that owns data wants each model to be better than the one before, and to know that it is.
 
-    **Flow.** Files go under `raw/`, last the marker `_READY` → S3's event → a rule starts the pipeline; so do a schedule,
-    if one is set, and `model-monitor` when it sees drift. The pipeline (`pipelines/<use case>/definition.json`, made with
-    SageMaker's SDK): deduplicate, split, then learn imputation and encoding from the training part alone → train
-    XGBoost → evaluate on a test set that keeps the world's proportions, beside the model in production → better than
-    the bar and than that one? → the package is registered, with metrics and the monitor's baseline, and waits for a
-    person's approval; else the pipeline fails and says why. `realtime-endpoint` deploys what is approved.
-
-    **What is in production** lies under the key `production/model.tar.gz`: `realtime-endpoint` puts it there. The
-    evaluation job has no network, so it cannot ask; it takes that object as an input. As a job fails on an input that is
-    not there, an archive which says that it holds no model lies there from the beginning.
+    **Flow.** Files go under `data/`, last the marker `_READY` → S3's event → a rule; so do a schedule, if one is set, and
+    `model-monitor` when it sees drift → a state machine of three calls (`start.py`) finds the approved model and starts
+    the pipeline (`pipelines/<use case>/definition.json`, made with SageMaker's SDK): deduplicate, split, then learn
+    imputation and encoding from the training part alone → train XGBoost → evaluate on a test set that keeps the world's
+    proportions, beside the approved model → better than the bar and than that one? → the package is registered, with
+    metrics and the monitor's baseline, and waits for a person's approval; else the pipeline fails and says why.
+    `realtime-endpoint` deploys what is approved.
 
     **What if.** The data has no header, lacks a column or has one class only: the job fails with a reason, and the
-    topic is told with the execution's ARN. The service throttles, or an instance fails: the step is tried again. The
-    marker's event comes twice: two executions, of which the second takes the cached steps of the first. The event
-    cannot be delivered: it is a dead letter, with an alarm. The new model is worse: nothing is registered.
+    topic is told with the execution's ARN. The service throttles, or an instance fails: the step is tried again. Spot
+    capacity is taken away: the training goes on from its checkpoint. The marker's event comes twice: one token, one
+    execution. The event cannot be delivered: it is a dead letter, with an alarm. The new model is worse: nothing is
+    registered. Older versions than the newest approved one serve again: reject the newer, or trainings compare with it.
 
-    **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle: the key and three alarms. A run
-    takes a few minutes of `ml.m5.large` (0.115 dollars an hour) in each of its jobs, some four cents, whether the data
-    has a thousand rows or a hundred thousand. The page counts them.
+    **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle: the key and alarms. A run takes a
+    few minutes of `ml.m5.large` (0.115 dollars an hour) in each of its four jobs, some four cents, whether the data has
+    a thousand rows or a hundred thousand.
     """
 
     Settings: ClassVar[type[TrainingPipelineSettings]] = TrainingPipelineSettings
@@ -124,16 +115,17 @@ class TrainingPipeline(cdk.Stack):
         self.key = self._key()
         self.bucket = self._bucket()
         self.code_key = self._code()
+        self.code_uri = f"s3://{self.bucket.bucket_name}/{self.code_key}"
         self.images = Images(self)
         self.processing_role = self._processing_role()
         self.training_role = self._training_role()
         self.group = self._group()
         self.pipeline_role = self._pipeline_role()
         self.pipeline = self._pipeline()
-        self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
-        self.starter = self._starter()
-        self.rules = self._rules()
         self.failures = topic(self, "Failures", email=settings.alarm_email, encryption_key=self.key)
+        self.start = self._start()
+        self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
+        self.rules = self._rules()
         self.failure_rule = self._failure_rule()
         self.alarm_topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.alarms = self._alarms()
@@ -149,6 +141,12 @@ class TrainingPipeline(cdk.Stack):
             description="Encrypts the data, models, disks and messages of one stack",
             queue_senders=["events.amazonaws.com"],
         )
+        let_service_use(
+            key,
+            "delivery.logs.amazonaws.com",
+            where={"kms:EncryptionContext:SourceArn": own_arn(self, "logs", "*")},
+            actions=["kms:Decrypt"],
+        )
         # Rules tell the topic of failures, by the encryption context in which SNS names it.
         let_service_use(
             key,
@@ -162,11 +160,9 @@ class TrainingPipeline(cdk.Stack):
         return upload_bucket(
             self,
             "Bucket",
-            lifecycle_rules=[
-                old_versions_go(),
-                # What is between the steps is of use as long as steps are cached.
-                s3.LifecycleRule(prefix=PREPARED, expiration=cdk.Duration.days(90)),
-            ],
+            # Of what lies between the steps nothing goes by itself: a step may be taken from the cache, and a package
+            # names its baseline.
+            lifecycle_rules=[old_versions_go()],
             target=self.target,
             encryption_key=self.key,
         )
@@ -176,15 +172,13 @@ class TrainingPipeline(cdk.Stack):
 
         In the stack's own bucket, as jobs want it under a name of their choice.
         """
-        archive, digest = source_archive()
+        archive, digest = source_archive(self.settings.use_case)
         key = f"{CODE}{digest}/{archive.name}"
-        code = s3_assets.Asset(self, "Code", path=str(archive))
-        no_model = s3_assets.Asset(self, "NoModel", path=str(no_model_archive()))
         self.placed = PlacedFiles(
             self,
             "Placed",
             bucket=self.bucket,
-            files={key: code, PRODUCTION_MODEL: no_model},
+            files={key: s3_assets.Asset(self, "Code", path=str(archive))},
             target=self.target,
             encryption_key=self.key,
         )
@@ -197,9 +191,8 @@ class TrainingPipeline(cdk.Stack):
         role = service_role(self, "ProcessingRole", "sagemaker.amazonaws.com", "What the processing jobs may do")
         allow_image(role, self.images, SKLEARN, XGBOOST)
         allow_job_logs(role, "ProcessingJobs")
-        reads = [RAW, CODE, PREPARED, MODELS, PRODUCTION_MODEL]
-        allow_folders(role, self.bucket.bucket_arn, reads)
-        allow(role, ["s3:PutObject"], *(self.bucket.arn_for_objects(f"{p}*") for p in (PREPARED, EVALUATIONS, BASELINES)))
+        allow_reading(role, self.bucket.bucket_arn, [DATA, CODE, RUNS, MODELS])
+        allow(role, ["s3:PutObject"], self.bucket.arn_for_objects(f"{RUNS}*"))
         allow(role, KEY_USE, self.key.key_arn)
         allow_disk_key(role, self.key.key_arn)
         return role
@@ -208,8 +201,8 @@ class TrainingPipeline(cdk.Stack):
         role = service_role(self, "TrainingRole", "sagemaker.amazonaws.com", "What the training jobs may do")
         allow_image(role, self.images, XGBOOST)
         allow_job_logs(role, "TrainingJobs")
-        allow_folders(role, self.bucket.bucket_arn, [CODE, PREPARED])
-        allow(role, ["s3:PutObject"], self.bucket.arn_for_objects(f"{MODELS}*"))
+        allow_reading(role, self.bucket.bucket_arn, [CODE, RUNS])
+        allow(role, ["s3:PutObject"], *(self.bucket.arn_for_objects(key) for key in (f"{MODELS}*", CHECKPOINTS)))
         allow(role, KEY_USE, self.key.key_arn)
         allow_disk_key(role, self.key.key_arn)
         return role
@@ -217,35 +210,33 @@ class TrainingPipeline(cdk.Stack):
     # --- the pipeline
 
     def _group(self) -> sagemaker.CfnModelPackageGroup:
-        group = sagemaker.CfnModelPackageGroup(
+        return sagemaker.CfnModelPackageGroup(
             self,
             "Models",
             model_package_group_name=cdk.Aws.STACK_NAME,
             model_package_group_description="What this pipeline has trained and found better than what was there",
         )
-        return group
 
     def _pipeline_role(self) -> iam.Role:
         """What the pipeline itself does: it makes the jobs that its definition has, hands them their roles, registers.
 
         SageMaker calls a step's job `pipelines-<execution>-<step>-<random>` (Amazon SageMaker AI Developer Guide,
         "Pipelines steps"). An execution's id is made up by the service, so a step's name is what there is to hold a
-        grant to.
+        grant to. ARNs are in small letters, whatever the names are.
         """
         role = service_role(self, "PipelineRole", "sagemaker.amazonaws.com", "What the pipeline may do")
         for step_type, kind, operation in _JOBS:
             jobs = [
-                own_arn(self, "sagemaker", f"{kind}/pipelines-*-{name}-*")
+                own_arn(self, "sagemaker", f"{kind}/pipelines-*-{name.lower()}-*")
                 for name in step_names(self.definition, step_type)
             ]
             actions = [f"sagemaker:{verb}{operation}" for verb in ("Create", "Describe", "Stop")]
             allow(role, [*actions, "sagemaker:AddTags"], *jobs)
         allow_passing(role, "sagemaker.amazonaws.com", self.processing_role.role_arn, self.training_role.role_arn)
         group = own_arn(self, "sagemaker", f"model-package-group/{cdk.Aws.STACK_NAME}")
-        packages = own_arn(self, "sagemaker", f"model-package/{cdk.Aws.STACK_NAME}/*")
-        allow(role, ["sagemaker:CreateModelPackage", "sagemaker:AddTags"], group, packages)
+        allow(role, ["sagemaker:CreateModelPackage", "sagemaker:AddTags"], group, self._packages_arn)
         # The condition reads the evaluation.
-        allow(role, ["s3:GetObject"], self.bucket.arn_for_objects(f"{EVALUATIONS}*"))
+        allow(role, ["s3:GetObject"], self.bucket.arn_for_objects(EVALUATION))
         allow(role, ["kms:Decrypt"], self.key.key_arn)
         return role
 
@@ -258,13 +249,16 @@ class TrainingPipeline(cdk.Stack):
             role_arn=self.pipeline_role.role_arn,
             pipeline_definition={"PipelineDefinitionBody": self._filled_in()},
         )
-        pipeline.node.add_dependency(self.pipeline_role, self.processing_role, self.training_role, self.group, self.placed)
+        pipeline.node.add_dependency(
+            self.pipeline_role, self.processing_role, self.training_role, self.group, self.placed
+        )
         return pipeline
 
     def _filled_in(self) -> str:
         """The definition with this stack's names in it. Raises KeyError for a placeholder that nobody fills."""
         values = {
-            "CodeUri": f"s3://{self.bucket.bucket_name}/{self.code_key}",
+            "CodeFile": self.code_key.rpartition("/")[2],
+            "CodeUri": self.code_uri,
             "DataBucket": self.bucket.bucket_name,
             "KeyArn": self.key.key_arn,
             "ModelPackageGroupName": self.group.ref,
@@ -273,50 +267,59 @@ class TrainingPipeline(cdk.Stack):
             "SklearnImage": self.images.uri(SKLEARN),
             "XGBoostImage": self.images.uri(XGBOOST),
         }
-        wanted = placeholders(self.definition)
+        wanted = sorted(set(_PLACEHOLDER.findall(self.definition)))
         # Without its line breaks and indents: those are for people, and a template has a limit.
         body = json.dumps(json.loads(self.definition), separators=(",", ":"))
         return cdk.Fn.sub(body, {name: values[name] for name in wanted})
 
     # --- what starts it
 
-    def _starter(self) -> iam.Role:
-        """Who starts the pipeline for a rule."""
-        role = service_role(self, "StarterRole", "events.amazonaws.com", "Starts the pipeline for new data")
+    def _start(self) -> stepfunctions.CfnStateMachine:
+        """All that starts the pipeline starts this: it finds what to compare with, and tells new data from old."""
+        role = self.start_role = service_role(
+            self, "StartRole", "states.amazonaws.com", "What the start of a training may do"
+        )
+        allow(role, ["sagemaker:ListModelPackages"], "*")
+        allow(role, ["sagemaker:DescribeModelPackage"], self._packages_arn)
         allow(role, ["sagemaker:StartPipelineExecution"], self._pipeline_arn)
-        return role
+        allow(role, ["sns:Publish"], self.failures.topic_arn)
+        parts = start.Parts(
+            partition=self.partition,
+            pipeline=self.pipeline.ref,
+            package_group=self.group.ref,
+            no_model=self.code_uri,
+            failure_topic=self.failures.topic_arn,
+        )
+        return state_machine(self, "Start", definition=start.definition(parts), role=role, encryption_key=self.key)
 
     def _rules(self) -> list[events.CfnRule]:
         """New data. A batch has many files, and the rule sees one object at a time: so the last one is a marker."""
-        rules = []
-        if self.settings.start_on_data != "never":
-            key = {"wildcard": f"{RAW}*{READY}"} if self.settings.start_on_data == "marker" else {"prefix": RAW}
-            rule = events.CfnRule(
-                self,
-                "NewData",
-                description=f"New data under {RAW}",
-                event_pattern=object_created(self.bucket, keys=[key]),
-                targets=[
-                    events.CfnRule.TargetProperty(
-                        id="Pipeline",
-                        arn=self._pipeline_arn,
-                        role_arn=self.starter.role_arn,
-                        sage_maker_pipeline_parameters=events.CfnRule.SageMakerPipelineParametersProperty(
-                            pipeline_parameter_list=[]
-                        ),
-                        dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
-                    )
-                ],
-            )
-            rule.node.add_dependency(self.pipeline)
-            rules.append(rule)
-        if self.settings.schedule:
-            self._schedule(self.settings.schedule)
-        return rules
+        if self.settings.schedule != "never":
+            self._schedule(_RATES[self.settings.schedule])
+        if self.settings.start_on_data == "never":
+            return []
+        starter = service_role(self, "StarterRole", "events.amazonaws.com", "Starts a training for new data")
+        allow(starter, ["states:StartExecution"], self.start.attr_arn)
+        key = {"wildcard": f"{DATA}*{READY}"} if self.settings.start_on_data == "marker" else {"prefix": DATA}
+        rule = events.CfnRule(
+            self,
+            "NewData",
+            description=f"New data under {DATA}",
+            event_pattern=object_created(self.bucket, keys=[key]),
+            targets=[
+                events.CfnRule.TargetProperty(
+                    id="Start",
+                    arn=self.start.attr_arn,
+                    role_arn=starter.role_arn,
+                    dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
+                )
+            ],
+        )
+        return [rule]
 
     def _schedule(self, expression: str) -> None:
-        role = service_role(self, "ScheduleRole", "scheduler.amazonaws.com", "Starts the pipeline by the clock")
-        allow(role, ["sagemaker:StartPipelineExecution"], self._pipeline_arn)
+        role = service_role(self, "ScheduleRole", "scheduler.amazonaws.com", "Starts a training by the clock")
+        allow(role, ["states:StartExecution"], self.start.attr_arn)
         allow(role, ["sqs:SendMessage"], self.dead_letters.queue_arn)
         allow(role, KEY_USE, self.key.key_arn)
         scheduler.CfnSchedule(
@@ -326,14 +329,14 @@ class TrainingPipeline(cdk.Stack):
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             kms_key_arn=self.key.key_arn,
             target=scheduler.CfnSchedule.TargetProperty(
-                arn=self._pipeline_arn,
+                arn=self.start.attr_arn,
                 role_arn=role.role_arn,
-                sage_maker_pipeline_parameters=scheduler.CfnSchedule.SageMakerPipelineParametersProperty(
-                    pipeline_parameter_list=[]
-                ),
+                # The same for every attempt of one call (EventBridge Scheduler User Guide, "Adding context
+                # attributes", read 2026-11-27).
+                input='{"id": "<aws.scheduler.execution-id>"}',
                 dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
             ),
-        ).node.add_dependency(self.pipeline)
+        )
 
     # --- what tells
 
@@ -386,6 +389,18 @@ class TrainingPipeline(cdk.Stack):
             ),
             alarm(
                 self,
+                "StartFailedAlarm",
+                description="A training could not be started: the failure topic says why.",
+                metric=cloudwatch.Metric(
+                    namespace="AWS/States",
+                    metric_name="ExecutionsFailed",
+                    dimensions_map={"StateMachineArn": self.start.attr_arn},
+                    period=cdk.Duration.minutes(1),
+                    statistic="Sum",
+                ),
+            ),
+            alarm(
+                self,
                 "UndeliveredAlarm",
                 description="New data or a failure could not be told: mend, then redrive.",
                 metric=waiting_messages(self.dead_letters),
@@ -401,19 +416,20 @@ class TrainingPipeline(cdk.Stack):
             self,
             {
                 "BucketName": self.bucket.bucket_name,
-                "CodeUri": f"s3://{self.bucket.bucket_name}/{self.code_key}",
+                "CodeUri": self.code_uri,
                 "KeyArn": self.key.key_arn,
                 "ModelPackageGroupName": self.group.ref,
-                "PipelineName": self.pipeline.ref,
+                "StartArn": self.start.attr_arn,
             },
         )
         values = {
             "UseCase": self.settings.use_case,
-            "RawPrefix": RAW,
+            "PipelineName": self.pipeline.ref,
+            "DataPrefix": DATA,
+            "StartRoleName": self.start_role.role_name,
             "ProcessingRoleName": self.processing_role.role_name,
             "TrainingRoleName": self.training_role.role_name,
             "PipelineRoleName": self.pipeline_role.role_name,
-            "StarterRoleName": self.starter.role_name,
             "DeadLetterQueueUrl": self.dead_letters.queue_url,
             "FailureTopicArn": self.failures.topic_arn,
             "AlarmTopicArn": self.alarm_topic.topic_arn,
@@ -425,9 +441,15 @@ class TrainingPipeline(cdk.Stack):
             cdk.CfnOutput(self, name, value=value)
 
     @property
+    def _packages_arn(self) -> str:
+        return own_arn(self, "sagemaker", f"model-package/{cdk.Aws.STACK_NAME}/*")
+
+    @property
     def _pipeline_arn(self) -> str:
         return own_arn(self, "sagemaker", f"pipeline/{cdk.Aws.STACK_NAME}")
 
+
+_RATES = {"daily": "rate(1 day)", "weekly": "rate(7 days)", "monthly": "rate(30 days)"}
 
 # A step's type in a definition, what its job is called in an ARN, and in an operation.
 _JOBS = (
@@ -435,11 +457,6 @@ _JOBS = (
     ("Training", "training-job", "TrainingJob"),
 )
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
-
-
-def placeholders(definition: str) -> list[str]:
-    """The names in `${Name}` of a definition, each once."""
-    return sorted(set(_PLACEHOLDER.findall(definition)))
 
 
 def step_names(definition: str, step_type: str) -> list[str]:
