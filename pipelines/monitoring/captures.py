@@ -107,6 +107,8 @@ def read_captures(folder: Path, schema: Schema, start: datetime | None = None, e
         found.requests += 1
         for row in asked:
             rows.add(row)
+        if "endpointOutput" not in record["captureData"]:
+            continue
         # What was asked counts, whatever was answered.
         try:
             answers = list(_answers(_part(record, "endpointOutput"), schema))

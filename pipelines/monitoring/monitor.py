@@ -9,8 +9,8 @@
 `--plot`: draws drift.png, too, where matplotlib is there.
 
 The files of the report are described in `report`. Ends with 0 whatever the decision is: the exit message begins with
-`CompletedWithViolations` or `Completed`, as the managed monitor's does (the same words; seen in its users' examples, not
-in a documented list). Ends with 1, and a line that says why, if the input is of no use.
+`CompletedWithViolations` or `Completed`, as the managed monitor's does (the same words, as its users' examples have
+them; no page lists them). Ends with 1, and a line that says why, if the input is of no use.
 """
 
 from __future__ import annotations
@@ -112,7 +112,15 @@ def run(
     earlier = read_captures(history, schema) if history else Captures(Window({}, 0))
     labels = read_labels(ground_truth) if ground_truth else None
     labelled, without = merge(labels, {**earlier.answers, **captured.answers}) if labels else (None, 0)
-    report = make_report(schema, baseline, captured.window, captured.probabilities, model, labelled, without)
+    report = make_report(
+        schema,
+        baseline,
+        captured.window,
+        probabilities=captured.probabilities,
+        model=model,
+        labelled=labelled,
+        labels_without_prediction=without,
+    )
     drift = report.drift(_window(captured, earlier, labels, between))
     write_json(output / "statistics.json", statistics(captured.window.table))
     write_json(output / "constraint_violations.json", {"violations": report.violations})

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
-
 from pipelines.monitoring.checks import Check
 from pipelines.monitoring.sketch import sketch, weighted
 from pipelines.monitoring.table import Numbers
@@ -74,7 +72,9 @@ def roc_auc(labels: Numbers, scores: Numbers) -> float | None:
     negatives = len(labels) - positives
     if not positives or not negatives:
         return None
-    ranks = stats.rankdata(scores)
+    # Among equal scores, each takes the middle rank.
+    _, at, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[at]
     return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
