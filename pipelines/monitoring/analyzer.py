@@ -29,13 +29,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.monitoring.baseline import write_baseline
-from pipelines.monitoring.captures import parse_time
-from pipelines.monitoring.checks import Baseline
-from pipelines.monitoring.monitor import finish, run
-from pipelines.monitoring.report import Report
-from pipelines.monitoring.schema import Feature, Schema, UnusableInputError, read_json
-from pipelines.monitoring.table import Column, csv_rows, read_csv
+from .baseline import write_baseline
+from .captures import parse_time
+from .checks import Baseline
+from .monitor import finish, run
+from .report import Report
+from .schema import Feature, Schema, UnusableInputError, read_json
+from .table import Column, csv_rows, read_csv
 
 
 def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.monitoring.describe import constraints, statistics
-from pipelines.monitoring.quality import Judged
-from pipelines.monitoring.report import ModelBaseline
-from pipelines.monitoring.schema import Feature, Schema, UnusableInputError, write_json
-from pipelines.monitoring.table import Column, Table, csv_rows, read_csv
+from .describe import constraints, statistics
+from .quality import Judged
+from .report import ModelBaseline
+from .schema import Feature, Schema, UnusableInputError, write_json
+from .table import Column, Table, csv_rows, read_csv
 
 
 def main(arguments: list[str] | None = None) -> int:

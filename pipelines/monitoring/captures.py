@@ -41,9 +41,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.monitoring.checks import Window
-from pipelines.monitoring.schema import Schema
-from pipelines.monitoring.table import Column, Numbers
+from .checks import Window
+from .schema import Schema
+from .table import Column, Numbers
 
 
 class _UnreadableError(Exception):

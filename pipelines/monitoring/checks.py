@@ -36,10 +36,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from pipelines.monitoring.describe import CATEGORY_THRESHOLD, NUMBER_THRESHOLD
-from pipelines.monitoring.schema import Feature, Schema, UnusableInputError
-from pipelines.monitoring.sketch import weighted
-from pipelines.monitoring.table import Column, Numbers, Table
+from .describe import CATEGORY_THRESHOLD, NUMBER_THRESHOLD
+from .schema import Feature, Schema, UnusableInputError
+from .sketch import weighted
+from .table import Column, Numbers, Table
 
 MINIMUM_ROWS = 100
 
@@ -348,7 +348,7 @@ def _shares(column: Column, reference: Reference) -> list[Check]:
 # ---- the tests ------------------------------------------------------------------------------------------------------
 
 
-# scipy.special has all that is needed and is there in a tenth of a second; scipy.stats takes more than one, in every job.
+# scipy.special has all that is needed and is imported in a tenth of a second; scipy.stats takes more than one.
 
 
 def at_least(count: int, rows: int, count_before: int, rows_before: int) -> float:

@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.monitoring.captures import Answer, Captures, Labels, parse_time, read_captures, read_labels
-from pipelines.monitoring.checks import Baseline, Window
-from pipelines.monitoring.describe import statistics
-from pipelines.monitoring.quality import Judged
-from pipelines.monitoring.report import ModelBaseline, Report, make_report
-from pipelines.monitoring.schema import Schema, UnusableInputError, read_json, write_json
+from .captures import Answer, Captures, Labels, parse_time, read_captures, read_labels
+from .checks import Baseline, Window
+from .describe import statistics
+from .quality import Judged
+from .report import ModelBaseline, Report, make_report
+from .schema import Schema, UnusableInputError, read_json, write_json
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,7 +126,7 @@ def run(
     write_json(output / "constraint_violations.json", {"violations": report.violations})
     write_json(output / "drift.json", drift)
     if plot:
-        from pipelines.monitoring.plot import draw_drift
+        from .plot import draw_drift
 
         draw_drift(drift, output / "drift.png")
     return report

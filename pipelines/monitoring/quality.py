@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pipelines.monitoring.checks import Check
-from pipelines.monitoring.sketch import sketch, weighted
-from pipelines.monitoring.table import Numbers
+
+from .checks import Check
+from .sketch import sketch, weighted
+from .table import Numbers
 
 MINIMUM_LABELS = 100
 LOSS_FLOOR = 0.1

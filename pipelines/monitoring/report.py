@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.monitoring.checks import (
+from .checks import (
     MINIMUM_ROWS,
     Baseline,
     Check,
@@ -45,11 +45,11 @@ from pipelines.monitoring.checks import (
     judge,
     number_checks,
 )
-from pipelines.monitoring.describe import NUMBER_THRESHOLD, number_statistics
-from pipelines.monitoring.quality import MINIMUM_LABELS, Judged, quality_baseline, quality_check
-from pipelines.monitoring.schema import Schema, UnusableInputError
-from pipelines.monitoring.sketch import weighted
-from pipelines.monitoring.table import Column, Numbers
+from .describe import NUMBER_THRESHOLD, number_statistics
+from .quality import MINIMUM_LABELS, Judged, quality_baseline, quality_check
+from .schema import Schema, UnusableInputError
+from .sketch import weighted
+from .table import Column, Numbers
 
 
 @dataclass(frozen=True)
