@@ -7,5 +7,5 @@ It runs as a Processing job, from an archive that holds the folder `pipelines/`:
     python3 -m pipelines.monitoring.analyzer        the same two, under the contract of Model Monitor's own container
 
 The scripts take their folders as arguments and know nothing of where they run. They need numpy and scipy; matplotlib
-where a plot is asked for.
+where a plot is asked for. Imports are relative, so that the folder may lie anywhere in an archive.
 """

@@ -5,15 +5,15 @@
 All that it is told comes from environment variables (Amazon SageMaker AI Developer Guide, "Container Contract Inputs",
 read 2026-11-27): `dataset_source`, `dataset_format`, `output_path`, `start_time`, `end_time`,
 `publish_cloudwatch_metrics`, `sagemaker_endpoint_name`, `sagemaker_monitoring_schedule_name`, and the files
-`baseline_statistics` and `baseline_constraints`. With a baseline it judges captures (`sagemakerCaptureJson`), without one
-it makes a baseline from CSV with a header. Any other format is refused.
+`baseline_statistics` and `baseline_constraints`. With a baseline it judges captures (`sagemakerCaptureJson`), without
+one it makes a baseline from CSV with a header. Any other format is refused.
 
-It is not the managed analyzer: it has its contract and writes its files, but decides as `checks` says. Of a data-quality
-schedule it knows; model quality, bias and explainability (`analysis_type`) are refused.
+It is not the managed analyzer: it has its contract and writes its files, but decides as `checks` says. It judges the
+quality of data; model quality, bias and explainability (`analysis_type`) are refused.
 
-With `publish_cloudwatch_metrics` it leaves metrics in `<opt-ml>/output/metrics/cloudwatch/cloudwatch_metrics.jsonl` for the
-platform to publish (same guide, "CloudWatch Metrics for Bring Your Own Containers"); the exit message goes to
-`<opt-ml>/output/message`.
+With `publish_cloudwatch_metrics` it leaves metrics in `<opt-ml>/output/metrics/cloudwatch/cloudwatch_metrics.jsonl` for
+the platform to publish (same guide, "CloudWatch Metrics for Bring Your Own Containers"; the file's name is that of its
+users' examples). The exit message goes to `<opt-ml>/output/message`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.monitoring.baseline import write_baseline
-from pipelines.monitoring.captures import parse_time
-from pipelines.monitoring.checks import Baseline
-from pipelines.monitoring.monitor import finish, run
-from pipelines.monitoring.report import Report
-from pipelines.monitoring.schema import Feature, Schema, UnusableInputError, read_json
-from pipelines.monitoring.table import Column, csv_rows, read_csv
+from .baseline import write_baseline
+from .captures import parse_time
+from .checks import Baseline
+from .monitor import finish, run
+from .report import Report
+from .schema import Feature, Schema, UnusableInputError, read_json
+from .table import Column, csv_rows, read_csv
 
 
 def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:

@@ -2,10 +2,10 @@
 
     python3 -m pipelines.monitoring.baseline --data FOLDER --schema FILE --output FOLDER [--predictions FOLDER]
 
-`--data`: what the model was trained with, raw (as it will be asked), in CSV files with a header; a label column and others
-that the schema does not name are left out. `--predictions`: CSV files with a header, with the model's answers to data that
-it was *not* trained with: the schema's `probability`, `decision` and `label` columns (of `decision`, a column of its own is
-not needed). Without them, the monitor judges the data only.
+`--data`: what the model was trained with, raw (as it will be asked), in CSV files with a header; a label column and
+others that the schema does not name are left out. `--predictions`: CSV files with a header, with the model's answers to
+data that it was *not* trained with: columns with the schema's names of `probability`, `label` and, if there is one,
+`decision`. Without them, the monitor judges the data only.
 
 Ends with 1 and a line that says why if the input is of no use.
 """
@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.monitoring.describe import constraints, statistics
-from pipelines.monitoring.quality import Judged
-from pipelines.monitoring.report import ModelBaseline
-from pipelines.monitoring.schema import Feature, Schema, UnusableInputError, write_json
-from pipelines.monitoring.table import Column, Table, csv_rows, read_csv
+from .describe import constraints, statistics
+from .quality import Judged
+from .report import ModelBaseline
+from .schema import Feature, Schema, UnusableInputError, write_json
+from .table import Column, Table, csv_rows, read_csv
 
 
 def main(arguments: list[str] | None = None) -> int:

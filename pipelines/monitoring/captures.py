@@ -41,9 +41,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.monitoring.checks import Window
-from pipelines.monitoring.schema import Schema
-from pipelines.monitoring.table import Column, Numbers
+from .checks import Window
+from .schema import Schema
+from .table import Column, Numbers
 
 
 class _UnreadableError(Exception):
@@ -107,6 +107,8 @@ def read_captures(folder: Path, schema: Schema, start: datetime | None = None, e
         found.requests += 1
         for row in asked:
             rows.add(row)
+        if "endpointOutput" not in record["captureData"]:
+            continue
         # What was asked counts, whatever was answered.
         try:
             answers = list(_answers(_part(record, "endpointOutput"), schema))

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.monitoring.sketch import C, K, sketch
-from pipelines.monitoring.table import Column, Numbers, Table
+from .sketch import C, K, sketch
+from .table import Column, Numbers, Table
 
 BUCKETS = 10
 # A column with more different texts than this is no category: a name, an id, a sentence.

@@ -9,8 +9,8 @@
 `--plot`: draws drift.png, too, where matplotlib is there.
 
 The files of the report are described in `report`. Ends with 0 whatever the decision is: the exit message begins with
-`CompletedWithViolations` or `Completed`, as the managed monitor's does (the same words; seen in its users' examples, not
-in a documented list). Ends with 1, and a line that says why, if the input is of no use.
+`CompletedWithViolations` or `Completed`, as the managed monitor's does (the same words, as its users' examples have
+them; no page lists them). Ends with 1, and a line that says why, if the input is of no use.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.monitoring.captures import Answer, Captures, Labels, parse_time, read_captures, read_labels
-from pipelines.monitoring.checks import Baseline, Window
-from pipelines.monitoring.describe import statistics
-from pipelines.monitoring.quality import Judged
-from pipelines.monitoring.report import ModelBaseline, Report, make_report
-from pipelines.monitoring.schema import Schema, UnusableInputError, read_json, write_json
+from .captures import Answer, Captures, Labels, parse_time, read_captures, read_labels
+from .checks import Baseline, Window
+from .describe import statistics
+from .quality import Judged
+from .report import ModelBaseline, Report, make_report
+from .schema import Schema, UnusableInputError, read_json, write_json
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -112,13 +112,21 @@ def run(
     earlier = read_captures(history, schema) if history else Captures(Window({}, 0))
     labels = read_labels(ground_truth) if ground_truth else None
     labelled, without = merge(labels, {**earlier.answers, **captured.answers}) if labels else (None, 0)
-    report = make_report(schema, baseline, captured.window, captured.probabilities, model, labelled, without)
+    report = make_report(
+        schema,
+        baseline,
+        captured.window,
+        probabilities=captured.probabilities,
+        model=model,
+        labelled=labelled,
+        labels_without_prediction=without,
+    )
     drift = report.drift(_window(captured, earlier, labels, between))
     write_json(output / "statistics.json", statistics(captured.window.table))
     write_json(output / "constraint_violations.json", {"violations": report.violations})
     write_json(output / "drift.json", drift)
     if plot:
-        from pipelines.monitoring.plot import draw_drift
+        from .plot import draw_drift
 
         draw_drift(drift, output / "drift.png")
     return report

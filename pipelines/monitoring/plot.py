@@ -1,4 +1,4 @@
-"""Draws how far each feature drifted. matplotlib is needed here and nowhere else, and a report is a report without it."""
+"""Draws how far each feature drifted. matplotlib is needed here and nowhere else; a report is complete without."""
 
 from __future__ import annotations
 

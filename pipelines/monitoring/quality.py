@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from pipelines.monitoring.checks import Check
-from pipelines.monitoring.sketch import sketch, weighted
-from pipelines.monitoring.table import Numbers
+from .checks import Check
+from .sketch import sketch, weighted
+from .table import Numbers
 
 MINIMUM_LABELS = 100
 LOSS_FLOOR = 0.1
@@ -74,7 +73,9 @@ def roc_auc(labels: Numbers, scores: Numbers) -> float | None:
     negatives = len(labels) - positives
     if not positives or not negatives:
         return None
-    ranks = stats.rankdata(scores)
+    # Among equal scores, each takes the middle rank.
+    _, at, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[at]
     return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 

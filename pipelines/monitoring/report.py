@@ -20,18 +20,20 @@
        "notes": ["57 rows are too few to judge: it takes 100."]}
 
   `distance` is the largest gap between the two distributions for a number, the largest difference of a share (new
-  categories included) for a text; null where nothing was compared. `p_value` and `q_value` (corrected) are that check's.
+  categories included) for a text; null where nothing was compared. `p_value` and `q_value` (corrected) are that
+  check's.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pipelines.monitoring.checks import (
+from .checks import (
     MINIMUM_ROWS,
     Baseline,
     Check,
@@ -43,11 +45,11 @@ from pipelines.monitoring.checks import (
     judge,
     number_checks,
 )
-from pipelines.monitoring.describe import NUMBER_THRESHOLD, number_statistics
-from pipelines.monitoring.quality import MINIMUM_LABELS, Judged, quality_baseline, quality_check
-from pipelines.monitoring.schema import Schema, UnusableInputError
-from pipelines.monitoring.sketch import weighted
-from pipelines.monitoring.table import Column, Numbers
+from .describe import NUMBER_THRESHOLD, number_statistics
+from .quality import MINIMUM_LABELS, Judged, quality_baseline, quality_check
+from .schema import Schema, UnusableInputError
+from .sketch import weighted
+from .table import Column, Numbers
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ def make_report(
     schema: Schema,
     baseline: Baseline,
     window: Window,
+    *,
     probabilities: Numbers,
     model: ModelBaseline | None = None,
     labelled: Judged | None = None,
@@ -186,8 +189,9 @@ def make_report(
     if judged:
         checks += column_checks(window, baseline)
         for name, column in window.table.items():
-            checks += feature_checks(column, baseline.columns[name], baseline)
-            distances[name] = _distance(column, baseline.columns[name])
+            own = feature_checks(column, baseline.columns[name], baseline)
+            checks += own
+            distances[name] = _distance(column, baseline.columns[name], own)
         distances.update(dict.fromkeys(window.absent))
     else:
         notes.append(f"{window.asked} rows are too few to judge: it takes {MINIMUM_ROWS}.")
@@ -229,14 +233,11 @@ def _prediction_checks(name: str, probabilities: Numbers, model: ModelBaseline) 
     return number_checks(Column(name, "number", probabilities, 0), reference)
 
 
-def _distance(column: Column, reference: Reference) -> float | None:
+def _distance(column: Column, reference: Reference, checks: Sequence[Check]) -> float | None:
     if not reference.compared or not len(column.values):
         return None
     if column.kind == "number":
-        found = number_checks(column, reference)
-        return found[0].effect if found else None
-    if not reference.categories:
-        return None
+        return next((check.effect for check in checks if check.name == "distribution"), None)
     now, before = Counter(column.values.tolist()), reference.categories
     total = sum(before.values())
     if not total:

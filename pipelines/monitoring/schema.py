@@ -1,7 +1,7 @@
 """What the columns of a case are: a JSON file that training, endpoint and monitor agree on.
 
-    {"label": "claimed",
-     "features": [{"name": "price", "type": "number"}, {"name": "category", "type": "string"}, ...],
+    {"label": {"name": "claimed"},
+     "features": [{"name": "price", "type": "numeric"}, {"name": "category", "type": "categorical"}, ...],
      "probability": "probability", "decision": "decision"}
 
 `features` stand in the order in which the model takes them, which is what gives a captured CSV row its names. A feature
@@ -48,17 +48,19 @@ class Schema:
         told = read_json(file)
         try:
             features = tuple(
-                Feature(str(each["name"]), _kind(each["type"]), bool(each.get("compared", True)))
+                Feature(str(each["name"]), _KINDS[each["type"]], bool(each.get("compared", True)))
                 for each in told["features"]
             )
             schema = cls(
                 features,
-                str(told.get("label", "")),
+                str(told["label"]["name"]),
                 str(told.get("probability", "probability")),
                 str(told.get("decision", "decision")),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise UnusableInputError(f"{file.name} is no schema: it needs features with a name and a type.") from None
+            raise UnusableInputError(
+                f"{file.name} is no schema: it needs a label, and features with a name and a type."
+            ) from None
         if not features or len({feature.name for feature in features}) < len(features):
             raise UnusableInputError(f"{file.name} is no schema: its features need different names.")
         return schema
@@ -78,12 +80,7 @@ class Schema:
         return tuple(feature.name for feature in self.features)
 
 
-def _kind(name: str) -> Kind:
-    if name == "number":
-        return "number"
-    if name == "string":
-        return "string"
-    raise ValueError(name)
+_KINDS: dict[str, Kind] = {"numeric": "number", "categorical": "string"}
 
 
 def read_json(file: Path) -> Any:

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from pipelines.monitoring.table import Numbers
+from .table import Numbers
 
 K = 2048
 C = 0.64

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.monitoring.schema import Feature, Kind, Schema, UnusableInputError
+from .schema import Feature, Kind, Schema, UnusableInputError
 
 Numbers = npt.NDArray[np.float64]
 

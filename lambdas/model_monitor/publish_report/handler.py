@@ -2,8 +2,9 @@
 
 It takes the event "SageMaker Processing Job State Change" of EventBridge (Amazon SageMaker AI Developer Guide, "Events
 that Amazon SageMaker AI sends to Amazon EventBridge", read 2026-11-27). Of its detail three members are used, which are
-those of DescribeProcessingJob: `ProcessingJobName`, `ProcessingJobStatus`, `ProcessingOutputConfig`. A job is the monitor's if its report goes below `REPORT_URI`: so it may be a
-job of `start_monitor` or one of a managed monitoring schedule. Any other is ignored, with a line in the log.
+those of DescribeProcessingJob: `ProcessingJobName`, `ProcessingJobStatus`, `ProcessingOutputConfig`. A job is the
+monitor's if its report goes below `REPORT_URI`: so it may be a job of `start_monitor` or one of a managed monitoring
+schedule. Any other is ignored, with a line in the log.
 
 It answers `{"outcome": ..., "job": ...}`; the outcome is `published`, `job failed`, `still running` or `unknown job`.
 
