@@ -1,4 +1,4 @@
-"""A standard state machine under the stack's key, with its errors in a log group of its own."""
+"""A standard state machine that handles names alone, with its errors in a log group of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
-from stacks.blocks.sagemaker_roles import KEY_USE, allow
+from stacks.blocks.sagemaker_roles import allow
 
 # What Step Functions asks for to deliver a state machine's log. They want `*` (AWS Step Functions Developer Guide,
 # "Using CloudWatch Logs to log execution history in Step Functions", read 2026-11-25).
@@ -44,7 +44,9 @@ def state_machine(
 ) -> stepfunctions.CfnStateMachine:
     """By its resource, not by CDK's construct: that one would grant the role wildcards of its own.
 
-    The role is granted what Step Functions itself does as it: logs, traces, and the use of the key.
+    The role is granted what Step Functions itself does as it: logs and traces. The machine's data is encrypted with
+    AWS's key, since it is names, ARNs and addresses; with a key of one's own, all who start it would have to use it.
+    `encryption_key` is for the log.
     """
     log_group = logs.LogGroup(
         scope,
@@ -54,7 +56,6 @@ def state_machine(
         removal_policy=cdk.RemovalPolicy.DESTROY,
     )
     allow(role, [*LOG_DELIVERY, *TRACING], "*")
-    allow(role, KEY_USE, encryption_key.key_arn)
     machine = stepfunctions.CfnStateMachine(
         scope,
         construct_id,
@@ -62,11 +63,6 @@ def state_machine(
         state_machine_type="STANDARD",
         definition_string=cdk.Stack.of(scope).to_json_string(definition),
         tracing_configuration=stepfunctions.CfnStateMachine.TracingConfigurationProperty(enabled=True),
-        encryption_configuration=stepfunctions.CfnStateMachine.EncryptionConfigurationProperty(
-            type="CUSTOMER_MANAGED_KMS_KEY",
-            kms_key_id=encryption_key.key_arn,
-            kms_data_key_reuse_period_seconds=300,
-        ),
         # What fails, and no word of what was in it.
         logging_configuration=stepfunctions.CfnStateMachine.LoggingConfigurationProperty(
             level="ERROR",

@@ -620,7 +620,7 @@ _MODEL_FUNCTIONS: Places = (
     (_MONITOR, ("StartMonitor",), _OWN_MONITOR),
 )
 _MODEL_ROLES: Places = (
-    (_TRAINING, ("ProcessingRole", "TrainingRole", "PipelineRole"), {}),
+    (_TRAINING, ("ProcessingRole", "TrainingRole", "PipelineRole", "StartRole"), {}),
     *((_TRAINING, ("StarterRole",), when) for when in _STARTED),
     *((_TRAINING, ("ScheduleRole",), when) for when in _SCHEDULED),
     (_SERVING, ("ModelRole", "DeploymentRole", "StarterRole"), {}),
@@ -678,7 +678,7 @@ ACKNOWLEDGEMENTS += (
         "*",
         "A registry's token, PutMetricData (held to a namespace), tracing, log delivery, lists of SageMaker and the"
         " registration of a variant (held to SageMaker's by conditions) name no resource.",
-        (_TRAINING, ("ProcessingRole", "TrainingRole"), {}),
+        (_TRAINING, ("ProcessingRole", "TrainingRole", "StartRole"), {}),
         (_SERVING, ("ModelRole", "DeploymentRole"), {}),
         (_MONITOR, ("JobRole",), {}),
     ),
@@ -724,7 +724,7 @@ ACKNOWLEDGEMENTS += (
         _MODEL_QUEUES,
         "/Resource",
     ),
-    *_models("AwsSolutions-SF1", _ERRORS_ONLY, ((_SERVING, ("Deployment",), {}),)),
+    *_models("AwsSolutions-SF1", _ERRORS_ONLY, ((_TRAINING, ("Start",), {}), (_SERVING, ("Deployment",), {}))),
     *_models(
         "HIPAA.Security-CloudWatchAlarmAction",
         "The composite alarm over these three tells people, once; the three themselves take an update back.",
@@ -742,7 +742,7 @@ ACKNOWLEDGEMENTS += (
         for entry in _grant(f"{bucket}/*", _EMPTIED, (architecture, (worker,), {}))
     ),
     *_grant(
-        f"{_DATA}/raw/*",
+        f"{_DATA}/data/*",
         "A training reads all data that was brought: everything under this prefix.",
         (_TRAINING, ("ProcessingRole",), {}),
     ),
@@ -752,24 +752,24 @@ ACKNOWLEDGEMENTS += (
         (_TRAINING, ("ProcessingRole", "TrainingRole"), {}),
     ),
     *_grant(
-        f"{_DATA}/prepared/*",
-        "What one step hands to the next lies under the execution's name here.",
+        f"{_DATA}/runs/*",
+        "What one step hands to the next lies under the execution's id here.",
         (_TRAINING, ("ProcessingRole", "TrainingRole"), {}),
+    ),
+    *_grant(
+        f"{_DATA}/runs/*/report/checkpoints/*",
+        "A training that spot capacity was taken from goes on from what it kept in this folder of its execution.",
+        (_TRAINING, ("TrainingRole",), {}),
     ),
     *_grant(f"{_DATA}/models/*", _TRAINED, (_TRAINING, ("ProcessingRole", "TrainingRole"), {})),
     *_grant(
-        f"{_DATA}/evaluations/*",
-        "The evaluation of each execution lies under its name here.",
-        (_TRAINING, ("ProcessingRole", "PipelineRole"), {}),
+        f"{_DATA}/runs/*/evaluation/evaluation.json",
+        "The condition reads the evaluation of its execution: this one file of each.",
+        (_TRAINING, ("PipelineRole",), {}),
     ),
+    *_grant(f"{_OF_TRAINING}models/*", _TRAINED, (_SERVING, ("ModelRole",), {})),
     *_grant(
-        f"{_DATA}/baselines/*",
-        "The baseline of each execution lies under its name here.",
-        (_TRAINING, ("ProcessingRole",), {}),
-    ),
-    *_grant(f"{_OF_TRAINING}models/*", _TRAINED, (_SERVING, ("ModelRole", "DeploymentRole"), {})),
-    *_grant(
-        f"{_OF_TRAINING}baselines/*",
+        f"{_OF_TRAINING}runs/*/baseline/*",
         _ALL_VERSIONS,
         (_SERVING, ("DeploymentRole",), {}),
         (_MONITOR, ("JobRole",), _OWN_MONITOR),
@@ -819,7 +819,21 @@ ACKNOWLEDGEMENTS += (
     *_grant(
         f"{_MODEL_ARN}model-package/<AWS::StackName>/*",
         "SageMaker numbers the versions of this one group.",
-        (_TRAINING, ("PipelineRole",), {}),
+        (_TRAINING, ("PipelineRole", "StartRole"), {}),
+    ),
+    *(
+        entry
+        for job in (
+            "processing-job/pipelines-*-prepare",
+            "processing-job/pipelines-*-baseline",
+            "processing-job/pipelines-*-evaluate",
+            "training-job/pipelines-*-train",
+        )
+        for entry in _grant(
+            f"{_MODEL_ARN}{job}-*",
+            "SageMaker names a step's job after the execution, whose id it makes up, the step, and a number of its own.",
+            (_TRAINING, ("PipelineRole",), {}),
+        )
     ),
     *_grant(
         f"{_MODEL_ARN}model-package/<TrainingPipelineStack>-ModelPackageGroupName/*",

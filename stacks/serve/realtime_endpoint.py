@@ -181,12 +181,6 @@ class RealtimeEndpoint(cdk.Stack):
             description="Encrypts the captures, disks, messages and logs of one stack",
             queue_senders=["events.amazonaws.com"],
         )
-        let_service_use(
-            key,
-            "delivery.logs.amazonaws.com",
-            where={"kms:EncryptionContext:SourceArn": own_arn(self, "logs", "*")},
-            actions=["kms:Decrypt"],
-        )
         # The group of the endpoint's log has the name that SageMaker gives it.
         let_service_use(
             key,
@@ -324,6 +318,7 @@ class RealtimeEndpoint(cdk.Stack):
         allow(role, ["s3:PutObject"], *(f"{bucket}/{key}" for key in kept))
         allow(role, KEY_USE, self.training.value("KeyArn"))
         allow(role, ["sns:Publish"], self.failures.topic_arn)
+        allow(role, KEY_USE, self.key.key_arn)
         return role
 
     def _allow_scaling(self, role: iam.Role) -> None:
@@ -403,7 +398,6 @@ class RealtimeEndpoint(cdk.Stack):
         executions = own_arn(self, "states", f"execution:{self.machine.attr_name}:*")
         retire.allow(["states:ListExecutions"], self.machine.attr_arn)
         retire.allow(["states:StopExecution"], executions)
-        retire.allow(["kms:Decrypt"], self.key.key_arn)
         allow(retire.role, ["application-autoscaling:DeregisterScalableTarget"], "*", conditions=_VARIANTS_ONLY)
         retire.allow(["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], self._endpoint_arn)
         retire.allow(["sagemaker:ListEndpointConfigs", "sagemaker:ListModels"], "*")

@@ -141,12 +141,6 @@ class TrainingPipeline(cdk.Stack):
             description="Encrypts the data, models, disks and messages of one stack",
             queue_senders=["events.amazonaws.com"],
         )
-        let_service_use(
-            key,
-            "delivery.logs.amazonaws.com",
-            where={"kms:EncryptionContext:SourceArn": own_arn(self, "logs", "*")},
-            actions=["kms:Decrypt"],
-        )
         # Rules tell the topic of failures, by the encryption context in which SNS names it.
         let_service_use(
             key,
@@ -283,6 +277,7 @@ class TrainingPipeline(cdk.Stack):
         allow(role, ["sagemaker:DescribeModelPackage"], self._packages_arn)
         allow(role, ["sagemaker:StartPipelineExecution"], self._pipeline_arn)
         allow(role, ["sns:Publish"], self.failures.topic_arn)
+        allow(role, KEY_USE, self.key.key_arn)
         parts = start.Parts(
             partition=self.partition,
             pipeline=self.pipeline.ref,
