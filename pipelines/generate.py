@@ -1,6 +1,7 @@
-"""Writes the definitions anew: `make definitions`, or with the SDK's own Python, `.venv/sagemaker/bin/python -m pipelines.generate`.
+"""Writes the definitions anew: `make definitions`.
 
-A definition is committed, so that deploying and running one needs no SageMaker SDK, which is 700 MB; only this does.
+A definition is committed, so that deploying and running one needs no SageMaker SDK, which takes 700 MB. Only this does:
+it runs with the Python of the environment that the SDK has for itself, `.venv/sagemaker`.
 
     python -m pipelines.generate            writes `pipelines/<case>/definition.json`
     python -m pipelines.generate --print    writes one JSON object to the output instead: case to definition, as text

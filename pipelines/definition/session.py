@@ -1,5 +1,7 @@
 """A session of the SageMaker SDK that reaches nothing: definitions are built anywhere, and are the same each time."""
 
+# ruff: noqa: E402 (the environment is set before anything imports the SDK)
+
 from __future__ import annotations
 
 import os

@@ -1,27 +1,33 @@
 """The steps that training pipelines share. Each function makes one; a case's `pipeline.py` puts them together.
 
-All jobs are isolated from the network, encrypt their volumes and outputs with the stack's key, and encrypt what instances
-say to each other. Each kind of job has its own role. A step that failed for SageMaker's reasons is tried again; one whose
-script says no (bad data, for instance) is not.
+All jobs are isolated from the network, encrypt their volumes and outputs with the stack's key, and encrypt what
+instances say to each other. Each kind of job has its own role. A step that failed for SageMaker's reasons is tried
+again; one whose script says no (bad data, for instance) is not.
 
-**Code.** A processing job unpacks the source archive itself. The training job is in script mode: the archive comes as the
-channel `code` and `sagemaker_submit_directory` names the file in it, because an isolated container could not fetch it from
-S3. (So does the SageMaker SDK, version 2, for isolated jobs; SageMaker Training Toolkit, `files.download_and_extract`.)
+**Code.** A processing job unpacks the source archive itself. The training job is in script mode: the archive comes as
+the channel `code`, and `sagemaker_submit_directory` names the file in it, because an isolated container could not fetch
+it from S3. (Version 2 of the SageMaker SDK does the same for isolated jobs.)
 
-**Caching.** A step is taken from an earlier execution where its image, command, environment, inputs and hyperparameters are
-the same ("Default cache key attributes by pipeline step type"). SageMaker does not look at what lies at an input's
-location, so whoever starts an execution says which data it is, in `DataVersion`; and checkpoints lie beside the outputs of
-the Prepare step that they belong to, as an execution's id among the training job's attributes would forbid any reuse.
+**One instance a job.** Data of this kind fits one many times over; the scripts are written for one.
 
-**The model in production.** A pipeline has no "if" for an input. So `ProductionModelUri` always names an archive: whoever
-starts an execution gives the `model.tar.gz` of the approved model package, and the default is the source archive, which says
-that it is no model (`no-model.txt`). `Evaluate` asks both models about the same rows.
+**Caching.** A step is taken from an earlier execution where its image, command, environment, inputs and hyperparameters
+are the same. SageMaker does not look at what lies at an input's location, so whoever starts an execution says which
+data it is, in `DataVersion`. Checkpoints lie beside the outputs of the Prepare step that they belong to: with an
+execution's id among the training job's attributes, no training would ever be taken from the cache.
 
-**Spot.** Training runs on spot capacity and resumes from checkpoints. SageMaker takes a waiting time if and only if spot is
-on, so this cannot be a parameter: `pipelines.definition.load` takes it out of a definition.
+**The model in production.** A pipeline has no "if" for an input. So `ProductionModelUri` always names an archive:
+whoever starts an execution gives the `model.tar.gz` of the approved model package. The default is the source archive,
+which says of itself that it is no model (`no-model.txt`). Evaluate asks both models about the same rows.
 
-Sources: Amazon SageMaker AI Developer Guide, "Pipelines", "Default cache key attributes by pipeline step type", "Retry Policy
-for Pipeline Steps", "Managed Spot Training in Amazon SageMaker AI", read 2026-11-27.
+**Spot.** Training runs on spot capacity and resumes from checkpoints. SageMaker takes a waiting time if and only if
+spot is on, so this cannot be a parameter: `pipelines.definition.load` takes it out of a definition.
+
+**The baseline** is made of a model that is going to be registered, and of nothing else: from what it was trained with,
+and from its answers to the test part.
+
+Sources: Amazon SageMaker AI Developer Guide, "Default cache key attributes by pipeline step type", "Retry Policy for
+Pipeline Steps", "Managed Spot Training in Amazon SageMaker AI"; sources of AWS's sagemaker-containers
+(`_modules.run_module`, `_files.download_and_extract`); read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -83,6 +89,10 @@ BASELINE = ("statistics.json", "constraints.json")
 _PROCESSING = "/opt/ml/processing"
 _INPUTS, _OUTPUTS, _CODE = f"{_PROCESSING}/input", f"{_PROCESSING}/output", f"{_PROCESSING}/code"
 _MESSAGE = "/opt/ml/output/message"
+# Runs a module of the source archive, which may have any name, with the container's arguments.
+_UNPACK_AND_RUN = (
+    f'mkdir -p {_CODE} && cd {_CODE} && tar -xzf {_INPUTS}/code/*.tar.gz --no-same-owner && exec python3 -m "$0" "$@"'
+)
 _GROUP = placeholder("ModelPackageGroupName")
 # Small enough for any account's first quota, and as much as data of this size can use.
 _INSTANCE = "ml.m5.large"
@@ -132,9 +142,17 @@ class Parameters:
     def all(self) -> list[Any]:
         """In the order in which a definition lists them."""
         return [
-            self.data, self.data_version, self.production, self.metric, self.threshold, self.approval,
-            self.processing_instance, self.training_instance, self.seconds, self.spot_seconds,
-        ]  # fmt: skip
+            self.data,
+            self.data_version,
+            self.production,
+            self.metric,
+            self.threshold,
+            self.approval,
+            self.processing_instance,
+            self.training_instance,
+            self.seconds,
+            self.spot_seconds,
+        ]
 
 
 class Steps:
@@ -149,39 +167,35 @@ class Steps:
         return self._processing(
             "Prepare",
             placeholder("SklearnImage"),
-            "prepare.py",
+            "prepare",
             inputs={"data": self._parameters.data},
             outputs=PREPARED,
-            arguments=[
-                "--input",
-                f"{_INPUTS}/data",
-                "--schema",
-                f"{_CODE}/schema.json",
-                "--output",
-                _OUTPUTS,
-                "--message",
-                _MESSAGE,
-                "--data-version",
-                self._parameters.data_version,
-            ],  # fmt: skip
+            arguments={
+                "input": f"{_INPUTS}/data",
+                "schema": f"{_CODE}/schema.json",
+                "output": _OUTPUTS,
+                "message": _MESSAGE,
+                "data-version": self._parameters.data_version,
+            },
         )
 
-    def baseline(self, prepare: ProcessingStep) -> ProcessingStep:
-        """Baseline: what the training data looks like, for the monitor; its output `baseline` holds `BASELINE`."""
+    def baseline(self, prepare: ProcessingStep, evaluation: Evaluation) -> ProcessingStep:
+        """Baseline: what the monitor compares with (`pipelines/monitoring`); its output has the files `BASELINE`."""
         return self._processing(
             "Baseline",
             placeholder("SklearnImage"),
-            "pipelines/monitoring/baseline.py",
-            inputs={"data": _output(prepare, "baseline")},
+            "pipelines.monitoring.baseline",
+            inputs={
+                "data": _output(prepare, "baseline"),
+                "predictions": _output(evaluation.step, "predictions"),
+            },
             outputs=("baseline",),
-            arguments=[
-                "--data",
-                f"{_INPUTS}/data",
-                "--schema",
-                f"{_CODE}/schema.json",
-                "--output",
-                f"{_OUTPUTS}/baseline",
-            ],  # fmt: skip
+            arguments={
+                "data": f"{_INPUTS}/data",
+                "predictions": f"{_INPUTS}/predictions",
+                "schema": f"{_CODE}/schema.json",
+                "output": f"{_OUTPUTS}/baseline",
+            },
         )
 
     def train(self, prepare: ProcessingStep, hyperparameters: Mapping[str, Any]) -> TrainingStep:
@@ -242,27 +256,21 @@ class Steps:
         step = self._processing(
             "Evaluate",
             placeholder("XGBoostImage"),
-            "evaluate.py",
+            "evaluate",
             inputs={
                 "model": train.properties.ModelArtifacts.S3ModelArtifacts,
                 "production": self._parameters.production,
                 "test": _output(prepare, "test"),
                 "train": _output(prepare, "train"),
             },
-            outputs=("evaluation",),
-            arguments=[
-                *(
-                    word
-                    for name in ("model", "production", "test", "train")
-                    for word in (f"--{name}", f"{_INPUTS}/{name}")
-                ),
-                "--metric",
-                self._parameters.metric,
-                "--output",
-                f"{_OUTPUTS}/evaluation",
-                "--message",
-                _MESSAGE,
-            ],  # fmt: skip
+            outputs=("evaluation", "predictions"),
+            arguments={
+                **{name: f"{_INPUTS}/{name}" for name in ("model", "production", "test", "train")},
+                "metric": self._parameters.metric,
+                "output": f"{_OUTPUTS}/evaluation",
+                "predictions": f"{_OUTPUTS}/predictions",
+                "message": _MESSAGE,
+            },
             property_files=[report],
         )
         return Evaluation(step, report)
@@ -352,17 +360,17 @@ class Steps:
         self,
         name: str,
         image: str,
-        script: str,
+        module: str,
         *,
         inputs: Mapping[str, Any],
         outputs: Sequence[str],
-        arguments: list[Any],
+        arguments: Mapping[str, Any],
         property_files: list[PropertyFile] | None = None,
     ) -> ProcessingStep:
         processor = Processor(
             role=stand_in("ProcessingRoleArn"),
             image_uri=image,
-            entrypoint=["bash", "-c", _unpack_and_run(script), script],
+            entrypoint=["bash", "-c", _UNPACK_AND_RUN, module],
             instance_type=self._parameters.processing_instance,
             instance_count=1,
             volume_size_in_gb=10,
@@ -373,14 +381,14 @@ class Steps:
             sagemaker_session=self._session,
             network_config=NetworkConfig(enable_network_isolation=True, encrypt_inter_container_traffic=True),
         )
-        arguments_of_run = processor.run(
+        request = processor.run(
             inputs=[_input(key, uri) for key, uri in {**inputs, "code": stand_in("CodeUri")}.items()],
             outputs=[_output_of_run(name, key) for key in outputs],
-            arguments=arguments,
+            arguments=[word for name, value in arguments.items() for word in (f"--{name}", value)],
         )
         return ProcessingStep(
             name=name,
-            step_args=arguments_of_run,
+            step_args=request,
             property_files=property_files,
             cache_config=_cache(),
             retry_policies=_job_retries(),
@@ -397,11 +405,6 @@ class Evaluation:
     def selected(self, name: str) -> JsonGet:
         """A figure that the pipeline decides by: `value` or `to_beat`."""
         return JsonGet(step_name=self.step.name, property_file=self.report, json_path=f"selection.{name}")
-
-
-def _unpack_and_run(script: str) -> str:
-    """Runs a script of the source archive with the container's arguments; the archive may have any name."""
-    return f'mkdir -p {_CODE} && tar -xzf {_INPUTS}/code/*.tar.gz -C {_CODE} && cd {_CODE} && PYTHONPATH=. exec python3 "$0" "$@"'
 
 
 def _models() -> Join:

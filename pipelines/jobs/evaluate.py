@@ -1,33 +1,38 @@
 """Evaluate: asks the new model and the one in production about the same rows, which neither was trained on.
 
-The test rows come raw, and each model prepares them in its own way, as its endpoint would. Beside the two stands a logistic
-regression on the new model's training rows, for the record: what the trees are good for shows only against something plain.
+The test rows come raw, and each model prepares them in its own way, as its endpoint would. Beside the two stands a
+logistic regression on the new model's training rows, for the record: what the trees are good for shows only against
+something plain.
 
-    evaluation.json   below
-    roc.png, precision_recall.png
+    evaluation/evaluation.json                       below
+    evaluation/roc.png, precision_recall.png
+    predictions/predictions.csv                      the new model's answers with the truth: what the monitor's baseline
+                                                     of predictions is made of
 
-`evaluation.json` has the shape of SageMaker's model quality metrics (Amazon SageMaker AI Developer Guide, "Model Quality
-Metrics", read 2026-11-27) under `binary_classification_metrics`, so that the registry and the monitor read it. A standard
-deviation is that of five samples of 80 % of the rows, as there, and the text `NaN` below 200 rows. Ours are, beside it:
+`evaluation.json` has the shape of SageMaker's model quality metrics (Amazon SageMaker AI Developer Guide, "Model
+Quality Metrics", read 2026-11-27) under `binary_classification_metrics`, so that the registry reads it. A standard
+deviation is that of five samples of 80 % of the rows, as there, and the text `NaN` below 200 rows. Ours are, beside
+it:
 
     decision             the threshold, chosen on the validation part when the model was trained
     production           the same metrics of the model in production, or null
     logistic_regression  the same, of the plain model
-    selection            what the pipeline decides by: `metric` (its name), `value` (the new model's), `to_beat` (that of the
+    selection            what the pipeline decides by: `metric` (its name), `value` (the new model's), `to_beat` (of the
                          model in production; 0.0 where there is none, which is below every useful model), and
                          `production_model` (whether there is one)
 
-    python3 evaluate.py --model FOLDER --production FOLDER --test FOLDER --train FOLDER --metric NAME --output FOLDER
-                        --message FILE
+    python3 -m evaluate --model FOLDER --production FOLDER --test FOLDER --train FOLDER --metric NAME
+                        --output FOLDER --predictions FOLDER --message FILE
 
-`--production` holds a `model.tar.gz` under any name. The pipeline has no "if" for an input, so where no model is in
-production it brings an archive that says so by holding `no-model.txt`. Anything else there is an error and not taken for
-"none", or a damaged model would be replaced unseen.
+`--production` holds an archive under any name. The pipeline has no "if" for an input, so where no model is in
+production it brings an archive that says so by holding `no-model.txt`. Anything else there is an error and not taken
+for "none", or a damaged model would be replaced unseen.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 import tarfile
@@ -64,33 +69,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--train", type=Path, required=True, help="folder with train.csv")
     parser.add_argument("--metric", choices=METRICS, required=True, help="what the pipeline decides by")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--message", type=Path, help="file for the reason of a failure")
     chosen = parser.parse_args(arguments)
 
     def job() -> None:
         try:
-            evaluate(chosen.model, chosen.production, chosen.test, chosen.train, chosen.metric, chosen.output)
+            evaluate(chosen)
         except features.DataError as error:
             raise JobError(str(error)) from error
 
     return run(job, chosen.message)
 
 
-def evaluate(model: Path, production: Path, test: Path, train: Path, metric: str, output: Path) -> dict[str, Any]:
-    """Writes the report and the plots, and returns the report. Raises JobError, DataError."""
+def evaluate(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Writes the report, the plots and the predictions, and returns the report. Raises JobError, DataError."""
     with tempfile.TemporaryDirectory() as scratch:
-        new = _load(_unpack(model, Path(scratch) / "new"), "new model")
-        old = _load(_unpack(production, Path(scratch) / "production"), "model in production")
+        new = _load(_unpack(chosen.model, Path(scratch) / "new"), "new model")
+        old = _load(_unpack(chosen.production, Path(scratch) / "production"), "model in production")
     if new is None:
         raise JobError("The new model's archive says that it is none.")
-    label, rows, header = _read_test(test, new.schema)
+    label, rows, header = _read_test(chosen.test, new.schema)
 
     found = {"new": _ask(new, rows, header, "new model")}
     thresholds = {"new": new.threshold}
     if old is not None:
         found["production"] = _ask(old, rows, header, "model in production")
         thresholds["production"] = old.threshold
-    found["logistic_regression"] = _plain_scores(train, new, rows, header)
+    found["logistic_regression"] = _plain_scores(chosen.train, new, rows, header)
     thresholds["logistic_regression"] = 0.5
 
     measured = {name: metrics(label, scores, thresholds[name]) for name, scores in found.items()}
@@ -102,21 +108,22 @@ def evaluate(model: Path, production: Path, test: Path, train: Path, metric: str
         "production": measured.get("production"),
         "logistic_regression": measured["logistic_regression"],
         "selection": {
-            "metric": metric,
-            "value": measured["new"][metric]["value"],
-            "to_beat": measured["production"][metric]["value"] if old is not None else 0.0,
+            "metric": chosen.metric,
+            "value": measured["new"][chosen.metric]["value"],
+            "to_beat": measured["production"][chosen.metric]["value"] if old is not None else 0.0,
             "production_model": old is not None,
         },
     }
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
-    _plot(output, measured)
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    (chosen.output / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
+    _plot(chosen.output, measured)
+    _write_predictions(chosen.predictions, new, found["new"], label)
     print(json.dumps(report["selection"]), flush=True)
     return report
 
 
 def metrics(label: Any, score: Any, threshold: float) -> dict[str, Any]:
-    """The metrics of one model in SageMaker's shape, and `pr_auc`. `score` is 0 to 1, `label` 0 or 1 with both there."""
+    """The metrics of one model in SageMaker's shape, and `pr_auc`. `label` is 0 or 1 and holds both."""
     values = _values(label, score, threshold)
     deviations: dict[str, Any] = dict.fromkeys(values, "NaN")
     if len(label) >= FEWEST_FOR_DEVIATION:
@@ -238,6 +245,15 @@ def _plain_scores(train: Path, new: inference.Model, rows: list[list[str]], head
     plain = LogisticRegression(class_weight="balanced", max_iter=2000).fit(learnt[:, 1:], learnt[:, 0])
     matrix = features.transform(features.to_table(rows, header, new.schema, first_line=2), new.fitted)
     return plain.predict_proba(matrix.astype(np.float64))[:, 1]
+
+
+def _write_predictions(folder: Path, model: inference.Model, scores: Any, label: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as out:
+        write = csv.writer(out).writerow
+        write(["probability", "decision", model.schema.label])
+        for score, truth in zip(scores, label, strict=True):
+            write([f"{score:.6f}", int(score >= model.threshold), int(truth)])
 
 
 # --- Plots -----------------------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 The reason goes where the service shows it: `message` for a processing job (its `ExitMessage`, "Save and Access Metadata
 Information About Your Processing Job"), `failure` for a training job (its `FailureReason`, "How Amazon SageMaker AI
-Processes Training Output"; Amazon SageMaker AI Developer Guide, both read 2026-11-27). Each takes 1 KB. It is readable by
-whoever may describe the job, so it names lines and columns and never what stands in them.
+Processes Training Output"; Amazon SageMaker AI Developer Guide, both read 2026-11-27). Each takes 1 KB. Whoever may
+describe the job can read it, so it names lines and columns and never what stands in them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def run(job: Callable[[], None], told_in: Path | None) -> int:
         print(f"ERROR {error}", flush=True)
         _tell(told_in, str(error))
         return 1
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is told and ends the job)
         traceback.print_exc()
         # The text of an unforeseen error may quote data.
         _tell(told_in, f"{type(error).__name__}: see the job's log")

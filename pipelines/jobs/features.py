@@ -1,20 +1,20 @@
 """Columns of the data, and the way from them to the numbers that a model takes.
 
-One way for all: the preparation fits it on the training part and saves it as JSON, which travels in the model's artefact.
-So the endpoint and the evaluation do to a row exactly what was done to the training rows, and take the rows raw.
+One way for all: the preparation fits it on the training part and saves it as JSON, which travels in the model's
+artefact. So the endpoint and the evaluation do to a row exactly what was done to the training rows, and take them raw.
 
 **Gaps.** How a missing number is filled depends on its column, as it is in the training part:
 
 - under 20 % missing and about symmetric (skew between -1 and 1): the mean;
 - under 20 % missing and skewed: the median, which a long tail does not pull away;
-- 20 to 30 % missing: a linear model of the other columns (ridge regression), as one number for so many rows would flatten
-  the column and tear it from those that it goes with. Its answers are kept within the range that was seen.
+- 20 to 30 % missing: a linear model of the other columns (ridge regression), as one number for so many rows would
+  flatten the column and tear it from those that it goes with. Its answers are kept within the range that was seen.
 
 With more than 30 % missing a column is refused: then something is wrong with the data. A missing category is a category
 of its own, as that it is missing may mean something.
 
-**Encoding.** A category becomes a 0/1 column for each value of the training part. A value that is new later has 0 in all
-of them: the model is told nothing of it, and the monitor counts it. Numbers are scaled to mean 0 and deviation 1.
+**Encoding.** A category becomes a 0/1 column for each value of the training part. A value that is new later has 0 in
+all of them: the model is told nothing of it, and the monitor counts it. Numbers are scaled to mean 0 and deviation 1.
 
 Only the standard library and numpy, since it runs wherever a model does.
 """
@@ -122,8 +122,8 @@ def read_rows(text: str, name: str) -> list[list[str]]:
 def to_table(rows: Iterable[Sequence[str]], columns: Sequence[str], schema: Schema, *, first_line: int = 1) -> Table:
     """Rows of fields as columns: numbers as float64 with NaN, categories as text.
 
-    `columns` names the fields of a row; those that are not in the schema are left out. `first_line` is what the first row
-    counts as. Raises DataError for a row of another length and for a number that is none.
+    `columns` names the fields of a row; those that are not in the schema are left out. `first_line` is what the first
+    row counts as. Raises DataError for a row of another length and for a number that is none.
     """
     places = [(columns.index(name), name, name in schema.numeric) for name in schema.features]
     found: dict[str, list[Any]] = {name: [] for name in schema.features}

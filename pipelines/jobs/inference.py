@@ -4,8 +4,8 @@ AWS's XGBoost image, in script mode, calls these four functions (SageMaker XGBoo
 Inference Toolkit, read 2026-11-27).
 
 In, as `text/csv`: a row a line, no header, the features in the order of the schema; an empty field is a missing value.
-In, as `application/json`: `{"instances": [...]}`, where an instance is a list in the same order, or an object by names; a
-feature that is absent or null is missing.
+In, as `application/json`: `{"instances": [...]}`, where an instance is a list in the same order, or an object by names;
+a feature that is absent or null is missing.
 
 Out, as `application/json`: `{"predictions": [{"probability": 0.071, "decision": 0}, ...]}`; as `text/csv`: a line
 `probability,decision` for each row.
@@ -90,7 +90,7 @@ def model_fn(model_dir: str) -> Model:
 
 
 def input_fn(data: str | bytes, content_type: str) -> list[Any]:
-    """The rows of a request: lists of fields, or objects. Raises BadRequestError, UnsupportedTypeError for another type."""
+    """The rows of a request: lists of fields, or objects. Raises BadRequestError, UnsupportedTypeError."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in (CSV, JSON):
         raise UnsupportedTypeError(415, f"The type {kind or 'none'} is not served: send {CSV} or {JSON}.")

@@ -2,9 +2,9 @@
 
     read and check → drop duplicates → split 80/10/10 → fit gaps, encoding and scale on the training part → write
 
-The order matters. Were the means taken or the duplicates dropped after the split, or the split made after either, the test
-would hold something of the training, and its figures would flatter. The split keeps the label's shares in every part;
-the test part keeps them as the world has them and is never weighted, filled or scaled.
+The order matters. Were duplicates dropped after the split, a row could stand on both sides of it; were means taken
+before it, the training would know something of the test. Either way the test's figures would flatter. The split keeps
+the label's shares in every part; the test part is never weighted, filled or scaled.
 
 Folders it writes:
 
@@ -15,7 +15,7 @@ Folders it writes:
     preprocessing/preprocessing.json                                   see `features`
     report/report.json         counts and shares, nothing of a row
 
-    python3 prepare.py --input FOLDER --schema FILE --output FOLDER --message FILE [--seed 7] [--data-version TEXT]
+    python3 -m prepare --input FOLDER --schema FILE --output FOLDER --message FILE [--seed 7] [--data-version TEXT]
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def prepare(source: Path, schema_file: Path, output: Path, *, seed: int, version
 def split(label: features.Array, seed: int) -> tuple[features.Array, features.Array, features.Array]:
     """Row numbers of the training, the validation and the test part; each has the label's shares, to the row.
 
-    Drawn here and not by a library, whose versions differ between the image and elsewhere: the same rows for the same seed.
+    Drawn here and not by a library, whose versions differ between AWS's image and elsewhere: a seed gives the same
+    rows.
     """
     random = np.random.default_rng(seed)
     parts: tuple[list[features.Array], ...] = ([], [], [])

@@ -1,7 +1,7 @@
 """Train: gradient-boosted trees in script mode, with early stopping, class weights and checkpoints.
 
-SageMaker gives the script its folders in the environment and its hyperparameters as arguments (SageMaker Training Toolkit,
-"ENVIRONMENT_VARIABLES.md", read 2026-11-27):
+SageMaker gives the script its folders in the environment and its hyperparameters as arguments (SageMaker Training
+Toolkit, "ENVIRONMENT_VARIABLES.md", read 2026-11-27):
 
     SM_CHANNEL_TRAIN, SM_CHANNEL_VALIDATION   what `prepare` wrote: a CSV each, label first, with a header
     SM_CHANNEL_PREPROCESSING                  `preprocessing.json`
@@ -16,13 +16,13 @@ The model's artefact holds all that an endpoint needs:
     decision.json        the threshold, and what it was chosen by
     code/                `inference.py` and what it imports
 
-**Weights.** Where one class is rare, an error on it weighs as much more as it is rarer (`--class_weights balanced`). That
-shifts the scores, so 0.5 means nothing any more: the threshold is chosen on the validation part, for the best F-score.
-`--beta 1` weighs precision and recall alike, `--beta 2` recall twice as much. The test part has no say in it.
+**Weights.** Where one class is rare, an error on it weighs as much more as it is rarer (`--class_weights balanced`).
+That shifts the scores, so 0.5 means nothing any more: the threshold is chosen on the validation part, for the best
+F-score. `--beta 1` weighs precision and recall alike, `--beta 2` recall twice as much. The test part has no say in it.
 
-**Resuming.** Every few rounds the trees and the state of the early stopping go to `--checkpoints`, a folder that SageMaker
-keeps in S3. A job that was interrupted finds them there and goes on to the same model, to the byte: the random numbers of a
-round depend on the seed and the round alone. Checkpoints of other data or other settings are left alone.
+**Resuming.** Every few rounds the trees and the state of the early stopping go to `--checkpoints`, a folder that
+SageMaker keeps in S3. A job that was interrupted finds them there and goes on to the same model, to the byte: the
+random numbers of a round depend on the seed and the round alone. Checkpoints of other data or settings are left alone.
 
 Metrics for regular expressions, a line a round: `[12] train-logloss:0.21 ... validation-aucpr:0.63`, then one line
 `best round 31 validation-aucpr:0.64`.
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Trains and writes the artefact: 0, or 143 when a signal asked to stop. Raises JobError where data is not as told."""
+    """Trains and writes the artefact: 0, or 143 when a signal asked to stop. Raises JobError for data that is not."""
     names, train_part, train_label = _read(Path(environment["SM_CHANNEL_TRAIN"]))
     _, validation_part, validation_label = _read(Path(environment["SM_CHANNEL_VALIDATION"]), names)
     weight = _weight(train_label) if chosen.class_weights == "balanced" else 1.0
@@ -225,13 +225,12 @@ def _keep(folder: Path, booster: xgb.Booster, progress: Progress) -> None:
     """The state is written last and names its trees, so a half-written checkpoint is none."""
     folder.mkdir(parents=True, exist_ok=True)
     trees = folder / f"trees-{progress.rounds:06d}.ubj"
-    for file, write in (
-        (trees, lambda half: booster.save_model(half)),
-        (folder / "state.json", lambda half: half.write_text(json.dumps({**asdict(progress), "trees": trees.name}))),
-    ):
-        half = file.with_name(f"half-{file.name}")
-        write(half)
-        half.replace(file)
+    half = folder / f"half-{trees.name}"
+    booster.save_model(half)
+    half.replace(trees)
+    half = folder / "half-state.json"
+    half.write_text(json.dumps({**asdict(progress), "trees": trees.name}))
+    half.replace(folder / "state.json")
     for old in folder.glob("trees-*.ubj"):
         if old != trees:
             old.unlink()

@@ -1,4 +1,4 @@
-"""Is a tumour malignant? One that is overlooked costs most, so it goes by recall, and the threshold leans towards it."""
+"""Is a tumour malignant? One that is overlooked costs most, so it goes by recall, and so does the threshold."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def build(session: Any) -> Any:
     steps = Steps(session, Parameters.of(metric="recall", threshold=0.9))
 
     prepare = steps.prepare()
-    baseline = steps.baseline(prepare)
     train = steps.train(prepare, HYPERPARAMETERS)
     evaluation = steps.evaluate(prepare, train)
 
+    baseline = steps.baseline(prepare, evaluation)
     register = steps.register(train, evaluation, baseline)
     fail = steps.fail(evaluation)
-    decide = steps.condition(evaluation, then=[register], otherwise=[fail])
+    decide = steps.condition(evaluation, then=[baseline, register], otherwise=[fail])
 
-    return steps.pipeline([prepare, baseline, train, evaluation.step, decide])
+    return steps.pipeline([prepare, train, evaluation.step, decide])
