@@ -2,9 +2,17 @@
 
 from local.services.comprehend import Comprehend
 from local.services.rekognition import Rekognition
+from local.services.sagemaker import SageMaker
 from local.services.textract import Textract
 from local.services.transcribe import Transcribe
 from local.services.translate import Translate
 from local.services.wire import JsonService
 
-SERVICES: tuple[JsonService, ...] = (Comprehend(), Rekognition(), Textract(), Transcribe(), Translate())
+SERVICES: tuple[JsonService, ...] = (
+    Comprehend(),
+    Rekognition(),
+    SageMaker(),
+    Textract(),
+    Transcribe(),
+    Translate(),
+)

@@ -111,6 +111,19 @@ class Caller(Protocol):
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
         """Send an event to the default bus of the caller's account and region, as the service does by itself."""
 
+    def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Another service's operation (botocore's names: "sagemaker", "CreateModel"), called as this caller.
+
+        It is a request like any other: authorised, recorded, made to fail by faults. Raises ServiceError with the code,
+        message and status of that service.
+        """
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs to act as this caller: its keys and region, this cloud's address and certificate.
+
+        A role's session lasts 12 hours. Raises ServiceError (AccessDeniedException) for a key that is not valid any more.
+        """
+
 
 Operation = Callable[[Mapping[str, Any], Caller], Mapping[str, Any]]
 

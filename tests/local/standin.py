@@ -15,7 +15,7 @@ from botocore.config import Config
 from PIL import Image
 
 from local.services.rekognition import Rekognition
-from local.services.wire import JsonService, ObjectUnavailable
+from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
 RetryMode = Literal["legacy", "standard", "adaptive"]
 
@@ -71,6 +71,12 @@ class FakeCaller:
 
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
         self.emitted.append((source, detail_type, detail, resources))
+
+    def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        raise ServiceError("AccessDeniedException", f"Nothing is behind {service}:{operation} {arguments} here.")
+
+    def environment(self) -> dict[str, str]:
+        return {}
 
 
 class _Body(io.BytesIO):

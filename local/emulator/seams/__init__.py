@@ -25,6 +25,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import psutil
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from ministack import app as _app
 from ministack.core import concurrency as _concurrency
@@ -355,6 +356,28 @@ class _Caller:
         """Send an event to the default bus as an AWS service does, which needs nobody's permission."""
         with _responses.request_scope(self.account, self.region):
             _emit(source, detail_type, detail, resources)
+
+    def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """A request to another service from inside the emulator, as this caller. Raises ServiceError."""
+        method = xform_name(operation)
+        try:
+            answer: dict[str, Any] = getattr(self._client(service), method)(**arguments)
+        except PermissionError as error:
+            raise ServiceError("AccessDeniedException", str(error)) from error
+        except ClientError as error:
+            raise ServiceError(
+                str(error.response["Error"]["Code"]),
+                str(error.response["Error"]["Message"]),
+                int(error.response["ResponseMetadata"]["HTTPStatusCode"]),
+            ) from error
+        return answer
+
+    def environment(self) -> dict[str, str]:
+        """The caller's session, this cloud's address and its certificate, for a process."""
+        try:
+            return inside.process_environment(self.access_key, self.account, self.region)
+        except PermissionError as error:
+            raise ServiceError("AccessDeniedException", str(error)) from error
 
     def _client(self, service: str, region: str | None = None) -> Any:
         return inside.client(service, self.access_key, self.account, region or self.region, attempts=3)
