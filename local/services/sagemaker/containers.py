@@ -1,18 +1,18 @@
 """The container contract without containers: a process in a folder that stands for `/opt/ml`.
 
 An image is played by a program of this machine. Its process works in a folder of its own; wherever a command, an
-argument or a variable says `/opt/ml`, it is told that folder instead, also within the text of a `bash -c`. A script that
-builds such a path by itself does not find it, so scripts take their folders as arguments or from the environment. The
-process has the session of the job's role, this cloud's address and certificate, and ends with the emulator.
+argument or a variable says `/opt/ml`, it is told that folder instead, also within the text of a `bash -c`. A script
+that builds such a path by itself does not find it, so scripts take their folders as arguments or from the environment.
+The process has the session of the job's role, this cloud's address and certificate, and ends with the emulator.
 
 What is not real: no image is pulled, so its other contents and the role's rights on ECR do not matter; the machine's
 processors and memory are there, not the instance type's; the file system is shared, not the container's own. Network
 isolation takes away credentials and makes Python refuse every connection; native code could go around that
 (`local/guard`).
 
-Sources, read 2026-11-27: Amazon SageMaker AI Developer Guide, "How Amazon SageMaker AI Runs Your Processing Container
-Image", "How Amazon SageMaker AI Provides Training Information", "Log Groups and Streams that Amazon SageMaker AI Sends to
-Amazon CloudWatch Logs". Not documented: the wording of failure reasons, other than that it begins with the kind of error.
+Sources, read 2026-11-27: Amazon SageMaker AI Developer Guide, "How Amazon SageMaker Processing Runs Your Processing
+Container Image", and "Log groups and streams that Amazon SageMaker AI sends to Amazon CloudWatch Logs". Not found: the
+wording of failure reasons.
 """
 
 import contextlib

@@ -4,9 +4,9 @@ A resource is a record: what its Describe operation answers (`members`), its tag
 (`private`). All parts of the service share one `Records`, so tags and ARNs work for every kind alike.
 
 Sources: the documentation in botocore's service model (API Reference), read 2026-11-27: which operation declares which
-error, the filters of the List operations. botocore's waiters for jobs and endpoints expect `ValidationException` for one
-that is not there, though the model declares `ResourceNotFound` for jobs; the waiters are what clients rely on, so jobs
-answer that. Not documented: the wording of messages.
+error, the filters of the List operations. botocore's waiters for jobs and endpoints expect `ValidationException` for
+one that is not there, though the model declares `ResourceNotFound` for jobs; the waiters are what clients rely on, so
+jobs answer that. Not documented: the wording of messages.
 """
 
 import datetime
@@ -85,7 +85,7 @@ class Records:
 
     # --- Resources ---
 
-    def add(  # noqa: PLR0917 (what a resource is made of)
+    def add(
         self,
         kind: str,
         caller: Caller,
@@ -113,7 +113,7 @@ class Records:
             return self._records.get(_key(kind, caller, named(name)))
 
     def find(self, kind: str, caller: Caller, name: str) -> Record:
-        """The resource of that name or ARN. Raises ServiceError: ResourceNotFound or ValidationException by its kind."""
+        """The resource of that name or ARN. Raises ServiceError: ResourceNotFound or ValidationException, by kind."""
         found = self.get(kind, caller, name)
         if found is None:
             raise missing(kind, name)
@@ -193,7 +193,7 @@ class Records:
 
     # --- Lists ---
 
-    def listed(  # noqa: PLR0917 (what a List operation differs in)
+    def listed(
         self,
         kind: str,
         request: Request,
