@@ -7,6 +7,8 @@ in each module, and in `docs/local-cloud.md`.
 from collections.abc import Mapping
 from typing import ClassVar
 
+from local.services.sagemaker.endpoints import Endpoints
+from local.services.sagemaker.models import Models
 from local.services.sagemaker.processing import Processing
 from local.services.sagemaker.records import Part, Records
 from local.services.sagemaker.training import Training
@@ -22,7 +24,15 @@ class SageMaker(JsonService):
 
     def __init__(self) -> None:
         self.records = Records()
-        self.parts: tuple[Part, ...] = (self.records, Processing(self.records), Training(self.records))
+        self.models = Models(self.records)
+        self.endpoints = Endpoints(self.records, self.models)
+        self.parts: tuple[Part, ...] = (
+            self.records,
+            Processing(self.records),
+            Training(self.records),
+            self.models,
+            self.endpoints,
+        )
 
     def operations(self) -> Mapping[str, Operation]:
         """Served operations by their API name: those of all parts."""
