@@ -7,8 +7,10 @@ in each module, and in `docs/local-cloud.md`.
 from collections.abc import Mapping
 from typing import ClassVar
 
+from local.services.sagemaker.pipelines import Pipelines
 from local.services.sagemaker.processing import Processing
 from local.services.sagemaker.records import Part, Records
+from local.services.sagemaker.registry import Registry
 from local.services.sagemaker.training import Training
 from local.services.wire import JsonService, Operation
 
@@ -22,7 +24,13 @@ class SageMaker(JsonService):
 
     def __init__(self) -> None:
         self.records = Records()
-        self.parts: tuple[Part, ...] = (self.records, Processing(self.records), Training(self.records))
+        self.parts: tuple[Part, ...] = (
+            self.records,
+            Processing(self.records),
+            Training(self.records),
+            Registry(self.records),
+            Pipelines(self.records),
+        )
 
     def operations(self) -> Mapping[str, Operation]:
         """Served operations by their API name: those of all parts."""
