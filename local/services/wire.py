@@ -101,11 +101,11 @@ class Caller(Protocol):
     def publish(self, topic_arn: str, message: str, *, subject: str | None = None) -> None:
         """Publish to a topic with the caller's own permissions. Raises ServiceError (AccessDeniedException)."""
 
-    def assume(self, role_arn: str, service_principal: str) -> "Caller":
+    def assume(self, role_arn: str, service_principal: str, *, passed: bool = False) -> "Caller":
         """The role as a caller, taken on by a service such as `textract.amazonaws.com` on this caller's behalf.
 
-        Needs `iam:PassRole` of this caller on the role, and a trust policy that lets the service in. Raises
-        ServiceError (AccessDeniedException) where one of them is missing.
+        Needs `iam:PassRole` of this caller on the role, unless somebody has `passed` it before, and a trust policy that
+        lets the service in. Raises ServiceError (AccessDeniedException) where one of them is missing.
         """
 
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
@@ -121,7 +121,7 @@ class Caller(Protocol):
     def environment(self) -> dict[str, str]:
         """What a process needs to act as this caller: its keys and region, this cloud's address and certificate.
 
-        A role's session lasts 12 hours. Raises ServiceError (AccessDeniedException) for a key that is not valid any more.
+        A role's session lasts 12 hours. Raises ServiceError (AccessDeniedException) for a key that is no more valid.
         """
 
 

@@ -65,7 +65,7 @@ class FakeCaller:
     def publish(self, topic_arn: str, message: str, *, subject: str | None = None) -> None:
         self.published.append((topic_arn, subject, message))
 
-    def assume(self, role_arn: str, service_principal: str) -> FakeCaller:
+    def assume(self, role_arn: str, service_principal: str, *, passed: bool = False) -> FakeCaller:
         self.assumed.append((role_arn, service_principal))
         return self
 

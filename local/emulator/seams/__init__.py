@@ -332,15 +332,17 @@ class _Caller:
         except (ClientError, PermissionError, IndexError) as error:
             raise ServiceError("AccessDeniedException", f"Cannot publish to {topic_arn}: {error}") from error
 
-    def assume(self, role_arn: str, service_principal: str) -> "_Caller":
+    def assume(self, role_arn: str, service_principal: str, *, passed: bool = False) -> "_Caller":
         """The role as a caller, if this caller may pass it on and it trusts the service.
 
         A trust policy's conditions see the account and, as source, the service in this region: AWS names the job, but
         documents conditions on the former only ("Cross-service confused deputy prevention" of each service's guide).
         """
-        passed = {"iam:PassedToService": service_principal}
+        context = {"iam:PassedToService": service_principal}
         with _responses.request_scope(self.account, self.region):
-            denied = _iam.enforce(self.access_key, "iam:PassRole", "iam", self.region, role_arn, passed)
+            denied = None
+            if not passed:
+                denied = _iam.enforce(self.access_key, "iam:PassRole", "iam", self.region, role_arn, context)
             if denied is not None:
                 raise ServiceError("AccessDeniedException", f"{self.principal_arn} may not iam:PassRole {role_arn}")
             source = f"arn:aws:{service_principal.partition('.')[0]}:{self.region}:{self.account}:*"

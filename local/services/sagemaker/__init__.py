@@ -9,8 +9,10 @@ from typing import ClassVar
 
 from local.services.sagemaker.endpoints import Endpoints
 from local.services.sagemaker.models import Models
+from local.services.sagemaker.pipelines import Pipelines
 from local.services.sagemaker.processing import Processing
 from local.services.sagemaker.records import Part, Records
+from local.services.sagemaker.registry import Registry
 from local.services.sagemaker.training import Training
 from local.services.wire import JsonService, Operation
 
@@ -32,6 +34,8 @@ class SageMaker(JsonService):
             Training(self.records),
             self.models,
             self.endpoints,
+            Registry(self.records),
+            Pipelines(self.records),
         )
 
     def operations(self) -> Mapping[str, Operation]:

@@ -95,10 +95,21 @@ class Records:
         *,
         used: str = "ResourceInUse",
         private: Any = None,
+        arn_kind: str = "",
     ) -> Record:
-        """Keep a new resource. Raises ServiceError (`used`) for a name that is taken."""
+        """Keep a new resource. Raises ServiceError (`used`) for a name that is taken.
+
+        `arn_kind` is for a kind that is part of another one's ARN, as executions are of a pipeline's.
+        """
         record = Record(
-            kind, name, arn_of(kind, caller, name), caller.account, caller.region, members, tags_of(tags), private
+            kind,
+            name,
+            arn_of(arn_kind or kind, caller, name),
+            caller.account,
+            caller.region,
+            members,
+            tags_of(tags),
+            private,
         )
         with self.lock:
             if _key(kind, caller, name) in self._records:
