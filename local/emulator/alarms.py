@@ -14,7 +14,7 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Protocol
@@ -69,7 +69,15 @@ class Backend(Protocol):
         """Put an event on the default event bus."""
 
 
+# An alarm's action on a scaling policy: its scope, the policy's ARN, the alarm's name, its metric's latest value and the
+# moment. Returns why it could not be carried out, or None. It is called under a lock, and must not wait for anything.
+Scaler = Callable[[Scope, str, str, float, float], "str | None"]
+_SCALING = "arn:aws:autoscaling:"
+
 _backend: Backend | None = None
+_scaler: Scaler | None = None
+# Called with each change of state, under a lock: scope, the alarm's name, its new state, the moment.
+on_change: list[Callable[[Scope, str, str, float], None]] = []
 _lock = threading.RLock()
 # The definition that each alarm was last evaluated by, and the moment; for a composite, the states that it saw.
 _seen: dict[tuple[str, str, str, str], tuple[Definition | None, Any]] = {}
@@ -84,6 +92,12 @@ def start(backend: Backend) -> None:
     clock.on_advance(metrics.sample)
     clock.on_advance(_wake.set)
     threading.Thread(target=_run, name="alarms", daemon=True).start()
+
+
+def use_scaler(scaler: Scaler) -> None:
+    """Set who carries out actions on scaling policies; the seams do so once."""
+    global _scaler  # noqa: PLW0603 (one a process)
+    _scaler = scaler
 
 
 def evaluate_now() -> dict[str, str]:
@@ -164,6 +178,7 @@ def _evaluate_metric_alarm(scope: Scope, alarm: Definition, *, forced: bool) -> 
             alarm.pop("EvaluationState", None)
             if verdict.state is not None and verdict.state != alarm["StateValue"]:
                 _change(scope, alarm, verdict, moment)
+            _scale(scope, alarm, verdict, moment)
     except NotEvaluated as error:
         _seen[key] = (alarm, None)
         _refuse(scope, alarm, str(error))
@@ -297,10 +312,14 @@ def _reason_data(alarm: Definition) -> dict[str, Any]:
 def _act(scope: Scope, alarm: Definition, old: str) -> None:
     """What a change is followed by: an event always, the actions of the new state when actions are enabled."""
     backend = _needed()
+    for listener in on_change:
+        listener(scope, alarm["AlarmName"], alarm["StateValue"], float(alarm["StateUpdatedTimestamp"]))
     backend.emit(scope, _event(scope, alarm, old))
     if not alarm.get("ActionsEnabled", True):
         return
     for action in alarm.get(ACTIONS[alarm["StateValue"]]) or []:
+        if action.startswith(_SCALING) and _scaler is not None:
+            continue
         failure = _notify(scope, alarm, old, action)
         summary = f"Failed to execute action {action}" if failure else f"Successfully executed action {action}"
         if failure:
@@ -310,10 +329,26 @@ def _act(scope: Scope, alarm: Definition, old: str) -> None:
         _add_history(scope, alarm, "Action", summary, data)
 
 
+def _scale(scope: Scope, alarm: Definition, verdict: Verdict, moment: float) -> None:
+    """Carry out actions on scaling policies, with each evaluation that leaves the alarm in their state.
+
+    "For Auto Scaling actions, the alarm continues to invoke the action once per minute that the alarm remains in the new
+    state": Amazon CloudWatch User Guide, "Alarm actions", read 2026-11-27.
+    """
+    values = verdict.data.get("recentDatapoints")
+    if _scaler is None or not values or not alarm.get("ActionsEnabled", True):
+        return
+    for action in alarm.get(ACTIONS[alarm["StateValue"]]) or []:
+        if action.startswith(_SCALING):
+            failure = _scaler(scope, action, alarm["AlarmName"], float(values[-1]), moment)
+            if failure:
+                _log.warning("Alarm %s: failed to execute action %s: %s", alarm["AlarmName"], action, failure)
+
+
 def _notify(scope: Scope, alarm: Definition, old: str, action: str) -> str | None:
     """Carry out one action; why it failed, or None."""
     if not action.startswith("arn:aws:sns:"):
-        return "This local cloud notifies Amazon SNS topics only."
+        return "This local cloud notifies Amazon SNS topics and scaling policies only."
     region = _region_name(scope.region)
     subject = f'{alarm["StateValue"]}: "{alarm["AlarmName"]}" in {region}'[:100]
     message = json.dumps(_message(scope, alarm, old, region))

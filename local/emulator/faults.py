@@ -20,9 +20,13 @@ from botocore.exceptions import UnknownServiceError
 
 from local.services.wire import service_model
 
-Kind = Literal["throttle", "timeout", "internal", "slow", "kill-worker", "fail-job", "slow-job"]
+Kind = Literal[
+    "throttle", "timeout", "internal", "slow", "kill-worker", "fail-job", "slow-job", "kill-job", "interrupt-job"
+]
 # Kinds that befall a job, not the HTTP attempt that started it.
-OF_JOBS = ("fail-job", "slow-job")
+OF_JOBS = ("fail-job", "slow-job", "kill-job", "interrupt-job")
+# Kinds that befall a process, which only SageMaker's jobs are, and a spot instance, which only its training jobs have.
+OF_PROCESSES = ("kill-job", "interrupt-job")
 # No operation, but what Step Functions throttles beside them, in its own word ("Quotas related to state throttling").
 STATE_TRANSITION = "StateTransition"
 When = Literal["before", "after"]
@@ -43,7 +47,9 @@ class Rule:
     kind           throttle | internal: answers with the service's error. timeout: does not answer for `seconds`
                    (default 300). slow: answers `seconds` late. kill-worker: SIGKILL to the Lambda worker that calls;
                    a call from elsewhere is left alone and not counted.
-                   fail-job: the job that the operation started fails. slow-job: it starts `seconds` late
+                   fail-job: the job that the operation started fails. slow-job: it starts `seconds` late.
+                   kill-job: SIGKILL to the process of SageMaker's job after `seconds`. interrupt-job: the spot instance
+                   of its training job is taken away after `seconds`
     times          attempts (or jobs) that it applies to; None for all
     probability    of each attempt that matches, 0 to 1
     when           before: the operation is not carried out. after: it takes effect, its answer is lost or late
@@ -72,6 +78,8 @@ class Rule:
         _check_name("operation", self.operation, _operations(self.service))
         if self.kind not in get_args(Kind):
             raise ValueError(f"No such kind of fault: {self.kind!r}; there are {', '.join(get_args(Kind))}")
+        if self.kind in OF_PROCESSES and self.service != "sagemaker":
+            raise ValueError(f"A fault of the kind {self.kind} befalls jobs of the service sagemaker only")
         if self.operation == STATE_TRANSITION and self.kind != "throttle":
             raise ValueError("A state transition is throttled or not; no other fault befalls it")
         if self.when not in get_args(When):
@@ -209,13 +217,13 @@ def pick_transition() -> bool:
     return False
 
 
-def pick_job(service: str, operation: str) -> list[Rule]:
-    """The rules that apply to a job which this operation started, each used up by one."""
+def pick_job(service: str, operation: str, kinds: Collection[str] = ("fail-job", "slow-job")) -> list[Rule]:
+    """The rules of these kinds that apply to a job which this operation started, each used up by one."""
     with _lock:
         found = [
             rule
             for rule in _rules.values()
-            if rule.kind in OF_JOBS and _applies(rule, service, operation) and _random.random() < rule.probability
+            if rule.kind in kinds and _applies(rule, service, operation) and _random.random() < rule.probability
         ]
         for rule in found:
             rule.applied += 1

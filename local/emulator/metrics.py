@@ -7,7 +7,10 @@ Sources: Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQ
 of metrics for Lambda functions" (both read in 2026-11); AWS Step Functions Developer Guide, "Monitoring Step Functions
 metrics using Amazon CloudWatch"; Amazon API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics";
 Amazon SNS Developer Guide, "Monitoring Amazon SNS topics using CloudWatch" (the last three read on 2026-11-26, in the
-guides' public sources, which end in 2023).
+guides' public sources, which end in 2023); Amazon SageMaker Developer Guide, "Monitor Amazon SageMaker with Amazon
+CloudWatch", "Auto-Rollback Configuration and Monitoring" (the dimension EndpointConfigName) and "Automatically Scale
+Amazon SageMaker Models: Prerequisites" (the zero without traffic), read on 2026-11-27, likewise. (That guide's page
+on shadow tests names InvocationModelErrors beside the others.)
 
 Not published: of topics what a filter keeps back, sizes and redrives; of APIs the latency of the integration alone.
 """
@@ -15,7 +18,7 @@ Not published: of topics what a filter keeps back, sizes and redrives; of APIs t
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -198,6 +201,73 @@ def topic(arn: str, metric: str) -> None:
     _publish(series, _minute(clock.now()), 1.0)
 
 
+# --- SageMaker endpoints ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EndpointInvocation:
+    """One InvokeEndpoint, when it is answered.
+
+    `instances` were in service; `status` is the model's, 0 where it gave none; times are in seconds, the model's None
+    where none was asked.
+    """
+
+    account: str
+    region: str
+    endpoint: str
+    variant: str
+    config: str
+    instances: int
+    status: int
+    model: float | None
+    overhead: float
+
+
+def endpoint_invoked(invocation: EndpointInvocation) -> None:
+    """Publish what a request says about its variant, with and without the endpoint's configuration as dimension."""
+    minute = _minute(clock.now())
+    status = invocation.status
+    values = [
+        ("Invocations", 1.0, "None"),
+        ("InvocationsPerInstance", 1 / max(1, invocation.instances), "None"),
+        ("Invocation4XXErrors", float(400 <= status < 500), "None"),
+        ("Invocation5XXErrors", float(status >= 500), "None"),
+        ("InvocationModelErrors", float(not 200 <= status < 300), "None"),
+        ("OverheadLatency", _three_digits(invocation.overhead * 1e6), "Microseconds"),
+    ]
+    if invocation.model is not None:
+        values.append(("ModelLatency", _three_digits(invocation.model * 1e6), "Microseconds"))
+    variant = ("VariantName", invocation.variant)
+    for more in ((variant,), (variant, ("EndpointConfigName", invocation.config))):
+        for name, value, unit in values:
+            dimension = ("EndpointName", invocation.endpoint)
+            series = Series(invocation.account, invocation.region, "AWS/SageMaker", name, dimension, unit, more)
+            _publish(series, minute, value)
+
+
+def endpoint_idle(account: str, region: str, endpoint: str, variant: str, minute: float) -> None:
+    """A variant got no request in a minute: "SageMaker emits metrics with a value of zero"."""
+    for name in ("Invocations", "InvocationsPerInstance"):
+        dimension, more = ("EndpointName", endpoint), (("VariantName", variant),)
+        _publish(Series(account, region, "AWS/SageMaker", name, dimension, "None", more), minute, 0.0)
+
+
+def endpoint_instance(  # noqa: PLR0917 (the parts of a point)
+    account: str, region: str, endpoint: str, variant: str, minute: float, processor: float, memory: float
+) -> None:
+    """What an instance used in a minute: percent of one core, so up to 100 times the cores, and percent of memory."""
+    for name, value in (("CPUUtilization", processor), ("MemoryUtilization", memory)):
+        dimension, more = ("EndpointName", endpoint), (("VariantName", variant),)
+        series = Series(account, region, "/aws/sagemaker/Endpoints", name, dimension, "Percent", more)
+        _publish(series, minute, _three_digits(value))
+
+
+# --- Once a minute ----------------------------------------------------------------------------------------------------
+
+# Called with the starts of the whole minutes since the last call, the oldest first, before alarms look at them.
+on_minutes: list[Callable[[Sequence[float]], None]] = []
+
+
 # --- SQS --------------------------------------------------------------------------------------------------------------
 
 
@@ -209,7 +279,7 @@ def messages(account: str, region: str, queue: str, name: str, moments: Iterable
 
 
 def sample() -> None:
-    """Publish depth and age of every queue for each whole minute since the last call.
+    """Publish depth and age of every queue for each whole minute since the last call, and what others publish then.
 
     Each minute is seen with the messages that are there now: what was visible, in flight and how old at that time.
     """
@@ -223,6 +293,8 @@ def sample() -> None:
         first = max(_sampled, now - SAMPLED_MINUTES * MINUTE)
         minutes = [first + step * MINUTE for step in range(round((now - first) / MINUTE))]
         _sampled = now
+    for publish in on_minutes:
+        publish(minutes)
     queues = list(_store.queues())
     for minute in minutes:
         for queue in queues:

@@ -46,6 +46,8 @@ def _check(event: str, arguments: tuple[Any, ...]) -> None:
         host = address[0]
     else:
         return
+    if event in _OUTGOING and _isolated:
+        raise LeftLoopback(f"Refused to reach {host!s}: this process has no network, not even this machine's.")
     if not is_loopback(host):
         verb = "listen on" if event == "socket.bind" else "reach"
         raise LeftLoopback(f"Refused to {verb} {host or 'every interface'!s}: only this machine may be used here.")
@@ -56,7 +58,10 @@ _NAME_EVENTS = frozenset(
 )
 # An address tuple stands second; a connected socket's sendmsg carries None, a Unix socket's a string.
 _ADDRESS_EVENTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind"})
+_OUTGOING = _ADDRESS_EVENTS - {"socket.bind"}
 
+_ISOLATION = "LOCAL_NETWORK_ISOLATION"
+_isolated = os.environ.get(_ISOLATION) == "1"
 _installed = _earlier is not None
 
 
@@ -66,6 +71,14 @@ def install() -> None:
     if not _installed:
         _installed = True
         sys.addaudithook(_check)
+
+
+def isolation() -> dict[str, str]:
+    """Variables that, beside those of `environment`, keep a Python child from connecting to anything at all.
+
+    It may still listen, so that others can ask it something.
+    """
+    return {_ISOLATION: "1"}
 
 
 def environment() -> dict[str, str]:

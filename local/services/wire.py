@@ -101,15 +101,28 @@ class Caller(Protocol):
     def publish(self, topic_arn: str, message: str, *, subject: str | None = None) -> None:
         """Publish to a topic with the caller's own permissions. Raises ServiceError (AccessDeniedException)."""
 
-    def assume(self, role_arn: str, service_principal: str) -> "Caller":
+    def assume(self, role_arn: str, service_principal: str, *, passed: bool = False) -> "Caller":
         """The role as a caller, taken on by a service such as `textract.amazonaws.com` on this caller's behalf.
 
-        Needs `iam:PassRole` of this caller on the role, and a trust policy that lets the service in. Raises
-        ServiceError (AccessDeniedException) where one of them is missing.
+        Needs `iam:PassRole` of this caller on the role, unless somebody has `passed` it before, and a trust policy that
+        lets the service in. Raises ServiceError (AccessDeniedException) where one of them is missing.
         """
 
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
         """Send an event to the default bus of the caller's account and region, as the service does by itself."""
+
+    def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Another service's operation (botocore's names: "sagemaker", "CreateModel"), called as this caller.
+
+        It is a request like any other: authorised, recorded, made to fail by faults. Raises ServiceError with the code,
+        message and status of that service.
+        """
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs to act as this caller: its keys and region, this cloud's address and certificate.
+
+        A role's session lasts 12 hours. Raises ServiceError (AccessDeniedException) for a key that is no more valid.
+        """
 
 
 Operation = Callable[[Mapping[str, Any], Caller], Mapping[str, Any]]

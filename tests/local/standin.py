@@ -15,7 +15,7 @@ from botocore.config import Config
 from PIL import Image
 
 from local.services.rekognition import Rekognition
-from local.services.wire import JsonService, ObjectUnavailable
+from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
 RetryMode = Literal["legacy", "standard", "adaptive"]
 
@@ -65,12 +65,18 @@ class FakeCaller:
     def publish(self, topic_arn: str, message: str, *, subject: str | None = None) -> None:
         self.published.append((topic_arn, subject, message))
 
-    def assume(self, role_arn: str, service_principal: str) -> FakeCaller:
+    def assume(self, role_arn: str, service_principal: str, *, passed: bool = False) -> FakeCaller:
         self.assumed.append((role_arn, service_principal))
         return self
 
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
         self.emitted.append((source, detail_type, detail, resources))
+
+    def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        raise ServiceError("AccessDeniedException", f"Nothing is behind {service}:{operation} {arguments} here.")
+
+    def environment(self) -> dict[str, str]:
+        return {}
 
 
 class _Body(io.BytesIO):

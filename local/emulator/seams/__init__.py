@@ -25,6 +25,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import psutil
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from ministack import app as _app
 from ministack.core import concurrency as _concurrency
@@ -76,6 +77,7 @@ def install() -> None:
     importlib.import_module("local.emulator.seams.worker_logs").install()
     importlib.import_module("local.emulator.seams.named_resources").install()
     importlib.import_module("local.emulator.seams.principals").install()
+    importlib.import_module("local.emulator.seams.endpoints").install()
     _move_queue_clocks()
     _add_redrive()
     _serialise_queue_changes()
@@ -330,15 +332,17 @@ class _Caller:
         except (ClientError, PermissionError, IndexError) as error:
             raise ServiceError("AccessDeniedException", f"Cannot publish to {topic_arn}: {error}") from error
 
-    def assume(self, role_arn: str, service_principal: str) -> "_Caller":
+    def assume(self, role_arn: str, service_principal: str, *, passed: bool = False) -> "_Caller":
         """The role as a caller, if this caller may pass it on and it trusts the service.
 
         A trust policy's conditions see the account and, as source, the service in this region: AWS names the job, but
         documents conditions on the former only ("Cross-service confused deputy prevention" of each service's guide).
         """
-        passed = {"iam:PassedToService": service_principal}
+        context = {"iam:PassedToService": service_principal}
         with _responses.request_scope(self.account, self.region):
-            denied = _iam.enforce(self.access_key, "iam:PassRole", "iam", self.region, role_arn, passed)
+            denied = None
+            if not passed:
+                denied = _iam.enforce(self.access_key, "iam:PassRole", "iam", self.region, role_arn, context)
             if denied is not None:
                 raise ServiceError("AccessDeniedException", f"{self.principal_arn} may not iam:PassRole {role_arn}")
             source = f"arn:aws:{service_principal.partition('.')[0]}:{self.region}:{self.account}:*"
@@ -355,6 +359,28 @@ class _Caller:
         """Send an event to the default bus as an AWS service does, which needs nobody's permission."""
         with _responses.request_scope(self.account, self.region):
             _emit(source, detail_type, detail, resources)
+
+    def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """A request to another service from inside the emulator, as this caller. Raises ServiceError."""
+        method = xform_name(operation)
+        try:
+            answer: dict[str, Any] = getattr(self._client(service), method)(**arguments)
+        except PermissionError as error:
+            raise ServiceError("AccessDeniedException", str(error)) from error
+        except ClientError as error:
+            raise ServiceError(
+                str(error.response["Error"]["Code"]),
+                str(error.response["Error"]["Message"]),
+                int(error.response["ResponseMetadata"]["HTTPStatusCode"]),
+            ) from error
+        return answer
+
+    def environment(self) -> dict[str, str]:
+        """The caller's session, this cloud's address and its certificate, for a process."""
+        try:
+            return inside.process_environment(self.access_key, self.account, self.region)
+        except PermissionError as error:
+            raise ServiceError("AccessDeniedException", str(error)) from error
 
     def _client(self, service: str, region: str | None = None) -> Any:
         return inside.client(service, self.access_key, self.account, region or self.region, attempts=3)

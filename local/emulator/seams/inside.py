@@ -8,6 +8,7 @@ these calls are parsed, authorised, recorded, counted and made to fail exactly a
 import asyncio
 import contextvars
 import functools
+import os
 import threading
 import time
 import uuid
@@ -32,6 +33,8 @@ _ENDPOINT = "https://localhost"
 # A request from inside ends when its service answers; faults hold one for at most 300 s.
 _PATIENCE_SECONDS = 600.0
 _SESSION_SECONDS = 12 * 3600.0
+# How a process comes to trust this cloud's certificate (`local.cloud.trust`).
+TRUST = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def role_session(role_arn: str, session: str) -> str:
@@ -77,6 +80,26 @@ def client(service: str, access_key: str, account: str, region: str, *, attempts
     return _client(
         service, region, credential.access_key_id, credential.secret_access_key, credential.session_token, attempts
     )
+
+
+def process_environment(access_key: str, account: str, region: str) -> dict[str, str]:
+    """What a process needs in its environment to act as the holder of an access key, through this cloud's own port.
+
+    Raises PermissionError for a key that is not valid any more.
+    """
+    credential = _iam.resolve_credential(access_key, account)
+    if isinstance(credential, _iam.CredentialResolutionError):
+        raise PermissionError(f"{credential.code}: {credential.message}")
+    token = {"AWS_SESSION_TOKEN": credential.session_token} if credential.session_token else {}
+    return {
+        "AWS_ACCESS_KEY_ID": credential.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credential.secret_access_key,
+        **token,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
+        "AWS_ENDPOINT_URL": f"https://{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}",
+        **{name: os.environ[name] for name in TRUST if name in os.environ},
+    }
 
 
 @functools.cache

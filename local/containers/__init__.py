@@ -1,0 +1,1 @@
+"""Programs that play AWS's container images on this machine."""
