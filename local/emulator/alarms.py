@@ -76,6 +76,8 @@ _SCALING = "arn:aws:autoscaling:"
 
 _backend: Backend | None = None
 _scaler: Scaler | None = None
+# Called with each change of state, under a lock: scope, the alarm's name, its new state, the moment.
+on_change: list[Callable[[Scope, str, str, float], None]] = []
 _lock = threading.RLock()
 # The definition that each alarm was last evaluated by, and the moment; for a composite, the states that it saw.
 _seen: dict[tuple[str, str, str, str], tuple[Definition | None, Any]] = {}
@@ -310,6 +312,8 @@ def _reason_data(alarm: Definition) -> dict[str, Any]:
 def _act(scope: Scope, alarm: Definition, old: str) -> None:
     """What a change is followed by: an event always, the actions of the new state when actions are enabled."""
     backend = _needed()
+    for listener in on_change:
+        listener(scope, alarm["AlarmName"], alarm["StateValue"], float(alarm["StateUpdatedTimestamp"]))
     backend.emit(scope, _event(scope, alarm, old))
     if not alarm.get("ActionsEnabled", True):
         return

@@ -1,5 +1,6 @@
 """Services that the emulator lacks. Importing this loads no model: each operation loads its own on first use."""
 
+from local.services.application_autoscaling import ApplicationAutoScaling
 from local.services.comprehend import Comprehend
 from local.services.rekognition import Rekognition
 from local.services.sagemaker import SageMaker
@@ -8,10 +9,13 @@ from local.services.transcribe import Transcribe
 from local.services.translate import Translate
 from local.services.wire import JsonService
 
+APPLICATION_AUTOSCALING = ApplicationAutoScaling()
+SAGEMAKER = SageMaker()
 SERVICES: tuple[JsonService, ...] = (
+    APPLICATION_AUTOSCALING,
     Comprehend(),
     Rekognition(),
-    SageMaker(),
+    SAGEMAKER,
     Textract(),
     Transcribe(),
     Translate(),

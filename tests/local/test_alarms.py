@@ -377,7 +377,8 @@ def test_an_action_that_is_no_topic_is_refused_aloud(watched: Watched) -> None:
     watched.put(11)
     watched.minute_later()
     assert watched.history(name, "Action") == [
-        f'Failed to execute action {action}. Received error: "This local cloud notifies Amazon SNS topics only."'
+        f'Failed to execute action {action}. Received error: "This local cloud notifies Amazon SNS topics and scaling'
+        ' policies only."'
     ]
 
 

@@ -37,7 +37,8 @@ from ministack.services.cloudformation import stacks as _stacks
 
 from local.emulator import alarms, seams
 from local.emulator.seams import inside
-from local.services.application_autoscaling import SERVICE_PRINCIPAL, SERVICE_ROLE, ApplicationAutoScaling
+from local.services import APPLICATION_AUTOSCALING, SAGEMAKER
+from local.services.application_autoscaling import SERVICE_PRINCIPAL, SERVICE_ROLE
 from local.services.sagemaker import SageMaker
 from local.services.sagemaker.runtime import Runtime
 from local.services.wire import Caller, ServiceError
@@ -47,8 +48,9 @@ _INVOCATION = re.compile(r"/endpoints/([^/]+)/(?:async-invocations|invocations(?
 _CONCURRENT = 64
 
 
-def install(sagemaker: SageMaker, scaling: ApplicationAutoScaling) -> None:
+def install() -> None:
     """Route, authorise and serve what belongs to endpoints."""
+    sagemaker, scaling = SAGEMAKER, APPLICATION_AUTOSCALING
     _route_invocations(Runtime(sagemaker.endpoints))
     _name_resources()
     scaling.use(_Scaling())

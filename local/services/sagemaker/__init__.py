@@ -7,6 +7,8 @@ in each module, and in `docs/local-cloud.md`.
 from collections.abc import Mapping
 from typing import ClassVar
 
+from local.services.sagemaker.endpoints import Endpoints
+from local.services.sagemaker.models import Models
 from local.services.sagemaker.pipelines import Pipelines
 from local.services.sagemaker.processing import Processing
 from local.services.sagemaker.records import Part, Records
@@ -24,10 +26,14 @@ class SageMaker(JsonService):
 
     def __init__(self) -> None:
         self.records = Records()
+        self.models = Models(self.records)
+        self.endpoints = Endpoints(self.records, self.models)
         self.parts: tuple[Part, ...] = (
             self.records,
             Processing(self.records),
             Training(self.records),
+            self.models,
+            self.endpoints,
             Registry(self.records),
             Pipelines(self.records),
         )

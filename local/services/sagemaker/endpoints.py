@@ -39,6 +39,8 @@ from local.services.wire import Caller, Operation, ServiceError
 ENDPOINT = "endpoint"
 _WATCH_SECONDS = 0.2
 _ALARM_SECONDS = 1.0
+# How long after a baking time an alarm's present state still is one of that time.
+_ALARM_MINUTE = 60.0
 _IN_EVENTS = {
     "Creating": "CREATING",
     "Deleting": "DELETING",
@@ -102,6 +104,8 @@ class Endpoints:
         self._endpoints: list[Endpoint] = []
         # Events leave one after the other and in a thread of their own: whoever is told may ask back.
         self._mail = ThreadPoolExecutor(max_workers=1, thread_name_prefix="endpoint-events")
+        # When an alarm (account, region, name) was raised last.
+        self._raised: dict[tuple[str, str, str], float] = {}
         # Whether a variant (account, region, endpoint, variant) is registered with Application Auto Scaling.
         self.is_scaled: Callable[[str, str, str, str], bool] = lambda *_: False
 
@@ -366,7 +370,8 @@ class Endpoints:
             self._retire(fleet)
 
     def _shift(self, endpoint: Endpoint, steps: Plan) -> None:
-        green, until = endpoint.pending, clock.now()
+        green, began = endpoint.pending, clock.now()
+        until = began
         total = sum(fleet.desired for fleet in green)
         for step in steps.steps:
             with self._lock:
@@ -380,16 +385,21 @@ class Endpoints:
                     self._progress(endpoint, fleet, "Baking", step.baking(number))
             # Of the moment at which the time before was over: the clock may have been moved far beyond it.
             until += step.seconds
-            self._bake(endpoint, until, steps.alarms)
+            self._bake(endpoint, began, until, steps.alarms)
 
-    def _bake(self, endpoint: Endpoint, until: float, names: Sequence[str]) -> None:
+    def _bake(self, endpoint: Endpoint, began: float, until: float, names: Sequence[str]) -> None:
         while (left := until - clock.now()) > 0:
             self._look_at_alarms(endpoint, names)
             with self._moved:
                 self._moved.wait(min(left, _ALARM_SECONDS))
-        if names:
-            alarms.evaluate_now()
-        self._look_at_alarms(endpoint, names)
+        if not names:
+            return
+        alarms.evaluate_now()
+        for name in names:
+            if began <= self._raised.get((endpoint.caller.account, endpoint.caller.region, name), 0.0) <= until:
+                raise _RollbackError(_in_alarm(name))
+        if clock.now() - until < _ALARM_MINUTE:
+            self._look_at_alarms(endpoint, names)
 
     def _look_at_alarms(self, endpoint: Endpoint, names: Sequence[str]) -> None:
         """Raises _RollbackError when one is in alarm, not there, or may not be read."""
@@ -403,7 +413,7 @@ class Endpoints:
             if state is None:
                 raise _RollbackError(f"The alarm {name} of the auto-rollback configuration does not exist.")
             if state["StateValue"] == "ALARM":
-                raise _RollbackError(f"The alarm {name} of the auto-rollback configuration is in ALARM.")
+                raise _RollbackError(_in_alarm(name))
 
     def _roll_back(self, endpoint: Endpoint, reason: str) -> None:
         green = endpoint.pending
@@ -458,9 +468,14 @@ class Endpoints:
                 return
             self._watching = True
         clock.on_advance(self._clock_moved)
+        alarms.on_change.append(self._alarm_changed)
         metrics.on_minutes.append(self._publish)
         threading.Thread(target=self._look_after_instances, name="endpoints", daemon=True).start()
         threading.Thread(target=self._flush_captures, name="captures", daemon=True).start()
+
+    def _alarm_changed(self, scope: alarms.Scope, name: str, state: str, moment: float) -> None:
+        if state == alarms.ALARM:
+            self._raised[scope.account, scope.region, name] = moment
 
     def _clock_moved(self) -> None:
         with self._moved:
@@ -600,6 +615,10 @@ class Endpoints:
         stream = fleet.log("data-log")
         stream.write(line)
         stream.flush()
+
+
+def _in_alarm(name: str) -> str:
+    return f"The alarm {name} of the auto-rollback configuration is in ALARM."
 
 
 def _retain(fleet: Fleet, old: Fleet | None, excluded: set[str]) -> None:
