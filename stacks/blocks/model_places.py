@@ -8,15 +8,15 @@ from pipelines.definition.placeholders import DATA_PREFIX, MODELS_PREFIX, RUNS_P
 
 # For those who bring data; all else in the bucket is the pipeline's.
 DATA = DATA_PREFIX
-# A folder an execution, with a folder an output.
+# A folder an execution, in it one a step, in that one an output.
 RUNS = RUNS_PREFIX
 MODELS = MODELS_PREFIX
 CODE = "code/"
 
 # Within the folders of executions: what the condition reads, what is registered for the monitor, what training keeps.
-EVALUATION = f"{RUNS}*/evaluation/evaluation.json"
-BASELINES = f"{RUNS}*/baseline/"
-CHECKPOINTS = f"{RUNS}*/report/checkpoints/*"
+EVALUATION = f"{RUNS}*/evaluate/evaluation/evaluation.json"
+BASELINES = f"{RUNS}*/baseline/baseline/"
+CHECKPOINTS = f"{RUNS}*/prepare/report/checkpoints/*"
 
 # The baseline of what is in service: `realtime-endpoint` keeps it here for the managed monitor, which must be told a
 # place in advance.

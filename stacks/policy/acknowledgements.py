@@ -757,19 +757,19 @@ ACKNOWLEDGEMENTS += (
         (_TRAINING, ("ProcessingRole", "TrainingRole"), {}),
     ),
     *_grant(
-        f"{_DATA}/runs/*/report/checkpoints/*",
+        f"{_DATA}/runs/*/prepare/report/checkpoints/*",
         "A training that spot capacity was taken from goes on from what it kept in this folder of its execution.",
         (_TRAINING, ("TrainingRole",), {}),
     ),
     *_grant(f"{_DATA}/models/*", _TRAINED, (_TRAINING, ("ProcessingRole", "TrainingRole"), {})),
     *_grant(
-        f"{_DATA}/runs/*/evaluation/evaluation.json",
+        f"{_DATA}/runs/*/evaluate/evaluation/evaluation.json",
         "The condition reads the evaluation of its execution: this one file of each.",
         (_TRAINING, ("PipelineRole",), {}),
     ),
     *_grant(f"{_OF_TRAINING}models/*", _TRAINED, (_SERVING, ("ModelRole",), {})),
     *_grant(
-        f"{_OF_TRAINING}runs/*/baseline/*",
+        f"{_OF_TRAINING}runs/*/baseline/baseline/*",
         _ALL_VERSIONS,
         (_SERVING, ("DeploymentRole",), {}),
         (_MONITOR, ("JobRole",), _OWN_MONITOR),

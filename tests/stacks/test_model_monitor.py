@@ -52,7 +52,7 @@ def test_the_job_reads_captures_labels_code_and_baselines_and_writes_reports(tem
     }
     # Then they are these prefixes
     read = {target.rpartition('"]]}')[2] for action, target in held if action == "s3:GetObject"}
-    assert {one.lstrip("/") for one in read} == {"captures/*", "code/*", "runs/*/baseline/*", "ground-truth/*"}
+    assert {one.lstrip("/") for one in read} == {"captures/*", "code/*", "runs/*/baseline/baseline/*", "ground-truth/*"}
     assert {target.lstrip("/") for action, target in held if action == "s3:PutObject"} == {"reports/*"}
     # And it may ask SageMaker nothing
     assert not [action for action, _ in role_grants(template, "JobRole") if action.startswith("sagemaker:")]

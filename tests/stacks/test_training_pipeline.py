@@ -52,7 +52,7 @@ def test_each_kind_of_job_reads_and_writes_its_own_prefixes(template: Template) 
         ("ListBucket", "<bucket>"),
         *(("GetObject", f"<bucket>/{prefix}*") for prefix in ("code/", "runs/")),
         ("PutObject", "<bucket>/models/*"),
-        ("PutObject", "<bucket>/runs/*/report/checkpoints/*"),
+        ("PutObject", "<bucket>/runs/*/prepare/report/checkpoints/*"),
     }
     # And a list shows what may be read, no more
     assert condition_of(template, "TrainingRole", "s3:ListBucket") == {
@@ -104,7 +104,7 @@ def test_the_pipeline_makes_the_jobs_of_its_steps_alone(template: Template) -> N
         "StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}
     }
     # And of the data it reads the evaluation alone
-    assert s3(held) == {("GetObject", "<bucket>/runs/*/evaluation/evaluation.json")}
+    assert s3(held) == {("GetObject", "<bucket>/runs/*/evaluate/evaluation/evaluation.json")}
 
 
 @pytest.mark.parametrize("role", ["ProcessingRole", "TrainingRole", "PipelineRole", "StartRole", "StarterRole"])
@@ -126,7 +126,11 @@ def test_the_stack_fills_every_placeholder_of_a_definition(case: str) -> None:
 
 
 def jobs(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {s["Name"]: s["Arguments"] for s in definition["Steps"] if s["Type"] in ("Processing", "Training")}
+    """The arguments of all jobs by their step's name, those in the branches of the condition, too."""
+    steps = [*definition["Steps"]]
+    for step in definition["Steps"]:
+        steps += step["Arguments"].get("IfSteps", []) + step["Arguments"].get("ElseSteps", [])
+    return {step["Name"]: step["Arguments"] for step in steps if step["Type"] in ("Processing", "Training")}
 
 
 @pytest.mark.parametrize("case", ["deliveries", "tumors"])
@@ -153,7 +157,7 @@ def test_a_marker_starts_a_training_once_a_batch_is_complete(template: Template)
     assert rule["EventPattern"]["detail"]["object"]["key"] == [{"wildcard": "data/*_READY"}]
     (target,) = rule["Targets"]
     assert target["Arn"] == {"Fn::GetAtt": ["Start", "Arn"]}
-    assert role_grants(template, "StarterRole") == {("states:StartExecution", "${Start}")}
+    assert role_grants(template, "StarterRole") == {("states:StartExecution", "${Start.Arn}")}
     # And an event that cannot be delivered is kept
     assert target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0].startswith("DeadLetters")
 
