@@ -26,7 +26,6 @@ WITHOUT_RESOURCE = {
     "ecr:GetAuthorizationToken": "Amazon Elastic Container Registry",
     "sagemaker:ListEndpointConfigs": "Amazon SageMaker",
     "sagemaker:ListEndpoints": "Amazon SageMaker",
-    "sagemaker:ListModelPackages": "Amazon SageMaker",
     "sagemaker:ListModels": "Amazon SageMaker",
     "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
     "logs:DeleteLogDelivery": "Amazon CloudWatch Logs",

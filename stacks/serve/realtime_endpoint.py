@@ -295,9 +295,10 @@ class RealtimeEndpoint(cdk.Stack):
     def _machine_role(self) -> iam.Role:
         role = service_role(self, "DeploymentRole", "states.amazonaws.com", "What a deployment may do")
         group = self.training.value("ModelPackageGroupName")
-        allow(role, ["sagemaker:DescribeModelPackage"], own_arn(self, "sagemaker", f"model-package/{group}/*"))
-        # These two lists cannot be narrowed.
-        allow(role, ["sagemaker:ListModelPackages", "sagemaker:ListEndpoints"], "*")
+        packages = own_arn(self, "sagemaker", f"model-package/{group}/*")
+        allow(role, ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"], packages)
+        # A list of endpoints cannot be narrowed.
+        allow(role, ["sagemaker:ListEndpoints"], "*")
         model, config = (
             own_arn(self, "sagemaker", f"{kind}/{self.endpoint}-v*") for kind in ("model", "endpoint-config")
         )

@@ -119,6 +119,8 @@ class TrainingPipeline(cdk.Stack):
         self.images = Images(self)
         self.processing_role = self._processing_role()
         self.training_role = self._training_role()
+        # Ref of a group is its ARN.
+        self.group_name = cdk.Aws.STACK_NAME
         self.group = self._group()
         self.pipeline_role = self._pipeline_role()
         self.pipeline = self._pipeline()
@@ -207,13 +209,14 @@ class TrainingPipeline(cdk.Stack):
         return sagemaker.CfnModelPackageGroup(
             self,
             "Models",
-            model_package_group_name=cdk.Aws.STACK_NAME,
+            model_package_group_name=self.group_name,
             model_package_group_description="What this pipeline has trained and found better than what was there",
         )
 
     def _pipeline_role(self) -> iam.Role:
         """What the pipeline itself does: it makes the jobs that its definition has, hands them their roles, registers.
 
+        What a pipeline's role needs is in "IAM Access Management" (Amazon SageMaker AI Developer Guide, read 2026-11-27).
         SageMaker calls a step's job `pipelines-<execution>-<step>-<random>` (Amazon SageMaker AI Developer Guide,
         "Pipelines steps"). An execution's id is made up by the service, so a step's name is what there is to hold a
         grant to. ARNs are in small letters, whatever the names are.
@@ -225,10 +228,9 @@ class TrainingPipeline(cdk.Stack):
                 for name in step_names(self.definition, step_type)
             ]
             actions = [f"sagemaker:{verb}{operation}" for verb in ("Create", "Describe", "Stop")]
-            allow(role, [*actions, "sagemaker:AddTags"], *jobs)
+            allow(role, actions, *jobs)
         allow_passing(role, "sagemaker.amazonaws.com", self.processing_role.role_arn, self.training_role.role_arn)
-        group = own_arn(self, "sagemaker", f"model-package-group/{cdk.Aws.STACK_NAME}")
-        allow(role, ["sagemaker:CreateModelPackage", "sagemaker:AddTags"], group, self._packages_arn)
+        allow(role, ["sagemaker:CreateModelPackage"], self._packages_arn)
         # The condition reads the evaluation.
         allow(role, ["s3:GetObject"], self.bucket.arn_for_objects(EVALUATION))
         allow(role, ["kms:Decrypt"], self.key.key_arn)
@@ -255,7 +257,7 @@ class TrainingPipeline(cdk.Stack):
             "CodeUri": self.code_uri,
             "DataBucket": self.bucket.bucket_name,
             "KeyArn": self.key.key_arn,
-            "ModelPackageGroupName": self.group.ref,
+            "ModelPackageGroupName": self.group_name,
             "ProcessingRoleArn": self.processing_role.role_arn,
             "TrainingRoleArn": self.training_role.role_arn,
             "SklearnImage": self.images.uri(SKLEARN),
@@ -273,15 +275,14 @@ class TrainingPipeline(cdk.Stack):
         role = self.start_role = service_role(
             self, "StartRole", "states.amazonaws.com", "What the start of a training may do"
         )
-        allow(role, ["sagemaker:ListModelPackages"], "*")
-        allow(role, ["sagemaker:DescribeModelPackage"], self._packages_arn)
+        allow(role, ["sagemaker:ListModelPackages", "sagemaker:DescribeModelPackage"], self._packages_arn)
         allow(role, ["sagemaker:StartPipelineExecution"], self._pipeline_arn)
         allow(role, ["sns:Publish"], self.failures.topic_arn)
         allow(role, KEY_USE, self.key.key_arn)
         parts = start.Parts(
             partition=self.partition,
             pipeline=self.pipeline.ref,
-            package_group=self.group.ref,
+            package_group=self.group_name,
             no_model=self.code_uri,
             failure_topic=self.failures.topic_arn,
         )
@@ -413,7 +414,7 @@ class TrainingPipeline(cdk.Stack):
                 "BucketName": self.bucket.bucket_name,
                 "CodeUri": self.code_uri,
                 "KeyArn": self.key.key_arn,
-                "ModelPackageGroupName": self.group.ref,
+                "ModelPackageGroupName": self.group_name,
                 "StartArn": self.start.attr_arn,
             },
         )
@@ -437,7 +438,7 @@ class TrainingPipeline(cdk.Stack):
 
     @property
     def _packages_arn(self) -> str:
-        return own_arn(self, "sagemaker", f"model-package/{cdk.Aws.STACK_NAME}/*")
+        return own_arn(self, "sagemaker", f"model-package/{self.group_name}/*")
 
     @property
     def _pipeline_arn(self) -> str:

@@ -94,7 +94,6 @@ def test_the_pipeline_makes_the_jobs_of_its_steps_alone(template: Template) -> N
         "processing-job/pipelines-*-baseline-*",
         "processing-job/pipelines-*-evaluate-*",
         "training-job/pipelines-*-train-*",
-        "model-package-group/${AWS::StackName}",
         "model-package/${AWS::StackName}/*",
     }
     # And it hands on the two roles of its jobs, to SageMaker only
@@ -186,7 +185,7 @@ def test_the_start_compares_with_what_is_approved_and_starts_an_event_once(templ
     states = definition_of(template, "Start")["States"]
     # Then the newest approved package of this group is looked for
     assert states["Find approved"]["Arguments"] == {
-        "ModelPackageGroupName": "${Models}",
+        "ModelPackageGroupName": "${AWS::StackName}",
         "ModelApprovalStatus": "Approved",
         "SortBy": "CreationTime",
         "SortOrder": "Descending",
