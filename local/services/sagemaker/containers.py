@@ -165,7 +165,11 @@ class LogStream:
 
 # The first word of the command is run in this shell's place, and a child of the shell waits until the pipe to the
 # emulator breaks, then ends the group: so nothing outlives the emulator, however that ends.
-_LIFELINE = 'trap "" TERM; (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 </dev/null & trap - TERM; exec "$@" 3<&-'
+# The pipe comes as the standard input: a shell need not know a descriptor of two digits, and dash takes `10<&-` for a word.
+_LIFELINE = (
+    "exec 3<&0 </dev/null; "
+    'trap "" TERM; (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 & trap - TERM; exec "$@" 3<&-'
+)
 
 
 @dataclass
@@ -205,13 +209,12 @@ class Container:
         reading, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 (the user's own script)
-                ["/bin/sh", "-c", _on_descriptor(reading), "sh", *told],
+                ["/bin/sh", "-c", _LIFELINE, "sh", *told],
                 cwd=self.workspace.path(self.folder),
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=reading,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=[reading],
                 start_new_session=True,
             )
         except BaseException:
@@ -321,10 +324,6 @@ class Container:
                 _log.exception("A line of a container could not be read")
         if self.log is not None:
             self.log.write(line)
-
-
-def _on_descriptor(reading: int) -> str:
-    return _LIFELINE.replace("3<&-", f"{reading}<&-").replace("<&3", f"<&{reading}")
 
 
 def failure_reason(workspace: Workspace, code: int) -> str:
