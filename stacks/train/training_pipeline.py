@@ -230,7 +230,7 @@ class TrainingPipeline(cdk.Stack):
             actions = [f"sagemaker:{verb}{operation}" for verb in ("Create", "Describe", "Stop")]
             allow(role, actions, *jobs)
         allow_passing(role, "sagemaker.amazonaws.com", self.processing_role.role_arn, self.training_role.role_arn)
-        allow(role, ["sagemaker:CreateModelPackage"], self._packages_arn)
+        allow(role, ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage"], self._packages_arn)
         # The condition reads the evaluation.
         allow(role, ["s3:GetObject"], self.bucket.arn_for_objects(EVALUATION))
         allow(role, ["kms:Decrypt"], self.key.key_arn)
