@@ -485,6 +485,8 @@ class ModelMonitor(cdk.Stack):
 
     def _outputs(self) -> None:
         values = {
+            "TrainingStackName": self.training.stack_name,
+            "EndpointStackName": self.serving.stack_name,
             "BucketName": self.bucket.bucket_name,
             "ReportUri": self._report_uri,
             "GroundTruthUri": f"s3://{self.bucket.bucket_name}/{GROUND_TRUTH}",

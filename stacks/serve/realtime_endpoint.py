@@ -597,6 +597,7 @@ class RealtimeEndpoint(cdk.Stack):
             },
         )
         values = {
+            "TrainingStackName": self.training.stack_name,
             "DeploymentArn": self.machine.attr_arn,
             "DeploymentRoleName": self.machine_role.role_name,
             "ModelRoleName": self.model_role.role_name,
