@@ -254,7 +254,7 @@ def _provide_types() -> None:
     for kind, (create, update, delete) in kinds.items():
         _provisioners._RESOURCE_HANDLERS[kind] = {
             "create": create,
-            "update": _updating(kind, create, update, delete),
+            "update": _updating(kind, create, update),
             "update_with_logical_id": True,
             "delete": delete,
         }
@@ -262,7 +262,7 @@ def _provide_types() -> None:
     _stacks._runs_on_worker_thread = lambda kind: kind in kinds or bool(runs(kind))
 
 
-def _updating(kind: str, create: Create, update: Update | None, delete: Delete) -> Callable[..., Made]:
+def _updating(kind: str, create: Create, update: Update | None) -> Callable[..., Made]:
     def updating(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Made:
         moved = [name for name in _REPLACING.get(kind, ()) if old.get(name) != new.get(name)]
         if update is not None and not moved:
@@ -273,8 +273,8 @@ def _updating(kind: str, create: Create, update: Update | None, delete: Delete) 
                 "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename"
                 f" {new[own]} and update the stack again."
             )
+        # Its identifier is another one, so MiniStack deletes the former resource once nothing needs it.
         made: Made = _provisioners._seeded_create(create, logical_id, new, stack)
-        _provisioners._delete_predecessor(delete, physical_id, old)
         return made
 
     return updating
