@@ -101,6 +101,7 @@ def install() -> None:
     machines.install()
     _after_provisioning("AWS::StepFunctions::StateMachine", machines.provisioned)
     delivery.install(_current_delivery, _send_to_dead_letters)
+    importlib.import_module("local.emulator.seams.sagemaker").install(_send_to_dead_letters)
     quotas.install()
     apis.install()
     _after_provisioning("AWS::ApiGateway::Stage", apis.complete_stage)

@@ -73,7 +73,8 @@ def _authorise_rules(current: Callable[[], tuple[dict[str, Any], dict[str, Any]]
     def to_state_machine(arn: str, payload: str) -> None:
         rule, target = current()
         # Each delivery takes its time, and EventBridge does not wait for it.
-        run = functools.partial(_start_execution, arn, payload, rule["Arn"], target, undelivered)
+        attempt = functools.partial(_start_execution, arn, payload, rule["Arn"], target)
+        run = functools.partial(deliver, attempt, payload, rule["Arn"], target, undelivered)
         threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
 
     _events._dispatch_to_lambda = to_function
@@ -87,54 +88,78 @@ def _decoded(payload: str) -> Any:
         return {"body": payload}
 
 
-def _start_execution(arn: str, payload: str, rule_arn: str, target: dict[str, Any], undelivered: Undelivered) -> None:
-    """Start an execution with the target's role, again and again while that is worth it."""
+# Why a delivery failed (code and message; None when it did not), and whether to try again.
+Outcome = tuple[tuple[str, str] | None, bool]
+
+
+def deliver(
+    attempt: Callable[[], Outcome], payload: str, source_arn: str, target: dict[str, Any], undelivered: Undelivered
+) -> None:
+    """Try to deliver again and again while that is worth it, by the target's retry policy; else hand it on."""
     policy = target.get("RetryPolicy") or {}
     retries = int(policy.get("MaximumRetryAttempts", _RETRIES))
     until = clock.now() + float(policy.get("MaximumEventAgeInSeconds", _RETRY_SECONDS))
-    attempt = 0
+    attempts = 0
     while True:
-        problem, worth_a_retry = _started(arn, payload, rule_arn, str(target.get("RoleArn", "")))
+        problem, worth_a_retry = attempt()
         if problem is None:
             return
-        pause = min(2.0**attempt, _LONGEST_PAUSE_SECONDS)
+        pause = min(2.0**attempts, _LONGEST_PAUSE_SECONDS)
         exhausted = ""
         if worth_a_retry:
             exhausted = (
                 "MaximumRetryAttempts"
-                if attempt >= retries
+                if attempts >= retries
                 else "MaximumEventAgeInSeconds"
                 if clock.now() + pause > until
                 else ""
             )
         if not worth_a_retry or exhausted:
-            more = {"RETRY_ATTEMPTS": str(attempt), "EXHAUSTED_RETRY_CONDITION": exhausted} if exhausted else {}
-            undelivered(problem, payload, rule_arn, target, more)
+            more = {"RETRY_ATTEMPTS": str(attempts), "EXHAUSTED_RETRY_CONDITION": exhausted} if exhausted else {}
+            undelivered(problem, payload, source_arn, target, more)
             return
         states.sleep(pause)
-        attempt += 1
+        attempts += 1
 
 
-def _started(arn: str, payload: str, rule_arn: str, role: str) -> tuple[tuple[str, str] | None, bool]:
-    """Why an execution could not be started, and whether to try again."""
+def as_role(
+    role: str, source_arn: str, request: Callable[[Callable[[str], Any]], Any], service: str = "events.amazonaws.com"
+) -> Outcome:
+    """Make a request with the role of a target, which the service must be let into.
+
+    `request` gets a function that gives a client of a service (botocore's name) with the role's credentials.
+    """
     account, region = _responses.get_account_id(), _responses.get_region()
-    if _sfn._resolve_state_machine_arn(arn) is None:
-        return ("NO_RESOURCE", f"The state machine {arn} does not exist."), False
-    context = {"aws:SourceArn": rule_arn, "aws:SourceAccount": account}
-    if not role or not authorise.act_as("events.amazonaws.com", "sts:AssumeRole", role, context, path="service-role"):
-        return ("NO_PERMISSIONS", f"EventBridge cannot assume the role {role or '(none)'} of the target."), False
-    access_key = inside.role_session(role, "events")
+    context = {"aws:SourceArn": source_arn, "aws:SourceAccount": account}
+    if not role or not authorise.act_as(service, "sts:AssumeRole", role, context, path="service-role"):
+        return ("NO_PERMISSIONS", f"{service} cannot assume the role {role or '(none)'} of the target."), False
+    access_key = inside.role_session(role, service.partition(".")[0])
     try:
-        inside.client("stepfunctions", access_key, account, region).start_execution(stateMachineArn=arn, input=payload)
+        request(lambda name: inside.client(name, access_key, account, region))
     except ClientError as error:
         code = str(error.response["Error"]["Code"])
         status = int(error.response["ResponseMetadata"]["HTTPStatusCode"])
-        if code == "AccessDeniedException":
+        if code.startswith("AccessDenied"):
             return ("NO_PERMISSIONS", str(error)), False
+        if code in _MISSING:
+            return ("NO_RESOURCE", str(error)), False
         if "Thrott" in code or "LimitExceeded" in code or status == 429:
             return ("THROTTLING", str(error)), True
         return ("SDK_CLIENT_ERROR", str(error)), status >= 500
     return None, False
+
+
+_MISSING = ("ResourceNotFound", "ResourceNotFoundException", "NotFound")
+
+
+def _start_execution(arn: str, payload: str, rule_arn: str, target: dict[str, Any]) -> Outcome:
+    if _sfn._resolve_state_machine_arn(arn) is None:
+        return ("NO_RESOURCE", f"The state machine {arn} does not exist."), False
+    return as_role(
+        str(target.get("RoleArn", "")),
+        rule_arn,
+        lambda client: client("stepfunctions").start_execution(stateMachineArn=arn, input=payload),
+    )
 
 
 # --- SNS and S3 ------------------------------------------------------------------------------------------------------

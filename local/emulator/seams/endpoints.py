@@ -97,10 +97,7 @@ def _route_invocations(runtime: Runtime) -> None:
 RESOURCES = {
     **{f"{verb}Endpoint": ("endpoint", "EndpointName") for verb in ("Create", "Delete", "Describe", "Update")},
     "UpdateEndpointWeightsAndCapacities": ("endpoint", "EndpointName"),
-    **{
-        f"{verb}EndpointConfig": ("endpoint-config", "EndpointConfigName")
-        for verb in ("Create", "Delete", "Describe")
-    },
+    **{f"{verb}EndpointConfig": ("endpoint-config", "EndpointConfigName") for verb in ("Create", "Delete", "Describe")},
     **{f"{verb}Model": ("model", "ModelName") for verb in ("Create", "Delete", "Describe")},
 }
 

@@ -1,0 +1,232 @@
+"""SageMaker's jobs, registry and pipelines in the emulator: rights, CloudFormation's types, rules that start pipelines.
+
+What an action is authorised on: Service Authorization Reference, "Actions, resources, and condition keys for Amazon
+SageMaker" (as of cfn-lint's copy of its data, read 2026-11-27). A version that is not there yet is authorised as
+`model-package/<group>/*`; so is the list of a group's versions. Names are in small letters, as in SageMaker's ARNs.
+
+CloudFormation's types: Ref of a pipeline gives its name, of the others their ARN (documentation of the constructs'
+attributes in AWS CDK, read 2026-11-27). A group with versions cannot be deleted, as on AWS.
+
+A rule starts a pipeline with the role of its target: SageMakerPipelineParameters in the API Reference of EventBridge,
+read 2026-11-27. The values are taken as they are; paths in them are not looked up.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.core import iam_actions as _iam_actions
+from ministack.services import eventbridge as _events
+
+from local.emulator.seams import delivery, resource_types
+from local.emulator.seams.resource_types import Made, Properties
+from local.services.sagemaker.records import named
+
+_JOBS = ("Processing", "Training", "Transform")
+
+# Operations: kind of the resource in its ARN, member of the request that names it.
+RESOURCES: dict[str, tuple[str, str]] = {
+    **{
+        f"{verb}{noun}Job": (f"{noun.lower()}-job", f"{noun}JobName")
+        for noun in _JOBS
+        for verb in ("Create", "Describe", "Stop")
+    },
+    **{
+        f"{verb}ModelPackageGroup": ("model-package-group", "ModelPackageGroupName")
+        for verb in ("Create", "Describe", "Delete")
+    },
+    **{f"{verb}ModelPackage": ("model-package", "ModelPackageName") for verb in ("Describe", "Delete")},
+    "UpdateModelPackage": ("model-package", "ModelPackageArn"),
+    **{f"{verb}Pipeline": ("pipeline", "PipelineName") for verb in ("Create", "Describe", "Delete", "Update")},
+    "StartPipelineExecution": ("pipeline", "PipelineName"),
+    "ListPipelineExecutions": ("pipeline", "PipelineName"),
+    **{
+        f"{verb}PipelineExecution": ("pipeline", "PipelineExecutionArn")
+        for verb in ("Describe", "Retry", "Stop", "Update")
+    },
+    "DescribePipelineDefinitionForExecution": ("pipeline", "PipelineExecutionArn"),
+    "ListPipelineExecutionSteps": ("pipeline", "PipelineExecutionArn"),
+    "ListPipelineParametersForExecution": ("pipeline", "PipelineExecutionArn"),
+    **{
+        f"{verb}DataQualityJobDefinition": ("data-quality-job-definition", "JobDefinitionName")
+        for verb in ("Create", "Describe", "Delete")
+    },
+    **{
+        f"{verb}MonitoringSchedule": ("monitoring-schedule", "MonitoringScheduleName")
+        for verb in ("Create", "Describe", "Delete", "Start", "Stop", "Update")
+    },
+}
+# Those that name a group, and are authorised on its versions.
+_OF_VERSIONS = ("CreateModelPackage", "ListModelPackages")
+_OF_TAGS = ("AddTags", "DeleteTags", "ListTags")
+
+
+def install(undelivered: delivery.Undelivered) -> None:
+    """Put the hooks in place. `undelivered` takes the events that could not be delivered."""
+    _name_resources()
+    _start_pipelines(undelivered)
+    resource_types.provide(
+        "AWS::SageMaker::Pipeline", _create_pipeline, _update_pipeline, _delete_pipeline,
+        replacing=("PipelineName",), own_name="PipelineName",
+    )  # fmt: skip
+    resource_types.provide(
+        "AWS::SageMaker::ModelPackageGroup", _create_group, _update_group, _delete_group,
+        replacing=("ModelPackageGroupName", "ModelPackageGroupDescription"), own_name="ModelPackageGroupName",
+    )  # fmt: skip
+
+
+# --- What actions are authorised on ----------------------------------------------------------------------------------
+
+
+def _name_resources() -> None:
+    extract = _iam_actions.extract_resource_arn
+
+    @functools.wraps(extract)
+    def extracting(  # noqa: PLR0917 (MiniStack's own signature)
+        service: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query: dict[str, list[str]],
+        region: str,
+        account: str,
+    ) -> str:
+        if service == "sagemaker":
+            operation = headers.get("x-amz-target", "").rpartition(".")[2]
+            if resource := resource_of(operation, body):
+                return resource if resource.startswith("arn:") else f"arn:aws:sagemaker:{region}:{account}:{resource}"
+        arn: str = extract(service, method, path, headers, body, query, region, account)
+        return arn
+
+    _iam_actions.extract_resource_arn = extracting
+
+
+def _request_of(body: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        return {}
+    return asked if isinstance(asked, dict) else {}
+
+
+def resource_of(operation: str, body: bytes) -> str:
+    """What a request is authorised on: an ARN, or `kind/name`; nothing where it is no matter of this module."""
+    asked = _request_of(body)
+    if operation in _OF_TAGS:
+        return str(asked.get("ResourceArn", "")).lower()
+    if operation in _OF_VERSIONS:
+        if group := asked.get("ModelPackageGroupName"):
+            return f"model-package/{named(str(group)).lower()}/*"
+        return f"model-package/{str(asked.get('ModelPackageName', '*')).lower()}"
+    if operation not in RESOURCES:
+        return ""
+    kind, member = RESOURCES[operation]
+    name = asked.get(member)
+    return f"{kind}/{named(name).lower()}" if isinstance(name, str) else ""
+
+
+# --- Rules that start pipelines --------------------------------------------------------------------------------------
+
+
+def pipeline_request(target: Mapping[str, Any]) -> dict[str, Any]:
+    """What StartPipelineExecution is asked for by a target of a rule or a schedule."""
+    given = (target.get("SageMakerPipelineParameters") or {}).get("PipelineParameterList", [])
+    values = [{"Name": one["Name"], "Value": one["Value"]} for one in given]
+    return {"PipelineName": target["Arn"], **({"PipelineParameters": values} if values else {})}
+
+
+def is_pipeline(arn: str) -> bool:
+    """Whether an ARN is a pipeline's."""
+    return arn.startswith("arn:") and arn.split(":")[2] == "sagemaker" and arn.split(":", 5)[5].startswith("pipeline/")
+
+
+def _start_pipelines(undelivered: delivery.Undelivered) -> None:
+    invoke_target = _events._invoke_target
+
+    @functools.wraps(invoke_target)
+    def invoke(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
+        if not is_pipeline(str(target.get("Arn", ""))):
+            invoke_target(target, event, rule, view)
+            return
+        payload = json.dumps((view or _events._pattern_event_view(event)).event_with_detail())
+        attempt = functools.partial(_started, rule["Arn"], target)
+        run = functools.partial(delivery.deliver, attempt, payload, rule["Arn"], target, undelivered)
+        # Each delivery takes its time, and EventBridge does not wait for it.
+        threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
+
+    _events._invoke_target = invoke
+
+
+def _started(rule_arn: str, target: Mapping[str, Any]) -> tuple[tuple[str, str] | None, bool]:
+    return delivery.as_role(
+        str(target.get("RoleArn", "")),
+        rule_arn,
+        lambda client: client("sagemaker").start_pipeline_execution(**pipeline_request(target)),
+    )
+
+
+# --- CloudFormation --------------------------------------------------------------------------------------------------
+
+
+def _call(operation: str, properties: Properties) -> dict[str, Any]:
+    return resource_types.call("sagemaker", operation, properties)
+
+
+def _pipeline_properties(properties: Properties) -> dict[str, Any]:
+    given = {name: value for name, value in properties.items() if name not in ("PipelineDefinition", "Tags")}
+    definition = properties["PipelineDefinition"]
+    if "PipelineDefinitionBody" in definition:
+        return {**given, "PipelineDefinition": definition["PipelineDefinitionBody"]}
+    place = definition["PipelineDefinitionS3Location"]
+    found = {"Bucket": place["Bucket"], "ObjectKey": place["Key"]}
+    found |= {"VersionId": place["Version"]} if "Version" in place else {}
+    return {**given, "PipelineDefinitionS3Location": found}
+
+
+def _create_pipeline(_logical_id: str, properties: Properties, _stack: str) -> Made:
+    tags = {"Tags": properties["Tags"]} if properties.get("Tags") else {}
+    _call("CreatePipeline", {**_pipeline_properties(properties), **tags})
+    return str(properties["PipelineName"]), {}
+
+
+def _update_pipeline(physical_id: str, old: Properties, new: Properties) -> Made:
+    arn = _call("UpdatePipeline", _pipeline_properties(new))["PipelineArn"]
+    resource_types.retag("sagemaker", arn, old, new)
+    return physical_id, {}
+
+
+def _delete_pipeline(physical_id: str, _properties: Properties) -> None:
+    resource_types.unless_gone(lambda: _call("DeletePipeline", {"PipelineName": physical_id}), "ResourceNotFound")
+
+
+def _group_attributes(arn: str) -> dict[str, Any]:
+    found = _call("DescribeModelPackageGroup", {"ModelPackageGroupName": arn})
+    return {
+        "ModelPackageGroupArn": arn,
+        "ModelPackageGroupStatus": found["ModelPackageGroupStatus"],
+        "CreationTime": found["CreationTime"].isoformat(),
+    }
+
+
+def _create_group(_logical_id: str, properties: Properties, _stack: str) -> Made:
+    if properties.get("ModelPackageGroupPolicy"):
+        raise ValueError("This local cloud does not serve ModelPackageGroupPolicy.")
+    arn = _call("CreateModelPackageGroup", properties)["ModelPackageGroupArn"]
+    return arn, _group_attributes(arn)
+
+
+def _update_group(physical_id: str, old: Properties, new: Properties) -> Made:
+    resource_types.retag("sagemaker", physical_id, old, new)
+    return physical_id, _group_attributes(physical_id)
+
+
+def _delete_group(physical_id: str, _properties: Properties) -> None:
+    resource_types.unless_gone(
+        lambda: _call("DeleteModelPackageGroup", {"ModelPackageGroupName": physical_id}), "ValidationException"
+    )
