@@ -380,7 +380,11 @@ def test_scaling_is_set_up_with_permissions_and_done_by_the_service_linked_role(
         resource = {"ResourceId": f"endpoint/{name}/variant/AllTraffic"}
         request = {**OF_SAGEMAKER, **resource, "MinCapacity": 2, "MaxCapacity": 3}
         look = {"Action": "sagemaker:DescribeEndpoint", "Resource": host.describe(name)["EndpointArn"]}
-        register = {"Action": "application-autoscaling:*", "Resource": "*"}
+        register = {
+            "Action": ["application-autoscaling:RegisterScalableTarget", "application-autoscaling:PutScalingPolicy"],
+            "Resource": "arn:aws:application-autoscaling:*:*:scalable-target/*",
+            "Condition": {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}},
+        }
         make = {
             "Action": "iam:CreateServiceLinkedRole",
             "Resource": linked,
