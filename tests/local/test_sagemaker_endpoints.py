@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
-from tests.local.emulated import client_as, eventually, make_role, unique
+from tests.local.emulated import client_as, decided, eventually, make_role, unique
 from tests.local.hosted import SCRIPT, Crowd, Host
 from tests.local.sagemaking import XGBOOST, events_of, job_role, of_bucket
 
@@ -513,9 +513,9 @@ def test_an_update_needs_the_action_on_endpoint_and_configuration(cloud: LocalCl
 
         # When both try, then only that one does
         half = client_as(cloud, make_role(cloud, {"Action": "sagemaker:UpdateEndpoint", "Resource": arn}), "sagemaker")
-        denied = refused(half.update_endpoint, **request)
-        assert denied.startswith("AccessDenied")
-        assert ":endpoint-config/" in denied
+        assert refused(half.update_endpoint, **request).startswith("AccessDenied")
+        (asked,) = decided(cloud, "sagemaker:UpdateEndpoint", its_config)
+        assert not asked["allowed"]
         both = {"Action": "sagemaker:UpdateEndpoint", "Resource": [arn, its_config]}
         client_as(cloud, make_role(cloud, both), "sagemaker").update_endpoint(**request)
         assert host.settled(name)["EndpointConfigName"] == config
