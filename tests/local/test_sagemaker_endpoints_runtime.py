@@ -16,7 +16,7 @@ from local.cloud import LocalCloud
 from local.services.sagemaker.hosting import Artefact, TooLateError, serving
 from tests.local.emulated import eventually, execute, make_machine, make_role, one_task, unique
 from tests.local.hosted import Host, artefact
-from tests.local.sagemaking import XGBOOST, as_json, events_of, job_role, of_bucket, read
+from tests.local.sagemaking import XGBOOST, as_json, job_role, of_bucket, read
 from tests.local.standin import FakeCaller
 
 CAPTURE = {
@@ -178,9 +178,7 @@ def test_a_state_machine_can_ask_an_endpoint(cloud: LocalCloud, host: Host, endp
         return execute(cloud, make_machine(cloud, role, definition))
 
     described = task("sagemaker:describeEndpoint", {"EndpointName": endpoint})
-    asked = task(
-        "sagemakerruntime:invokeEndpoint", {"EndpointName": endpoint, "Body": "1", "ContentType": "text/csv"}
-    )
+    asked = task("sagemakerruntime:invokeEndpoint", {"EndpointName": endpoint, "Body": "1", "ContentType": "text/csv"})
 
     # Then it gets both
     assert described["output"]["EndpointStatus"] == "InService"
@@ -442,8 +440,7 @@ def test_a_stack_makes_updates_and_removes_an_endpoint_with_its_scaling(cloud: L
     stacks.create_stack(StackName=stack, TemplateBody=template(host, "one", 1))
     stacks.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     outputs = {
-        one["OutputKey"]: one["OutputValue"]
-        for one in stacks.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
+        one["OutputKey"]: one["OutputValue"] for one in stacks.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
     }
 
     # Then the endpoint serves, and the references are those of AWS
@@ -479,7 +476,9 @@ def test_a_stack_makes_updates_and_removes_an_endpoint_with_its_scaling(cloud: L
     assert not host.there(name)
     assert policies() == []
     assert not [one for one in host.sagemaker.list_models()["Models"] if one["ModelName"].startswith(f"{stack}-")]
-    assert cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"TargetTracking-{resource}")["MetricAlarms"] == []
+    assert (
+        cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"TargetTracking-{resource}")["MetricAlarms"] == []
+    )
 
 
 def test_a_stack_fails_with_its_endpoint(cloud: LocalCloud, host: Host) -> None:
@@ -496,9 +495,11 @@ def test_a_stack_fails_with_its_endpoint(cloud: LocalCloud, host: Host) -> None:
 
     assert "a fault that was asked for" in str(eventually(reason, 20))
     assert eventually(
-        lambda: not [
-            one
-            for one in host.sagemaker.list_endpoints()["Endpoints"]
-            if one["EndpointName"].startswith(f"{stack}-")
-        ]
+        lambda: (
+            not [
+                one
+                for one in host.sagemaker.list_endpoints()["Endpoints"]
+                if one["EndpointName"].startswith(f"{stack}-")
+            ]
+        )
     )

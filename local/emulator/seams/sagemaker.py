@@ -78,6 +78,14 @@ def install(undelivered: delivery.Undelivered) -> None:
         "AWS::SageMaker::ModelPackageGroup", _create_group, _update_group, _delete_group,
         replacing=("ModelPackageGroupName", "ModelPackageGroupDescription"), own_name="ModelPackageGroupName",
     )  # fmt: skip
+    resource_types.provide(
+        "AWS::SageMaker::DataQualityJobDefinition", _create_definition, None, _delete_definition,
+        own_name="JobDefinitionName",
+    )  # fmt: skip
+    resource_types.provide(
+        "AWS::SageMaker::MonitoringSchedule", _create_schedule, _update_schedule, _delete_schedule,
+        replacing=("MonitoringScheduleName",), own_name="MonitoringScheduleName",
+    )  # fmt: skip
 
 
 # --- What actions are authorised on ----------------------------------------------------------------------------------
@@ -230,3 +238,47 @@ def _delete_group(physical_id: str, _properties: Properties) -> None:
     resource_types.unless_gone(
         lambda: _call("DeleteModelPackageGroup", {"ModelPackageGroupName": physical_id}), "ValidationException"
     )
+
+
+def _create_definition(logical_id: str, properties: Properties, stack: str) -> Made:
+    # The template may name the endpoint twice; the API takes it from the input.
+    given = {name: value for name, value in properties.items() if name != "EndpointName"}
+    named_so = {"JobDefinitionName": resource_types.physical_name(stack, logical_id), **given}
+    arn = _call("CreateDataQualityJobDefinition", named_so)["JobDefinitionArn"]
+    found = _call("DescribeDataQualityJobDefinition", {"JobDefinitionName": named_so["JobDefinitionName"]})
+    return arn, {"JobDefinitionArn": arn, "CreationTime": found["CreationTime"].isoformat()}
+
+
+def _delete_definition(physical_id: str, _properties: Properties) -> None:
+    request = {"JobDefinitionName": named(physical_id)}
+    resource_types.unless_gone(lambda: _call("DeleteDataQualityJobDefinition", request), "ResourceNotFound")
+
+
+def _schedule_properties(properties: Properties) -> dict[str, Any]:
+    unserved = {"FailureReason", "LastMonitoringExecutionSummary", "MonitoringScheduleStatus"} & properties.keys()
+    if unserved:
+        raise ValueError(f"This local cloud does not serve {', '.join(sorted(unserved))} of a schedule.")
+    return {name: value for name, value in properties.items() if name not in ("EndpointName", "Tags")}
+
+
+def _schedule_made(properties: Properties, arn: str) -> Made:
+    found = _call("DescribeMonitoringSchedule", {"MonitoringScheduleName": properties["MonitoringScheduleName"]})
+    times = {name: found[name].isoformat() for name in ("CreationTime", "LastModifiedTime")}
+    return arn, {"MonitoringScheduleArn": arn, **times}
+
+
+def _create_schedule(_logical_id: str, properties: Properties, _stack: str) -> Made:
+    tags = {"Tags": properties["Tags"]} if properties.get("Tags") else {}
+    arn = _call("CreateMonitoringSchedule", {**_schedule_properties(properties), **tags})["MonitoringScheduleArn"]
+    return _schedule_made(properties, arn)
+
+
+def _update_schedule(physical_id: str, old: Properties, new: Properties) -> Made:
+    _call("UpdateMonitoringSchedule", _schedule_properties(new))
+    resource_types.retag("sagemaker", physical_id, old, new)
+    return _schedule_made(new, physical_id)
+
+
+def _delete_schedule(physical_id: str, _properties: Properties) -> None:
+    request = {"MonitoringScheduleName": named(physical_id)}
+    resource_types.unless_gone(lambda: _call("DeleteMonitoringSchedule", request), "ResourceNotFound")

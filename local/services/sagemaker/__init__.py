@@ -13,7 +13,9 @@ from local.services.sagemaker.pipelines import Pipelines
 from local.services.sagemaker.processing import Processing
 from local.services.sagemaker.records import Part, Records
 from local.services.sagemaker.registry import Registry
+from local.services.sagemaker.schedules import Schedules
 from local.services.sagemaker.training import Training
+from local.services.sagemaker.transform import Transform
 from local.services.wire import JsonService, Operation
 
 
@@ -28,14 +30,17 @@ class SageMaker(JsonService):
         self.records = Records()
         self.models = Models(self.records)
         self.endpoints = Endpoints(self.records, self.models)
+        processing = Processing(self.records)
         self.parts: tuple[Part, ...] = (
             self.records,
-            Processing(self.records),
+            processing,
             Training(self.records),
             self.models,
             self.endpoints,
+            Transform(self.records, self.models),
             Registry(self.records),
             Pipelines(self.records),
+            Schedules(self.records, processing),
         )
 
     def operations(self) -> Mapping[str, Operation]:

@@ -163,9 +163,16 @@ class LogStream:
 
 # --- Processes -------------------------------------------------------------------------------------------------------
 
-# The first word of the command is run in this shell's place, and a child of the shell waits until the pipe to the
-# emulator breaks, then ends the group: so nothing outlives the emulator, however that ends.
-_LIFELINE = 'trap "" TERM; (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 </dev/null & trap - TERM; exec "$@" 3<&-'
+# The command is run in this shell's place, and a child of the shell waits until the pipe from the emulator, its
+# standard input, breaks, and then ends the group: so nothing outlives the emulator, however that ends. (A pipe with a
+# number of its own would not do: some shells know no descriptors of two digits.)
+_LIFELINE = """
+exec 3<&0 </dev/null
+trap "" TERM
+(read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
+trap - TERM
+exec "$@" 3<&-
+"""
 
 
 @dataclass
@@ -205,13 +212,12 @@ class Container:
         reading, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 (the user's own script)
-                ["/bin/sh", "-c", _on_descriptor(reading), "sh", *told],
+                ["/bin/sh", "-c", _LIFELINE, "sh", *told],
                 cwd=self.workspace.path(self.folder),
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=reading,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=[reading],
                 start_new_session=True,
             )
         except BaseException:
@@ -230,7 +236,12 @@ class Container:
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._process is not None and self._process.poll() is None
+        if self._process is None:
+            return False
+        if (alive := self._process.poll() is None) is False:
+            # Nobody else may look: what is left of its group goes, too.
+            self.wait()
+        return alive
 
     def wait(self, seconds: float | None = None) -> int | None:
         """Its exit code when it has ended and its output is told, 128 + n for signal n; None after `seconds`."""
@@ -321,10 +332,6 @@ class Container:
                 _log.exception("A line of a container could not be read")
         if self.log is not None:
             self.log.write(line)
-
-
-def _on_descriptor(reading: int) -> str:
-    return _LIFELINE.replace("3<&-", f"{reading}<&-").replace("<&3", f"<&{reading}")
 
 
 def failure_reason(workspace: Workspace, code: int) -> str:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import socket
 import sys
 import tarfile
 import threading
@@ -188,13 +187,13 @@ def _exchanged(
             connection.sock.settimeout(left)
         connection.request("POST", "/invocations", body, dict(headers))
         response = connection.getresponse()
-    except (socket.timeout, TimeoutError) as error:
+    except TimeoutError as error:
         raise TooLateError from error
     except (OSError, http.client.HTTPException) as error:
         raise NoAnswerError(str(error)) from error
     try:
         content = response.read()
-    except (socket.timeout, TimeoutError) as error:
+    except TimeoutError as error:
         raise TooLateError from error
     except (OSError, http.client.HTTPException):
         # Part of an answer has come, so the model has been at work: not to be asked again.

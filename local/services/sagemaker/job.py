@@ -120,7 +120,11 @@ class Jobs:
     def create(self, request: Request, caller: Caller) -> Members:
         """Create<noun>Job."""
         self.check(request, caller)
-        actor = self.role_of(request, caller)
+        record = self.begin(request, caller, self.role_of(request, caller))
+        return {f"{self.noun}JobArn": record.arn}
+
+    def begin(self, request: Request, caller: Caller, actor: Caller, **more: Any) -> Record:
+        """Start a job that acts as `actor`; `more` are members that no request has. Raises ServiceError."""
         shape: Any = service_model("sagemaker").operation_model(f"Describe{self.noun}Job").output_shape
         now = shelf.now()
         name = request[self.name_key]
@@ -131,6 +135,7 @@ class Jobs:
             "CreationTime": now,
             "LastModifiedTime": now,
             **self.members(request, caller),
+            **more,
         }
         known = {key: value for key, value in members.items() if key in shape.members}
         record = self.records.add(self.kind, caller, name, known, request.get("Tags", ()))
@@ -139,13 +144,14 @@ class Jobs:
             self._running[record.arn] = job
         self.tell(job)
         self._submit(job)
-        return {f"{self.noun}JobArn": record.arn}
+        return record
 
     def describe(self, request: Request, caller: Caller) -> Members:
         """Describe<noun>Job."""
         record = self.records.find(self.kind, caller, request[self.name_key])
+        shape: Any = service_model("sagemaker").operation_model(f"Describe{self.noun}Job").output_shape
         with self.records.lock:
-            return dict(record.members)
+            return {key: value for key, value in record.members.items() if key in shape.members}
 
     def list(self, request: Request, caller: Caller) -> Members:
         """List<noun>Jobs."""

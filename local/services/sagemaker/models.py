@@ -262,5 +262,3 @@ def _capture_config(given: Mapping[str, Any]) -> Members:
     if not given["DestinationS3Uri"].startswith("s3://"):
         raise unserved("captures by https; name the destination as s3://")
     return {"EnableCapture": True, **given}
-
-

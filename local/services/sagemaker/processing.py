@@ -2,8 +2,9 @@
 
 Real: the entry point and its arguments run, in the folders that the request names; inputs are read and outputs written
 as the job's role, with the key of the output; `/opt/ml/output/message` becomes the exit message. What `job.py` and
-`containers.py` say holds as well. Refused: pipe mode, Athena and Redshift datasets, Feature Store outputs, outputs that
-are uploaded continuously.
+`containers.py` say holds as well. The image of the managed monitor is played by this project's own monitor
+(`pipelines/monitoring`), whose metrics are published where the managed one's are. Refused: pipe mode, Athena and
+Redshift datasets, Feature Store outputs, outputs that are uploaded continuously.
 
 Sources, read 2026-11-27: the documentation in botocore's service model (API Reference); Amazon SageMaker AI Developer
 Guide, "How Amazon SageMaker Processing Runs Your Processing Container Image" (the exit code decides) and "Save and
@@ -11,8 +12,10 @@ Access Metadata Information About Your Processing Job" (1 KB of UTF-8). Not foun
 time (here Stopped, as a training job does), and whether outputs of a job that failed are uploaded (here they are not).
 """
 
+import datetime
 import json
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 from local.services.sagemaker import job as lives
@@ -28,12 +31,17 @@ from local.services.sagemaker.containers import (
 )
 from local.services.sagemaker.job import Job, Jobs
 from local.services.sagemaker.records import Members, Request
-from local.services.wire import Caller
+from local.services.wire import Caller, ServiceError
 
 FOLDER = "/opt/ml/processing"
 # A day: documentation of ProcessingStoppingCondition does not name a default; a job without a limit gets this one.
 LONGEST_SECONDS = 86_400
 MESSAGE_BYTES = 1024
+# The project's own monitor, which plays the analyzer's image under that one's contract.
+PROJECT = Path(__file__).resolve().parents[3]
+ANALYZER = ("python3", "-m", "pipelines.monitoring.analyzer", "--opt-ml", "/opt/ml")
+METRICS = "/aws/sagemaker/Endpoints/data-metric"
+_MOST_METRICS = 500  # A PutMetricData takes 1,000 (API Reference of CloudWatch).
 
 
 class Processing(Jobs):
@@ -113,16 +121,17 @@ class Processing(Jobs):
     def _run(self, job: Job, workspace: Workspace, program: str, application: Members) -> None:
         request = job.request
         command = [*application.get("ContainerEntrypoint", []), *application.get("ContainerArguments", [])]
+        environment = dict(request.get("Environment", {}))
         if program == MONITOR:
-            raise ContainerError("ClientError: The monitor's image runs under a monitoring schedule only, here.")
-        if not application.get("ContainerEntrypoint"):
+            command, environment["PYTHONPATH"] = list(ANALYZER), str(PROJECT)
+        elif not application.get("ContainerEntrypoint"):
             raise ContainerError("ClientError: The image has no program of its own here: give ContainerEntrypoint.")
         isolated = request.get("NetworkConfig", {}).get("EnableNetworkIsolation", False)
         container = Container(
             workspace,
             command,
             None if isolated else job.actor,
-            environment=request.get("Environment", {}),
+            environment=environment,
             log=lives.log_stream(job, self.noun),
         )
         limit = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", LONGEST_SECONDS)
@@ -134,6 +143,8 @@ class Processing(Jobs):
         )
         if code:
             raise ContainerError(failure_reason(workspace, code))
+        if program == MONITOR:
+            _publish(job, workspace)
 
 
 def _configure(workspace: Workspace, job: Job) -> None:
@@ -144,6 +155,21 @@ def _configure(workspace: Workspace, job: Job) -> None:
     (workspace.root / "config" / "resourceconfig.json").write_text(
         json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]})
     )
+
+
+def _publish(job: Job, workspace: Workspace) -> None:
+    """Put the metrics that the monitor left into CloudWatch, as the role."""
+    file = workspace.root / "output" / "metrics" / "cloudwatch" / "cloudwatch_metrics.jsonl"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    data = [json.loads(line) for line in lines]
+    for one in data:
+        one["Timestamp"] = datetime.datetime.fromisoformat(one["Timestamp"].replace("Z", "+00:00"))
+    for start in range(0, len(data), _MOST_METRICS):
+        some = data[start : start + _MOST_METRICS]
+        try:
+            job.actor.call("cloudwatch", "PutMetricData", {"Namespace": METRICS, "MetricData": some})
+        except ServiceError as error:
+            lives.warn(job, f"its metrics are not in CloudWatch: {error}")
 
 
 def _message(workspace: Workspace) -> Members:

@@ -139,6 +139,11 @@ class Records:
                 if (record.kind, record.account, record.region) == (kind, caller.account, caller.region)
             ]
 
+    def every(self, kind: str) -> list[Record]:
+        """The resources of a kind in all accounts and regions."""
+        with self.lock:
+            return [record for record in self._records.values() if record.kind == kind]
+
     def remove(self, record: Record) -> None:
         """Forget a resource."""
         with self.lock:

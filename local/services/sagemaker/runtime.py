@@ -24,7 +24,7 @@ from local.emulator import clock, metrics
 from local.services.sagemaker.capture import Exchange, Payload
 from local.services.sagemaker.endpoints import Endpoint, Endpoints
 from local.services.sagemaker.fleets import Fleet, NoInstanceError, Route
-from local.services.sagemaker.hosting import INVOCATION_SECONDS, Answer, Instance, NoAnswerError, TooLateError
+from local.services.sagemaker.hosting import Answer, Instance, NoAnswerError, TooLateError
 from local.services.wire import Caller, Response, ServiceError
 
 INVOKE = "InvokeEndpoint"
@@ -64,7 +64,9 @@ class Runtime:
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
 
-    def handle(self, operation: str, endpoint: str, headers: Mapping[str, str], body: bytes, caller: Caller) -> Response:
+    def handle(
+        self, operation: str, endpoint: str, headers: Mapping[str, str], body: bytes, caller: Caller
+    ) -> Response:
         """Answer one request; `headers` have names in small letters. Never raises."""
         began, request_id = time.perf_counter(), str(uuid.uuid4())
         try:
