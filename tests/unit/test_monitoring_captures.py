@@ -139,7 +139,7 @@ def test_rows_of_a_wrong_shape_are_counted_and_named_columns_are_known(tmp_path:
     assert (found.window.rows, found.window.asked) == (2, 4)
     assert found.window.table["count"].missing == 1
     # And a column that no row has is absent, not empty
-    absent = read(tmp_path, by_name).window
+    absent = read(tmp_path, record(json.dumps(named), None, encoding="JSON")).window
     assert (absent.absent, "count" in absent.table) == (("count", "note"), False)
 
 
