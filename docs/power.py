@@ -63,11 +63,11 @@ def _described(panels: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _panel(panel: Mapping[str, Any]) -> str:
-    sizes = panel["sizes"]
+    sizes: list[float] = panel["sizes"]
     across, down = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
     def x(size: float) -> float:
-        return _LEFT + across * size / sizes[-1]
+        return _LEFT + across * size / float(sizes[-1])
 
     def y(share: float) -> float:
         return _TOP + down * (1 - share)

@@ -165,9 +165,7 @@ def test_a_job_that_failed_is_a_metric(
     assert published(module) == {("JobFailed", ""): 1}
 
 
-@pytest.mark.parametrize(
-    "uri", ["s3://reports/monitoring-of-others/x/", "s3://other/monitor/x/", "s3://reports/", ""]
-)
+@pytest.mark.parametrize("uri", ["s3://reports/monitoring-of-others/x/", "s3://other/monitor/x/", "s3://reports/", ""])
 def test_a_job_of_somebody_else_is_ignored_and_logged(
     module: types.ModuleType, bucket: Callable[[str, Any], None], uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,9 +176,7 @@ def test_a_job_of_somebody_else_is_ignored_and_logged(
     assert json.loads(written.getvalue())["job"] == "theirs"
 
 
-@pytest.mark.parametrize(
-    "detail", [{}, {"ProcessingOutputConfig": None}, {"ProcessingOutputConfig": {"Outputs": [{}]}}]
-)
+@pytest.mark.parametrize("config", [None, {}, {"Outputs": [{}]}, {"Outputs": None}])
 def test_a_job_without_outputs_is_somebody_else_s(config: Any) -> None:
     assert report_folder({"ProcessingOutputConfig": config}, "s3://reports/monitor") is None
     assert report_folder({}, "s3://reports/monitor") is None
@@ -205,15 +201,15 @@ def test_many_features_are_published_in_requests_that_cloudwatch_takes() -> None
         {"dataset": {"item_count": 1}, "features": [{"name": name} for name in names]}, {"violations": []}, {}
     )
     model = botocore.session.get_session().get_service_model("cloudwatch")
+    shape = model.operation_model("PutMetricData").input_shape
+    assert shape
     # When they are cut into requests
     requests = list(batches(report.metrics("deliveries")))
     # Then each is valid, small enough, and none is left out
     assert sum(map(len, requests)) == len(names) + 3
     for batch in requests:
         assert len(batch) <= BATCH
-        validate_parameters(
-            {"Namespace": "ModelMonitor", "MetricData": batch}, model.operation_model("PutMetricData").input_shape
-        )
+        validate_parameters({"Namespace": "ModelMonitor", "MetricData": batch}, shape)
         assert len(json.dumps(batch)) < 1_000_000
         for datum in batch:
             assert np.isfinite(datum["Value"])

@@ -21,6 +21,7 @@ from moto import mock_aws
 from lambdas.model_monitor.start_monitor.baseline import NoBaselineError
 from lambdas.model_monitor.start_monitor.jobs import Found, Settings, job_name, last_full_hour, request
 from pipelines.monitoring import monitor
+from pipelines.monitoring.schema import Schema
 from tests.unit.conftest import Context
 
 VARIABLES = {
@@ -209,7 +210,9 @@ def test_the_request_is_one_that_sagemaker_takes_with_all_inputs_and_none_too_ma
     job = full(chosen, hour)
     # Then it is valid, of its limits too
     model = botocore.session.get_session().get_service_model("sagemaker")
-    validate_parameters(job, model.operation_model("CreateProcessingJob").input_shape)
+    shape = model.operation_model("CreateProcessingJob").input_shape
+    assert shape
+    validate_parameters(job, shape)
     assert len(job["ProcessingInputs"]) <= 10
     assert len({path for _, path in inputs(job).values()}) == len(job["ProcessingInputs"])
     assert job["NetworkConfig"]["VpcConfig"] == {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
@@ -238,7 +241,7 @@ def test_the_command_is_one_that_the_monitor_takes(monkeypatch: pytest.MonkeyPat
     # When the monitor reads its arguments
     seen: dict[str, Any] = {}
     monkeypatch.setattr(monitor, "read_baseline", lambda folder, schema: (seen.update(baseline=folder), None))
-    monkeypatch.setattr(monitor.Schema, "read", lambda file: seen.update(schema=file))
+    monkeypatch.setattr(Schema, "read", lambda file: seen.update(schema=file))
     monkeypatch.setattr(monitor, "_folder", lambda folder: folder)
 
     def run(*_: Any, **told: Any) -> types.SimpleNamespace:

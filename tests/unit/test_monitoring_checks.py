@@ -87,7 +87,9 @@ def test_under_no_change_p_values_are_not_too_small() -> None:
     kept, weights = weighted(sketch(before))
     numbers = [kolmogorov_smirnov(np.round(random.normal(size=300), 1), kept, weights, 3000)[1] for _ in range(400)]
     shares = [
-        chi_squared(random.multinomial(300, [0.5, 0.3, 0.15, 0.05]) * 1.0, np.array([1500.0, 900, 450, 150]))
+        chi_squared(
+            random.multinomial(300, [0.5, 0.3, 0.15, 0.05]).astype(np.float64), np.array([1500.0, 900, 450, 150])
+        )
         for _ in range(400)
     ]
     # Then about so many are below a level as the level says
