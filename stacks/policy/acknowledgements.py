@@ -614,7 +614,7 @@ _SCHEDULED: tuple[Mapping[str, object], ...] = tuple({"schedule": rate} for rate
 Places = Sequence[tuple[str, tuple[str, ...], Mapping[str, object]]]
 
 _MODEL_FUNCTIONS: Places = (
-    (_TRAINING, ("EmptiedBucket/Worker", "Placed/Worker"), {}),
+    (_TRAINING, ("EmptiedBucket/Worker", "Placed/Worker", "Retire"), {}),
     (_SERVING, ("EmptiedCaptures/Worker", "Retire"), {}),
     (_MONITOR, ("EmptiedReports/Worker", "PublishReport"), {}),
     (_MONITOR, ("StartMonitor",), _OWN_MONITOR),
@@ -819,7 +819,12 @@ ACKNOWLEDGEMENTS += (
     *_grant(
         f"{_MODEL_ARN}model-package/<AWS::StackName>/*",
         "SageMaker numbers the versions of this one group.",
-        (_TRAINING, ("PipelineRole", "StartRole"), {}),
+        (_TRAINING, ("PipelineRole", "StartRole", "Retire/Role"), {}),
+    ),
+    *_grant(
+        f"{_MODEL_ARN}pipeline/<AWS::StackName>/execution/*",
+        "At the end of the stack every execution of this one pipeline is stopped.",
+        (_TRAINING, ("Retire/Role",), {}),
     ),
     *(
         entry
@@ -854,7 +859,7 @@ ACKNOWLEDGEMENTS += (
         "arn:<AWS::Partition>:cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:TargetTracking-endpoint/<AWS::StackName>/"
         "variant/AllTraffic-*",
         "Application Auto Scaling names the alarms of a target after it and a number of its own.",
-        (_SERVING, ("DeploymentRole",), {}),
+        (_SERVING, ("DeploymentRole", "Retire/Role"), {}),
     ),
     *_grant(
         "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:<Deployment.Name>:*",

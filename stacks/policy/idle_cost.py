@@ -52,6 +52,7 @@ MONTHLY = {
     "Custom::LanguageResources": 0.0,
     "Custom::PlacedFiles": 0.0,
     "Custom::RetiredEndpoint": 0.0,
+    "Custom::RetiredPipeline": 0.0,
 }
 
 

@@ -336,8 +336,8 @@ class RealtimeEndpoint(cdk.Stack):
             conditions=_VARIANTS_ONLY,
         )
         allow(role, ["sagemaker:UpdateEndpointWeightsAndCapacities"], self._endpoint_arn)
-        alarms = own_arn(self, "cloudwatch", f"alarm:TargetTracking-endpoint/{self.endpoint}/variant/{VARIANT}-*")
-        allow(role, ["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm"], alarms)
+        alarms = ["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm"]
+        allow(role, alarms, self._scaling_alarms_arn)
         # Once an account, by whoever comes first.
         allow(
             role,
@@ -400,6 +400,7 @@ class RealtimeEndpoint(cdk.Stack):
         retire.allow(["states:ListExecutions"], self.machine.attr_arn)
         retire.allow(["states:StopExecution"], executions)
         allow(retire.role, ["application-autoscaling:DeregisterScalableTarget"], "*", conditions=_VARIANTS_ONLY)
+        retire.allow(["cloudwatch:DeleteAlarms"], self._scaling_alarms_arn)
         retire.allow(["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], self._endpoint_arn)
         retire.allow(["sagemaker:ListEndpointConfigs", "sagemaker:ListModels"], "*")
         retire.allow(
@@ -624,6 +625,11 @@ class RealtimeEndpoint(cdk.Stack):
     @property
     def _endpoint_arn(self) -> str:
         return own_arn(self, "sagemaker", f"endpoint/{self.endpoint}")
+
+    @property
+    def _scaling_alarms_arn(self) -> str:
+        """Those that Application Auto Scaling makes for a target."""
+        return own_arn(self, "cloudwatch", f"alarm:TargetTracking-endpoint/{self.endpoint}/variant/{VARIANT}-*")
 
     @property
     def _training_bucket_arn(self) -> str:

@@ -13,6 +13,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_sagemaker as sagemaker
@@ -28,7 +29,7 @@ from stacks.blocks.keys import let_service_use, own_key
 from stacks.blocks.model_places import CHECKPOINTS, CODE, DATA, EVALUATION, MODELS, RUNS
 from stacks.blocks.neighbours import export
 from stacks.blocks.placed_files import PlacedFiles
-from stacks.blocks.python_function import Target
+from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send
 from stacks.blocks.sagemaker_images import SKLEARN, XGBOOST, Images
 from stacks.blocks.sagemaker_roles import (
@@ -127,6 +128,7 @@ class TrainingPipeline(cdk.Stack):
         self.failures = topic(self, "Failures", email=settings.alarm_email, encryption_key=self.key)
         self.start = self._start()
         self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
+        self.retired = self._retire()
         self.rules = self._rules()
         self.failure_rule = self._failure_rule()
         self.alarm_topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
@@ -268,6 +270,36 @@ class TrainingPipeline(cdk.Stack):
         body = json.dumps(json.loads(self.definition), separators=(",", ":"))
         return cdk.Fn.sub(body, {name: values[name] for name in wanted})
 
+    def _retire(self) -> cdk.CustomResource:
+        """What executions have made and what runs is no resource of the stack, and stands in the way of its deletion."""
+        retire = PythonFunction(
+            self,
+            "Retire",
+            architecture="training-pipeline",
+            function="retire",
+            target=self.target,
+            description="Ends what runs and deletes what is registered when the stack is deleted",
+            timeout=cdk.Duration.minutes(15),
+            memory_mib=256,
+            log_retention=logs.RetentionDays.ONE_WEEK,
+            encryption_key=self.key,
+        )
+        retire.allow(["sagemaker:ListPipelineExecutions"], self._pipeline_arn)
+        retire.allow(["sagemaker:StopPipelineExecution"], f"{self._pipeline_arn}/execution/*")
+        retire.allow(["sagemaker:ListModelPackages", "sagemaker:DeleteModelPackage"], self._packages_arn)
+        resource = cdk.CustomResource(
+            self,
+            "Retired",
+            resource_type="Custom::RetiredPipeline",
+            service_token=retire.function.function_arn,
+            service_timeout=cdk.Duration.minutes(16),
+            properties={"PipelineName": self.pipeline.ref, "ModelPackageGroupName": self.group_name},
+        )
+        # Jobs that are stopped still write what they have.
+        resource.node.add_dependency(retire, self.group, self.pipeline_role, self.processing_role, self.training_role)
+        resource.node.add_dependency(self.bucket)
+        return resource
+
     # --- what starts it
 
     def _start(self) -> stepfunctions.CfnStateMachine:
@@ -311,6 +343,8 @@ class TrainingPipeline(cdk.Stack):
                 )
             ],
         )
+        # At the end of the stack nothing may start any more when what runs is ended.
+        rule.node.add_dependency(self.retired)
         return [rule]
 
     def _schedule(self, expression: str) -> None:
@@ -318,7 +352,7 @@ class TrainingPipeline(cdk.Stack):
         allow(role, ["states:StartExecution"], self.start.attr_arn)
         allow(role, ["sqs:SendMessage"], self.dead_letters.queue_arn)
         allow(role, KEY_USE, self.key.key_arn)
-        scheduler.CfnSchedule(
+        schedule = scheduler.CfnSchedule(
             self,
             "Schedule",
             schedule_expression=expression,
@@ -333,6 +367,7 @@ class TrainingPipeline(cdk.Stack):
                 dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
             ),
         )
+        schedule.node.add_dependency(self.retired)
 
     # --- what tells
 
