@@ -69,7 +69,9 @@ def test_logs_are_authorised_on_what_policies_name(
     # When its resource is asked for
     found = resource("logs", operation, {"logGroupName": "/aws/sagemaker/ProcessingJobs", **named})
     # Then a grant on the group's ARN with `:*` at its end is about it
-    assert found == f"arn:aws:logs:eu-central-1:111122223333:log-group:/aws/sagemaker/ProcessingJobs:log-stream:{stream}"
+    assert (
+        found == f"arn:aws:logs:eu-central-1:111122223333:log-group:/aws/sagemaker/ProcessingJobs:log-stream:{stream}"
+    )
     assert passed_on == []
 
 

@@ -539,6 +539,7 @@ def test_an_update_needs_the_action_on_endpoint_and_configuration(cloud: LocalCl
         client_as(cloud, make_role(cloud, both), "sagemaker").update_endpoint(**request)
         assert host.settled(name)["EndpointConfigName"] == config
 
+
 def test_actions_are_authorised_on_the_endpoint(cloud: LocalCloud, host: Host) -> None:
     # Given two endpoints, and a role that may ask one of them and look at it
     with host.endpoint(host.simple("mine")) as mine, host.endpoint(host.simple("other")) as other:
