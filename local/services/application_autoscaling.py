@@ -137,6 +137,13 @@ class ApplicationAutoScaling(JsonService):
         """Whether a variant is a scalable target."""
         return (account, region, f"endpoint/{endpoint}/variant/{variant}") in self._targets
 
+    def arn_of(self, account: str, region: str, resource: str) -> str:
+        """The ARN of a scalable target by its resource id; of one that is not there, the pattern of all."""
+        target = self._targets.get((account, region, resource))
+        if target is not None:
+            return str(target.members["ScalableTargetARN"])
+        return f"arn:aws:application-autoscaling:{region}:{account}:scalable-target/*"
+
     def alarmed(self, account: str, region: str, policy_arn: str, alarm: str, value: float, moment: float) -> str | None:
         """An alarm of a policy is in alarm at `moment` (epoch seconds), its metric at `value`; why nobody cares, or None.
 

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
-from tests.local.emulated import client_as, eventually, make_role, unique
+from tests.local.emulated import client_as, decided, eventually, make_role, unique
 from tests.local.hosted import SCRIPT, Crowd, Host
 from tests.local.sagemaking import XGBOOST, events_of, job_role, of_bucket
 
@@ -265,7 +265,7 @@ def test_no_request_fails_while_an_endpoint_is_updated(host: Host) -> None:
     # Given an endpoint of two instances that is asked all the time
     with host.endpoint(host.simple("old", count=2)) as name, Crowd(host, name) as crowd:
         crowd.until(100)
-        before = {process.pid for process in _containers()}
+        before = {int(host.ask(name, "pid")) for _ in range(40)}
 
         # When it is updated at once to another model, and asked on
         new = host.simple("new", count=2)
@@ -278,11 +278,7 @@ def test_no_request_fails_while_an_endpoint_is_updated(host: Host) -> None:
     assert crowd.answers["old"] >= 100
     assert crowd.answers["new"] >= 1
     assert (found["EndpointConfigName"], found.get("FailureReason")) == (new, None)
-    assert eventually(lambda: not before & {process.pid for process in _containers()})
-
-
-def _containers() -> list[psutil.Process]:
-    return [one for one in psutil.process_iter(["cmdline"]) if "serve.py" in " ".join(one.info["cmdline"] or ())]
+    assert eventually(lambda: not any(psutil.pid_exists(pid) for pid in before))
 
 
 def test_a_canary_takes_its_share_then_all(cloud: LocalCloud, host: Host) -> None:
@@ -506,6 +502,23 @@ def test_one_change_at_a_time(host: Host) -> None:
 
 # --- Permissions -----------------------------------------------------------------------------------------------------
 
+
+def test_an_update_needs_the_action_on_endpoint_and_configuration(cloud: LocalCloud, host: Host) -> None:
+    # Given roles that may update an endpoint, of which one may do so with its new configuration
+    with host.endpoint(host.simple("old")) as name:
+        config = host.simple("new")
+        arn = host.describe(name)["EndpointArn"]
+        its_config = host.sagemaker.describe_endpoint_config(EndpointConfigName=config)["EndpointConfigArn"]
+        request = {"EndpointName": name, "EndpointConfigName": config}
+
+        # When both try, then only that one does
+        half = client_as(cloud, make_role(cloud, {"Action": "sagemaker:UpdateEndpoint", "Resource": arn}), "sagemaker")
+        assert refused(half.update_endpoint, **request).startswith("AccessDenied")
+        (asked,) = decided(cloud, "sagemaker:UpdateEndpoint", its_config)
+        assert not asked["allowed"]
+        both = {"Action": "sagemaker:UpdateEndpoint", "Resource": [arn, its_config]}
+        client_as(cloud, make_role(cloud, both), "sagemaker").update_endpoint(**request)
+        assert host.settled(name)["EndpointConfigName"] == config
 
 def test_actions_are_authorised_on_the_endpoint(cloud: LocalCloud, host: Host) -> None:
     # Given two endpoints, and a role that may ask one of them and look at it

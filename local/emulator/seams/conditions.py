@@ -7,6 +7,12 @@ from urllib.parse import parse_qs
 from ministack.core import iam_actions as _iam_actions
 
 PUT_METRIC_DATA = "cloudwatch:PutMetricData"
+# Of Application Auto Scaling's requests: member and condition key. "How Application Auto Scaling works with IAM", User
+# Guide, read 2026-11-27.
+SCALING = {
+    "ServiceNamespace": "application-autoscaling:service-namespace",
+    "ScalableDimension": "application-autoscaling:scalable-dimension",
+}
 
 
 def install() -> None:
@@ -17,9 +23,19 @@ def install() -> None:
         context: dict[str, Any] = dict(known(service, iam_action, body, params))
         if iam_action == PUT_METRIC_DATA and (namespace := _namespace(body, params)):
             context["cloudwatch:namespace"] = namespace
+        if service == "application-autoscaling":
+            context |= _of_scaling(body)
         return context
 
     _iam_actions.request_tag_context = with_more
+
+
+def _of_scaling(body: bytes) -> dict[str, str]:
+    try:
+        request = json.loads(body)
+        return {key: str(request[member]) for member, key in SCALING.items() if member in request}
+    except (ValueError, TypeError):
+        return {}
 
 
 def _namespace(body: bytes, params: dict[str, Any]) -> str:

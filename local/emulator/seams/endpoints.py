@@ -1,9 +1,10 @@
 """SageMaker's endpoints in the emulator: the runtime's route, rights on endpoints, scaling, and CloudFormation's types.
 
 InvokeEndpoint is signed as `sagemaker`, like the control plane, and has a path of its own. Models, configurations and
-endpoints are authorised on their ARNs, CreateEndpoint and UpdateEndpoint on the endpoint's (AWS looks at the
-configuration's as well: Service Authorization Reference, "Actions, resources, and condition keys for Amazon SageMaker",
-which could not be read on 2026-11-27). Application Auto Scaling acts as its service-linked role, whose making needs
+endpoints are authorised on their ARNs; CreateEndpoint and UpdateEndpoint on the endpoint's and the configuration's; what
+changes scaling on the scalable target's, `scalable-target/*` for a new one (Service Authorization Reference, "Actions,
+resources, and condition keys for ..." Amazon SageMaker, AWS Application Auto Scaling, Amazon CloudWatch, as of cfn-lint's
+copy of its data, read 2026-11-27). Application Auto Scaling acts as its service-linked role, whose making needs
 `iam:CreateServiceLinkedRole` with the service's name ("Prerequisites" of "Automatically Scale Amazon SageMaker Models",
 Amazon SageMaker Developer Guide, read 2026-11-27).
 
@@ -21,7 +22,8 @@ import json
 import re
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,13 +34,12 @@ from ministack.core import iam_evaluator as _iam
 from ministack.core import responses as _responses
 from ministack.core import router as _router
 from ministack.services import iam as _iam_store
-from ministack.services.cloudformation import provisioners as _provisioners
-from ministack.services.cloudformation import stacks as _stacks
 
 from local.emulator import alarms, seams
-from local.emulator.seams import inside
+from local.emulator.seams import inside, resource_types
+from local.emulator.seams.resource_types import Delete, Made, Properties
 from local.services import APPLICATION_AUTOSCALING, SAGEMAKER
-from local.services.application_autoscaling import SERVICE_PRINCIPAL, SERVICE_ROLE
+from local.services.application_autoscaling import SERVICE_PRINCIPAL, SERVICE_ROLE, ApplicationAutoScaling
 from local.services.sagemaker import SageMaker
 from local.services.sagemaker.runtime import Runtime
 from local.services.wire import Caller, ServiceError
@@ -52,7 +53,8 @@ def install() -> None:
     """Route, authorise and serve what belongs to endpoints."""
     sagemaker, scaling = SAGEMAKER, APPLICATION_AUTOSCALING
     _route_invocations(Runtime(sagemaker.endpoints))
-    _name_resources()
+    _name_resources(scaling)
+    _authorise_configurations()
     scaling.use(_Scaling())
     sagemaker.endpoints.is_scaled = scaling.is_registered
     alarms.use_scaler(
@@ -102,7 +104,10 @@ RESOURCES = {
 }
 
 
-def _name_resources() -> None:
+_OF_TARGETS = ("DeleteScalingPolicy", "DeregisterScalableTarget", "PutScalingPolicy", "RegisterScalableTarget")
+
+
+def _name_resources(scaling: ApplicationAutoScaling) -> None:
     extract = _iam_actions.extract_resource_arn
 
     @functools.wraps(extract)
@@ -123,6 +128,8 @@ def _name_resources() -> None:
             kind, member = RESOURCES[operation]
             if name := _member(body, member):
                 return f"arn:aws:sagemaker:{region}:{account}:{kind}/{name.lower()}"
+        if service == ApplicationAutoScaling.name and operation in _OF_TARGETS:
+            return scaling.arn_of(account, region, _member(body, "ResourceId"))
         if service == "monitoring" and operation == "DescribeAlarms" and (name := _member(body, "AlarmNames")):
             # The first of several, as for other services' requests that name more than one.
             return f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}"
@@ -130,6 +137,29 @@ def _name_resources() -> None:
         return arn
 
     _iam_actions.extract_resource_arn = extracting
+
+
+def _authorise_configurations() -> None:
+    """Who makes or updates an endpoint needs the action on its configuration as well."""
+    handler = _app.SERVICE_HANDLERS[SageMaker.name]
+
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> seams.Response:
+        operation, access_key = seams._target_action(headers), _router.extract_access_key_id(headers, query)
+        name = _member(body, "EndpointConfigName") if operation in ("CreateEndpoint", "UpdateEndpoint") else ""
+        if name and not _iam.is_root_access_key(access_key):
+            region, account = _responses.get_region(), _responses.get_account_id()
+            arn = f"arn:aws:sagemaker:{region}:{account}:endpoint-config/{name.lower()}"
+            action = f"sagemaker:{operation}"
+            if _iam.enforce(access_key, action, "sagemaker", region, arn) is not None:
+                denied: seams.Response = _iam_actions.access_denied_response(
+                    "sagemaker", action, _iam.caller_arn(), str(uuid.uuid4()), headers=headers, resource_arn=arn
+                )
+                return denied
+        return await handler(method, path, headers, body, query)
+
+    _app.SERVICE_HANDLERS[SageMaker.name] = handle
 
 
 def _member(body: bytes, name: str) -> str:
@@ -218,102 +248,36 @@ def _make_role(arn: str, path: str) -> None:
 
 # --- CloudFormation --------------------------------------------------------------------------------------------------
 
-Properties = Mapping[str, Any]
-Made = tuple[str, dict[str, Any]]
-Create = Callable[[str, Properties, str], Made]
-Update = Callable[[str, Properties, Properties], Made]
-Delete = Callable[[str, Properties], None]
-
 _PATIENCE_SECONDS = 900.0
 _POLL_SECONDS = 0.1
-TARGET, POLICY = "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"
-MODEL, CONFIG, ENDPOINT = "AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Endpoint"
-
-# Properties without which a resource is another one: `createOnlyProperties` of the schemas. All of those without an
-# update are.
-_REPLACING = {
-    ENDPOINT: ("EndpointName",),
-    TARGET: ("ResourceId", "ScalableDimension", "ServiceNamespace"),
-    POLICY: ("PolicyName", "ResourceId", "ScalableDimension", "ScalingTargetId", "ServiceNamespace"),
-}
-_OWN_NAMES = {MODEL: "ModelName", CONFIG: "EndpointConfigName", ENDPOINT: "EndpointName", POLICY: "PolicyName"}
+SAGEMAKER_API, SCALING_API = "sagemaker", "application-autoscaling"
 
 
 def _provide_types() -> None:
-    runs = _stacks._runs_on_worker_thread
-    kinds: dict[str, tuple[Create, Update | None, Delete]] = {
-        MODEL: (_create_model, None, _deleting("Model")),
-        CONFIG: (_create_config, None, _deleting("EndpointConfig")),
-        ENDPOINT: (_create_endpoint, _update_endpoint, _delete_endpoint),
-        TARGET: (_create_target, _update_target, _delete_target),
-        POLICY: (_create_policy, _update_policy, _delete_policy),
-    }
-    for kind, (create, update, delete) in kinds.items():
-        _provisioners._RESOURCE_HANDLERS[kind] = {
-            "create": create,
-            "update": _updating(kind, create, update, delete),
-            "update_with_logical_id": True,
-            "delete": delete,
-        }
-    # They call the services through the gateway, and an endpoint takes its time.
-    _stacks._runs_on_worker_thread = lambda kind: kind in kinds or bool(runs(kind))
+    # `replacing` are the `createOnlyProperties` of the schemas; of a model and a configuration all are.
+    resource_types.provide(
+        "AWS::SageMaker::Model", _create_model, None, _deleting("Model"), own_name="ModelName"
+    )
+    resource_types.provide(
+        "AWS::SageMaker::EndpointConfig", _create_config, None, _deleting("EndpointConfig"),
+        own_name="EndpointConfigName",
+    )  # fmt: skip
+    resource_types.provide(
+        "AWS::SageMaker::Endpoint", _create_endpoint, _update_endpoint, _delete_endpoint,
+        replacing=("EndpointName",), own_name="EndpointName",
+    )  # fmt: skip
+    resource_types.provide(
+        "AWS::ApplicationAutoScaling::ScalableTarget", _create_target, _update_target, _delete_target,
+        replacing=("ResourceId", "ScalableDimension", "ServiceNamespace"),
+    )  # fmt: skip
+    resource_types.provide(
+        "AWS::ApplicationAutoScaling::ScalingPolicy", _create_policy, _update_policy, _delete_policy,
+        replacing=("PolicyName", "ResourceId", "ScalableDimension", "ScalingTargetId", "ServiceNamespace"),
+    )  # fmt: skip
 
 
-def _updating(kind: str, create: Create, update: Update | None, delete: Delete) -> Callable[..., Made]:
-    def updating(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Made:
-        moved = [name for name in _REPLACING.get(kind, ()) if old.get(name) != new.get(name)]
-        if update is not None and not moved:
-            return update(physical_id, old, new)
-        own = _OWN_NAMES.get(kind, "")
-        if own in new and new[own] == old.get(own):
-            raise ValueError(
-                "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename"
-                f" {new[own]} and update the stack again."
-            )
-        made: Made = _provisioners._seeded_create(create, logical_id, new, stack)
-        _provisioners._delete_predecessor(delete, physical_id, old)
-        return made
-
-    return updating
-
-
-def _client(service: str) -> Any:
-    """A client of the account's root: MiniStack provisions as nobody in particular."""
-    account, region = _responses.get_account_id(), _responses.get_region()
-    return inside.client(service, account, account, region)
-
-
-def _request(service: str, operation: str, properties: Properties) -> dict[str, Any]:
-    """Properties as the API takes them: templates may give numbers and truths as text. Raises ValueError."""
-    shape: Any = inside.model(service).operation_model(operation).input_shape
-    if unknown := properties.keys() - shape.members.keys():
-        raise ValueError(f"Encountered unsupported property {', '.join(sorted(unknown))}")
-    typed: dict[str, Any] = _typed(properties, shape)
-    return typed
-
-
-def _typed(value: Any, shape: Any) -> Any:
-    if shape.type_name == "structure" and isinstance(value, Mapping):
-        return {
-            name: _typed(item, shape.members[name]) if name in shape.members else item for name, item in value.items()
-        }
-    if shape.type_name == "map" and isinstance(value, Mapping):
-        return {name: _typed(item, shape.value) for name, item in value.items()}
-    if shape.type_name == "list" and isinstance(value, list):
-        return [_typed(item, shape.member) for item in value]
-    if not isinstance(value, (str, int, float, bool)):
-        return value
-    if shape.type_name in ("integer", "long"):
-        return int(value)
-    if shape.type_name in ("float", "double"):
-        return float(value)
-    if shape.type_name == "boolean":
-        return str(value).lower() == "true"
-    return str(value)
-
-
-def _named(kind: str, properties: Properties, logical_id: str, stack: str) -> dict[str, Any]:
-    return {_OWN_NAMES[kind]: _provisioners._physical_name(stack, logical_id, max_len=63), **properties}
+def _named(name: str, properties: Properties, logical_id: str, stack: str) -> dict[str, Any]:
+    return {name: resource_types.physical_name(stack, logical_id), **properties}
 
 
 def _name(arn_or_name: str) -> str:
@@ -321,24 +285,23 @@ def _name(arn_or_name: str) -> str:
 
 
 def _create_model(logical_id: str, properties: Properties, stack: str) -> Made:
-    given = _request("sagemaker", "CreateModel", _named(MODEL, properties, logical_id, stack))
-    arn = _client("sagemaker").create_model(**given)["ModelArn"]
+    given = _named("ModelName", properties, logical_id, stack)
+    arn = resource_types.call(SAGEMAKER_API, "CreateModel", given)["ModelArn"]
     return arn, {"ModelArn": arn, "ModelName": given["ModelName"]}
 
 
 def _create_config(logical_id: str, properties: Properties, stack: str) -> Made:
-    given = _request("sagemaker", "CreateEndpointConfig", _named(CONFIG, properties, logical_id, stack))
-    for variant in given["ProductionVariants"]:
-        variant["ModelName"] = _name(variant["ModelName"])
-    arn = _client("sagemaker").create_endpoint_config(**given)["EndpointConfigArn"]
+    given = _named("EndpointConfigName", properties, logical_id, stack)
+    variants = [{**one, "ModelName": _name(one["ModelName"])} for one in given["ProductionVariants"]]
+    answer = resource_types.call(SAGEMAKER_API, "CreateEndpointConfig", {**given, "ProductionVariants": variants})
+    arn = answer["EndpointConfigArn"]
     return arn, {"EndpointConfigArn": arn, "EndpointConfigName": given["EndpointConfigName"]}
 
 
 def _deleting(what: str) -> Delete:
     def delete(physical_id: str, _properties: Properties) -> None:
-        client = _client("sagemaker")
-        call = {"Model": client.delete_model, "EndpointConfig": client.delete_endpoint_config}[what]
-        _unless_gone(lambda: call(**{f"{what}Name": _name(physical_id)}))
+        named = {f"{what}Name": _name(physical_id)}
+        _unless_gone(lambda: resource_types.call(SAGEMAKER_API, f"Delete{what}", named))
 
     return delete
 
@@ -347,76 +310,72 @@ _OF_UPDATES = ("ExcludeRetainedVariantProperties", "RetainAllVariantProperties",
 
 
 def _create_endpoint(logical_id: str, properties: Properties, stack: str) -> Made:
-    whole = _named(ENDPOINT, properties, logical_id, stack)
-    given = _request("sagemaker", "CreateEndpoint", {k: v for k, v in whole.items() if k not in _OF_UPDATES})
+    whole = _named("EndpointName", properties, logical_id, stack)
+    given = {name: value for name, value in whole.items() if name not in _OF_UPDATES}
     given["EndpointConfigName"] = _name(given["EndpointConfigName"])
-    client = _client("sagemaker")
-    arn = client.create_endpoint(**given)["EndpointArn"]
-    found = _settled(given["EndpointName"])
-    if found is None or found["EndpointStatus"] != "InService":
+    arn = resource_types.call(SAGEMAKER_API, "CreateEndpoint", given)["EndpointArn"]
+    found = _settled(given["EndpointName"]) or {}
+    if found.get("EndpointStatus") != "InService":
         _delete_endpoint(arn, properties)
-        raise ValueError(f"The endpoint {given['EndpointName']} failed: {(found or {}).get('FailureReason')}")
+        raise ValueError(f"The endpoint {given['EndpointName']} failed: {found.get('FailureReason')}")
     return arn, {"EndpointArn": arn, "EndpointName": given["EndpointName"]}
 
 
 def _update_endpoint(physical_id: str, old: Properties, new: Properties) -> Made:
     # Its record keeps the name as it was given; the ARN has small letters.
-    client = _client("sagemaker")
-    name = client.describe_endpoint(EndpointName=_name(physical_id))["EndpointName"]
+    name = (_described(_name(physical_id)) or {}).get("EndpointName", _name(physical_id))
     if {k: v for k, v in old.items() if k != "Tags"} != {k: v for k, v in new.items() if k != "Tags"}:
-        wanted = {k: v for k, v in new.items() if k not in ("Tags", "EndpointName")}
-        given = _request("sagemaker", "UpdateEndpoint", {**wanted, "EndpointName": name})
+        given = {key: value for key, value in new.items() if key != "Tags"} | {"EndpointName": name}
         given["EndpointConfigName"] = _name(given["EndpointConfigName"])
-        client.update_endpoint(**given)
+        resource_types.call(SAGEMAKER_API, "UpdateEndpoint", given)
         found = _settled(name) or {}
         if found.get("FailureReason") or found.get("EndpointConfigName") != given["EndpointConfigName"]:
             raise ValueError(f"The endpoint {name} could not be updated: {found.get('FailureReason')}")
-    gone = {tag["Key"] for tag in old.get("Tags", ())} - {tag["Key"] for tag in new.get("Tags", ())}
-    if gone:
-        client.delete_tags(ResourceArn=physical_id, TagKeys=sorted(gone))
-    if new.get("Tags"):
-        client.add_tags(ResourceArn=physical_id, Tags=list(new["Tags"]))
+    resource_types.retag(SAGEMAKER_API, physical_id, old, new)
     return physical_id, {"EndpointArn": physical_id, "EndpointName": name}
 
 
 def _delete_endpoint(physical_id: str, _properties: Properties) -> None:
     # One that is being changed cannot be deleted yet.
-    if _settled(_name(physical_id)) is not None:
-        _unless_gone(lambda: _client("sagemaker").delete_endpoint(EndpointName=_name(physical_id)))
-        _settled(_name(physical_id))
+    name = _name(physical_id)
+    if _settled(name) is not None:
+        _unless_gone(lambda: resource_types.call(SAGEMAKER_API, "DeleteEndpoint", {"EndpointName": name}))
+        _settled(name)
 
 
 def _settled(name: str) -> dict[str, Any] | None:
     """An endpoint's description once nothing is under way; None when there is none. Raises ValueError."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        found: list[dict[str, Any]] = []
-        _unless_gone(lambda: found.append(_client("sagemaker").describe_endpoint(EndpointName=name)))  # noqa: B023
-        if not found or found[0]["EndpointStatus"] in ("InService", "Failed"):
-            return found[0] if found else None
+        found = _described(name)
+        if found is None or found["EndpointStatus"] in ("InService", "Failed"):
+            return found
         time.sleep(_POLL_SECONDS)
     raise ValueError(f"The endpoint {name} did not become stable within {_PATIENCE_SECONDS:.0f} s.")
 
 
-def _unless_gone(call: Callable[[], Any]) -> None:
-    try:
-        call()
-    except ClientError as error:
-        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-        if code != "ObjectNotFoundException" and not (code == "ValidationException" and "Could not find" in message):
-            raise
+def _described(name: str) -> dict[str, Any] | None:
+    found: list[dict[str, Any]] = []
+    request = {"EndpointName": name}
+    _unless_gone(lambda: found.append(resource_types.call(SAGEMAKER_API, "DescribeEndpoint", request)))
+    return found[0] if found else None
+
+
+def _unless_gone(action: Callable[[], Any]) -> None:
+    resource_types.unless_gone(action, "ValidationException")
 
 
 def _create_target(_logical_id: str, properties: Properties, _stack: str) -> Made:
-    if properties.get("ScheduledActions"):
-        raise ValueError("This local cloud does not serve scheduled actions.")
+    for name in ("ScheduledActions", "Tags"):
+        if properties.get(name):
+            raise ValueError(f"This local cloud does not serve {name} of scalable targets.")
     given = {name: value for name, value in properties.items() if name not in ("ScheduledActions", "Tags")}
-    if properties.get("Tags"):
-        raise ValueError("This local cloud does not serve tags of scalable targets.")
-    request = _request("application-autoscaling", "RegisterScalableTarget", given)
-    _client("application-autoscaling").register_scalable_target(**request)
-    identity = "|".join(request[name] for name in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
+    resource_types.call(SCALING_API, "RegisterScalableTarget", given)
+    identity = "|".join(given[name] for name in _TARGET)
     return identity, {"Id": identity}
+
+
+_TARGET = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 
 
 def _update_target(_physical_id: str, _old: Properties, new: Properties) -> Made:
@@ -424,23 +383,20 @@ def _update_target(_physical_id: str, _old: Properties, new: Properties) -> Made
 
 
 def _delete_target(physical_id: str, _properties: Properties) -> None:
-    _unless_gone(lambda: _client("application-autoscaling").deregister_scalable_target(**_target_of(physical_id)))
-
-
-def _target_of(identity: str) -> dict[str, str]:
-    return dict(zip(("ResourceId", "ScalableDimension", "ServiceNamespace"), identity.split("|"), strict=True))
+    target = dict(zip(_TARGET, physical_id.split("|"), strict=True))
+    _unless_unknown(lambda: resource_types.call(SCALING_API, "DeregisterScalableTarget", target))
 
 
 def _create_policy(_logical_id: str, properties: Properties, _stack: str) -> Made:
-    arn = _client("application-autoscaling").put_scaling_policy(**_policy_request(properties))["PolicyARN"]
+    arn = resource_types.call(SCALING_API, "PutScalingPolicy", _policy(properties))["PolicyARN"]
     return arn, {"Arn": arn}
 
 
-def _policy_request(properties: Properties) -> dict[str, Any]:
+def _policy(properties: Properties) -> dict[str, Any]:
     given = {name: value for name, value in properties.items() if name != "ScalingTargetId"}
     if "ScalingTargetId" in properties:
-        given |= _target_of(properties["ScalingTargetId"])
-    return _request("application-autoscaling", "PutScalingPolicy", given)
+        given |= dict(zip(_TARGET, properties["ScalingTargetId"].split("|"), strict=True))
+    return given
 
 
 def _update_policy(_physical_id: str, _old: Properties, new: Properties) -> Made:
@@ -448,6 +404,15 @@ def _update_policy(_physical_id: str, _old: Properties, new: Properties) -> Made
 
 
 def _delete_policy(_physical_id: str, properties: Properties) -> None:
-    given = _policy_request(properties)
-    named = {name: given[name] for name in ("PolicyName", "ResourceId", "ScalableDimension", "ServiceNamespace")}
-    _unless_gone(lambda: _client("application-autoscaling").delete_scaling_policy(**named))
+    given = _policy(properties)
+    named = {name: given[name] for name in ("PolicyName", *_TARGET)}
+    _unless_unknown(lambda: resource_types.call(SCALING_API, "DeleteScalingPolicy", named))
+
+
+def _unless_unknown(action: Callable[[], Any]) -> None:
+    """A policy goes with its target, and a target with nothing: both may be gone already."""
+    try:
+        action()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ObjectNotFoundException":
+            raise

@@ -48,8 +48,9 @@ def provide(
                 "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename "
                 f"{new[own_name]} and update the stack again."
             )
+        # Under another name, so its identifier is another one, and MiniStack itself deletes the former resource: in a
+        # worker thread, unlike what `_delete_predecessor` is told, and with regard to UpdateReplacePolicy.
         made: Made = _provisioners._seeded_create(create, logical_id, new, stack)
-        _provisioners._delete_predecessor(delete, physical_id, old)
         return made
 
     _provisioners._RESOURCE_HANDLERS[kind] = {
