@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from scenarios.accuracy import Score, score
+from scenarios.accuracy import Score, plain, score
 from scenarios.cloud import Cloud
 from scenarios.drawing.documents import Document as Drawn
 
@@ -333,18 +333,14 @@ def findings(cloud: Cloud, outputs: Mapping[str, str], document: str, version: s
     return found
 
 
-def plain(text: str) -> str:
-    """A field's name as it is compared: its letters and digits, small."""
-    return "".join(sign for sign in text.casefold() if sign.isalnum())
-
-
-def blocks_of(cloud: Cloud, outputs: Mapping[str, str], document_id: str) -> list[dict[str, Any]]:
-    """What Textract answered about a document, all pages of it, as the stack keeps it."""
+def _accuracy(cloud: Cloud, outputs: Mapping[str, str], document_id: str, truth: Drawn) -> Score:
+    """How right the stack's reading is, by what it keeps of it and of its doubts."""
     s3, bucket = cloud.client("s3"), outputs["BucketName"]
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"documents/{document_id}/analysis/")
-    keys = sorted(one["Key"] for page in pages for one in page.get("Contents", []))
-    answers = [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys]
-    return [block for answer in answers for block in answer["Blocks"]]
+    reading, doubts = (
+        json.loads(s3.get_object(Bucket=bucket, Key=f"documents/{document_id}/{name}.json")["Body"].read())
+        for name in ("reading", "doubts")
+    )
+    return score(truth, reading, doubts["fields"])
 
 
 def _answer(
@@ -426,7 +422,7 @@ def _document(
         reviewed=row["reviewed"],
         review=said,
         corrections=int(row["corrections"]),
-        accuracy=score(truth, blocks_of(cloud, outputs, row["document_id"])) if truth else None,
+        accuracy=_accuracy(cloud, outputs, row["document_id"], truth) if truth else None,
         seconds=seconds,
     )
 

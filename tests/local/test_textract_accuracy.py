@@ -1,6 +1,7 @@
-"""How right the answers are about documents that the stand-in was not tuned on.
+"""How right the document architecture is about documents that the stand-in was not tuned on.
 
-The bars are those of the document architecture: clean forms, and worn copies of them.
+The stand-in's blocks go through the stack's own reading, and its own doubts at its default threshold say what goes to a
+person. The fields of the form are named as those that matter, as whoever knows their forms would.
 """
 
 from __future__ import annotations
@@ -9,22 +10,30 @@ from collections.abc import Iterable
 
 import pytest
 
+from lambdas.document_processing.read_document.blocks import Document as Read
+from lambdas.document_processing.read_document.blocks import doubtful
 from local.services.layout.blocks import page_blocks
 from local.services.layout.source import Document as Opened
 from local.services.models.text import text_model
 from scenarios.accuracy import Score, score
 from scenarios.drawing import CLEAN, MEASURED, WEARS, Document, Wear, form
+from stacks.documents.document_processing import DocumentProcessingSettings
+
+THRESHOLD = DocumentProcessingSettings().minimum_confidence
 
 
 def measured(document: Document, wear: Wear | None) -> Score:
-    """Read the document's PDF, or pictures of its pages."""
+    """Read the document's PDF, or pictures of its pages, as the stack does."""
     pages = Opened.open(document.pdf()).pictures() if wear is None else document.pictures(wear)
     blocks = [
         block
         for number, page in enumerate(pages, start=1)
         for block in page_blocks(page, number, {"FORMS", "TABLES"}, text_model())
     ]
-    return score(document, blocks)
+    read = Read(blocks)
+    fields = read.fields()
+    _, doubts = doubtful(fields, [field.key for field in document.fields], THRESHOLD)
+    return score(document, {"fields": fields, "tables": read.tables()}, doubts)
 
 
 def total(scores: Iterable[Score]) -> Score:
