@@ -91,7 +91,8 @@ class DocumentProcessingSettings(BaseModel):
         default=3600, ge=5, le=86_400, description="how long a Textract job may take before it is asked by hand"
     )
     human_review: Literal["review-page", "augmented-ai"] = Field(
-        default="review-page", description="augmented-ai: Amazon A2I, which is closed to new accounts"
+        default="review-page",
+        description="augmented-ai: Amazon A2I, which is closed to new accounts since 2026-07-30 (`services.toml`)",
     )
     flow_definition_arn: str | None = Field(
         default=None,
