@@ -121,10 +121,11 @@ class Page:
 
 @dataclass
 class Review:
-    """An open review: its link, and how it was answered."""
+    """An open review: its link as it was sent and as it is reached from here, and how it was answered."""
 
     review: str
     document: str
+    sent: str
     url: str
     answered: Page | None = field(default=None)
 
@@ -196,10 +197,9 @@ class Desk:
             for message in messages:
                 self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
                 told = json.loads(message["Body"])
-                review = self.reviews.setdefault(
-                    told["review"], Review(told["review"], told["document"], self._cloud.reachable(told["url"]))
-                )
-                review.url = self._cloud.reachable(told["url"])
+                sent, url = told["url"], self._cloud.reachable(told["url"])
+                review = self.reviews.setdefault(told["review"], Review(told["review"], told["document"], sent, url))
+                review.sent, review.url = sent, url
                 found.append(review)
         return found
 
@@ -289,6 +289,29 @@ def run(
         for one, path in zip(uploads, documents, strict=True)
     )
     return Report(found, time.monotonic() - begin)
+
+
+def leave_review(
+    cloud: Cloud, outputs: Mapping[str, str], document: Path, *, patience_seconds: float = PATIENCE_SECONDS
+) -> str | None:
+    """Uploads a document and leaves its review to a person, who reaches it under the link that is returned.
+
+    None where the document came to its end without a review, or where neither came in time.
+    """
+    folder = f"{outputs['UploadPrefix']}{uuid.uuid4().hex[:8]}/"
+    with Desk(cloud, outputs) as desk:
+        uploaded = upload(cloud, outputs, folder + document.name, document)
+        key = (uploaded.document, uploaded.version)
+        while time.monotonic() - uploaded.finished < patience_seconds:
+            row = read_rows(cloud, outputs, [key]).get(key, {})
+            if row.get("status") in FINAL:
+                break
+            desk.look()
+            for review in desk.reviews.values():
+                if review.document == row.get("document_id"):
+                    return review.url
+            time.sleep(POLL_SECONDS)
+    return None
 
 
 def upload(cloud: Cloud, outputs: Mapping[str, str], key: str, document: Path | bytes) -> Upload:
