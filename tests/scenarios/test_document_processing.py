@@ -273,6 +273,8 @@ def test_the_scenario_tells_what_became_of_each_document(
     assert form.accuracy is not None
     assert form.accuracy.right + form.accuracy.wrong == len(drawn.fields)
     assert form.accuracy.fields_share > 0.9
+    # nobody was asked about any of its fields, however unsure they are, as this stack was told that others matter
+    assert (form.accuracy.reviewed_right, form.accuracy.reviewed_wrong) == (0, 0)
     assert form.tables
     assert (unsure.status, unsure.review, unsure.corrections) == ("COMPLETED", "Approved", 1)
     assert broken.status == "REJECTED"
