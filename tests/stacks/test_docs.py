@@ -82,6 +82,104 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in _anchors(linked), f"{page.name} links to {target}"
 
 
+SAMPLE_PAGES = sorted((ROOT / "samples").rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *SAMPLE_PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_table_and_no_list_is_torn(page: Path) -> None:
+    # Given a page as it is written
+    text = page.read_text(encoding="utf-8")
+    # Then a reader sees its tables and lists as such
+    assert _torn(text) == []
+
+
+WHOLE = """\
+1. one, which
+   goes on
+2. two
+
+| a | b |
+|---|---|
+| `x \\| y` | 2 |
+
+```text
+| neither | a | table
+```
+"""
+
+
+@pytest.mark.parametrize(
+    ("whole", "torn", "told"),
+    [
+        ("2. two", "goes on 2. two", "3: no part of the list item above"),
+        ("   goes on\n2. two", "   goes on 2. two\n3. three", "3: number 3 comes after 1"),
+        ("   goes on", "goes on", "2: no part of the list item above"),
+        ("2. two", "2. two - **three** too", "3: a list item within a line"),
+        ("2. two", "2. two 3. **three** too", "3: a list item within a line"),
+        ("| 2 |", "| 2\nlines |", "7: a row of a table begins and ends with |"),
+        ("| 2 |", "| 2 | 3 |", "7: 3 columns, and 2 in the header"),
+        ("| 2 |", "| 2 |\nand so on", "8: the table above has no end"),
+        ("|---|---|", "| 1 | 2 |", "5: a table without a line below its header"),
+        ("| a | b |\n|---|---|\n| `x \\| y` | 2 |", "as in a | b", "5: a row of a table begins and ends with |"),
+    ],
+)
+def test_a_torn_table_or_list_is_found(whole: str, torn: str, told: str) -> None:
+    # Given a page with a list and a table, which is in order
+    assert _torn(WHOLE) == []
+    assert whole in WHOLE
+    # When its lines are filled up as those of a paragraph are
+    found = _torn(WHOLE.replace(whole, torn))
+    # Then it is told where
+    assert told in found
+
+
+def _torn(text: str) -> list[str]:
+    """Where tables and lists of a page are broken: the number of the line, and what is wrong there.
+
+    A line within a list item is indented, though Markdown forgives it: else nobody sees what belongs to what.
+    """
+    found: list[str] = []
+    columns = 0
+    counts: dict[int, int] = {}
+    above = ""
+    listed = fenced = False
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        if fenced or line.lstrip().startswith("```"):
+            fenced ^= line.lstrip().startswith("```")
+            columns, listed, above = 0, False, line
+            continue
+        item = re.match(r"( *)(?:[-*]|(\d+)\.) ", line)
+        if line.startswith("|") or " | " in re.sub(r"`[^`]*`", "", line):
+            cells = len(re.findall(r"(?<!\\)\|", line)) - 1
+            if not (line.startswith("|") and line.endswith("|")):
+                found.append(f"{number}: a row of a table begins and ends with |")
+            elif not columns and not re.fullmatch(r"\|(:?-+:?\|)+", lines[number] if number < len(lines) else ""):
+                found.append(f"{number}: a table without a line below its header")
+            elif columns and cells != columns:
+                found.append(f"{number}: {cells} columns, and {columns} in the header")
+            columns, listed, above = columns or cells, False, line
+            continue
+        if columns and line:
+            found.append(f"{number}: the table above has no end")
+        columns = 0
+        if re.search(r"\S (?:-|\d+\.) \*\*", line):
+            found.append(f"{number}: a list item within a line")
+        if item:
+            listed, depth = True, len(item[1])
+            counts = {indent: count for indent, count in counts.items() if indent <= depth}
+            if item[2]:
+                if int(item[2]) != counts.get(depth, 0) + 1:
+                    found.append(f"{number}: number {item[2]} comes after {counts.get(depth, 0)}")
+                counts[depth] = int(item[2])
+        elif line and not line.startswith(" "):
+            if listed and above:
+                found.append(f"{number}: no part of the list item above")
+            listed, counts = False, {}
+        above = line
+    return found
+
+
 def _anchors(page: Path) -> set[str]:
     """The anchors that GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
