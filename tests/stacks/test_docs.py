@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
 from docs import drawing, generate, graph, state_graph
+from local import cli, demos
 from scenarios.matrix import MATRIX
 from stacks.catalogue import available
 
@@ -383,6 +386,35 @@ def test_every_make_target_that_the_pages_name_exists() -> None:
         # Then each that a page tells to run is one of them
         for words in named:
             assert words.split()[0] in targets, f"{page.name}: make {words}"
+
+
+def test_every_command_of_the_local_cloud_that_the_pages_name_exists() -> None:
+    # Given the commands of `python -m local`, with their options
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, TyperGroup)
+    options = {
+        name: {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        for name, command in group.commands.items()
+    }
+    pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+    of_aws = [line for text in pages.values() for line in re.findall(r"^aws .*", text, re.MULTILINE)]
+    known = set(re.findall(r"--[a-z-]+", "\n".join(of_aws))).union(*options.values())
+    for page, text in pages.items():
+        # Then each that a page tells to run is one of them, and so are its options
+        for command, rest in re.findall(r"python3? -m local ([a-z]+)([^`#\n]*)", text):
+            assert command in options, f"{page}: {command}"
+            assert set(re.findall(r"--[a-z-]+", rest)) - options[command] == set(), f"{page}: {command}"
+        # And an option that it only names is one of theirs, or one of the AWS commands that are shown
+        assert set(re.findall(r"`(--[a-z-]+)", text)) - known == set(), page
+
+
+def test_every_demo_tells_an_option_that_it_has() -> None:
+    # Given the option by which each demo says that it takes files of one's own
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, TyperGroup)
+    options = {option for parameter in group.commands["demo"].params for option in parameter.opts}
+    for architecture in available():
+        assert demos.of(architecture.id).files.option in options, architecture.id
 
 
 def test_every_model_package_is_in_the_notice() -> None:
