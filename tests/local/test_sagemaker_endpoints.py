@@ -158,6 +158,25 @@ def test_a_variant_needs_a_model_that_is_there(host: Host) -> None:
     assert "Could not find model" in refused(host.sagemaker.create_endpoint_config, **request)
 
 
+def test_only_an_approved_package_is_deployed(host: Host) -> None:
+    # Given a version of a model that waits for approval
+    group = unique("group")
+    host.sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    container = {"Image": XGBOOST, "ModelDataUrl": f"s3://{host.bucket}/model.tar.gz"}
+    package = host.sagemaker.create_model_package(
+        ModelPackageGroupName=group,
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={"Containers": [container], "SupportedContentTypes": ["text/csv"]},
+    )["ModelPackageArn"]
+
+    # When a model is made of it, then that is refused until it is approved
+    of_package = {"ModelPackageName": package, "Environment": {"ANSWER": "approved"}}
+    assert "only an approved one" in refused(host.model, PrimaryContainer=of_package)
+    host.sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
+    with host.endpoint(host.config(host.variant(host.model(PrimaryContainer=of_package)))) as name:
+        assert host.ask(name) == "approved"
+
+
 # --- Creating --------------------------------------------------------------------------------------------------------
 
 
@@ -547,3 +566,43 @@ def test_output_is_lost_without_the_right_to_write_it_and_requests_are_served(cl
         assert "ResourceNotFound" in refused(
             cloud.client("logs").filter_log_events, logGroupName=f"/aws/sagemaker/Endpoints/{name}"
         )
+
+
+# --- Endurance -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("rolled_back", [False, True])
+def test_thousands_of_requests_do_not_fail_during_updates(
+    cloud: LocalCloud, host: Host, alarm: str, rolled_back: bool
+) -> None:
+    # Given an endpoint of two instances that is asked five thousand times
+    with host.endpoint(host.simple("old", count=2)) as name, Crowd(host, name, threads=6) as crowd:
+        seen = 0
+        while crowd.asked < 5_000:
+            # When it is updated again and again by a canary, and half of the time an alarm rolls the update back
+            config = host.simple(f"new-{seen}", count=2)
+            host.sagemaker.update_endpoint(
+                EndpointName=name,
+                EndpointConfigName=config,
+                DeploymentConfig={
+                    "BlueGreenUpdatePolicy": CANARY,
+                    "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
+                },
+            )
+            eventually(lambda: _baking(host, name), 60)
+            eventually(lambda number=seen: crowd.answers[f"new-{number}"] > 20, 60)
+            if rolled_back:
+                datum = {"MetricName": alarm, "Value": 1}
+                cloud.client("cloudwatch").put_metric_data(Namespace="Test", MetricData=[datum])
+            cloud.control.clock_advance(301)
+            cloud.control.clock_advance(121)
+            found = host.settled(name, 60)
+            assert (found["EndpointConfigName"] == config) is not rolled_back
+            cloud.control.clock_advance(120)
+            cloud.control.evaluate_alarms()
+            seen += 1
+
+    # Then none of them failed
+    assert crowd.failures == []
+    assert seen >= 2

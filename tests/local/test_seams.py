@@ -91,6 +91,11 @@ def test_every_name_that_the_seams_use_exists(module: str, name: str) -> None:
 
 # Wrapped functions, and the parameters that the wrappers count on.
 SIGNATURES = {
+    "core.router.detect_service": ("method", "path", "headers", "query_params"),
+    "core.iam_actions._match_rest_action": ("service", "method", "path", "query_params"),
+    "core.iam_actions.request_tag_context": ("service", "iam_action", "body", "params"),
+    "services.cloudformation.stacks._runs_on_worker_thread": ("resource_type",),
+    "services.cloudformation.provisioners._seeded_create": ("create_fn", "logical_id", "props", "stack_name"),
     "app._dispatch_service_request": ("method", "path", "headers", "body", "query_params", "request_id"),
     "core.iam_actions.extract_iam_action": ("service", "method", "path", "headers", "body", "query_params"),
     "core.iam_evaluator.enforce": (
@@ -209,6 +214,8 @@ def test_a_wrapped_function_takes_what_its_wrapper_passes(name: str) -> None:
 # (module, caller, callee): the caller must look the callee up when it runs, or replacing it would change nothing.
 CALLS = [
     ("app", "app", "_dispatch_service_request"),
+    ("app", "_dispatch_service_request", "detect_service"),
+    ("services.cloudformation.stacks", "_deploy_stack_async", "_runs_on_worker_thread"),
     ("core.iam_evaluator", "evaluate", "_first_match"),
     ("core.iam_evaluator", "resolve_principal", "_gather_role_policies"),
     ("services.eventbridge", "_dispatch_event", "_invoke_target"),
