@@ -94,7 +94,6 @@ SIGNATURES = {
     "core.router.detect_service": ("method", "path", "headers", "query_params"),
     "core.iam_actions._match_rest_action": ("service", "method", "path", "query_params"),
     "core.iam_actions.request_tag_context": ("service", "iam_action", "body", "params"),
-    "services.cloudformation.stacks._runs_on_worker_thread": ("resource_type",),
     "services.cloudformation.provisioners._seeded_create": ("create_fn", "logical_id", "props", "stack_name"),
     "app._dispatch_service_request": ("method", "path", "headers", "body", "query_params", "request_id"),
     "core.iam_actions.extract_iam_action": ("service", "method", "path", "headers", "body", "query_params"),
