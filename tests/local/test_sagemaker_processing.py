@@ -142,7 +142,7 @@ def test_outputs_are_encrypted_with_the_key_that_the_role_may_use(cloud: LocalCl
 
     def request(role: str = "") -> dict[str, Any]:
         script = "import sys; open(sys.argv[1] + '/x', 'w').write('x')"
-        more = {"role": role, "ProcessingOutputConfig": outputs}
+        more: dict[str, Any] = {"role": role, "ProcessingOutputConfig": outputs}
         return processing(cloud, bucket, script, "/opt/ml/processing/out", **more)
 
     # When each runs the job, then the key decides, and the object is encrypted with it

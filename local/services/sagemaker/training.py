@@ -193,8 +193,10 @@ class Training(Jobs):
         for note in toolkit.notes:
             if container.log is not None:
                 container.log.write(note)
-        started = {} if "TrainingStartTime" in job.record.members else {"TrainingStartTime": shelf.now()}
-        self.change(job, SecondaryStatus="Training", **started)
+        changed: Members = {"SecondaryStatus": "Training"}
+        if "TrainingStartTime" not in job.record.members:
+            changed["TrainingStartTime"] = shelf.now()
+        self.change(job, **changed)
 
         def each_tick() -> None:
             checkpoints.sync()
