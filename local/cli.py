@@ -422,6 +422,8 @@ def _require_models(architecture: Architecture) -> None:
         raise FailedError(
             f"{architecture.id} needs the models for documents, text and speech. Install them: make setup-language"
         )
+    if architecture.models == "training" and importlib.util.find_spec("xgboost") is None:
+        raise FailedError(f"{architecture.id} needs what trains and serves models. Install it: make setup-training")
 
 
 def _only_local(where: Where, architecture: Architecture, verb: str) -> None:

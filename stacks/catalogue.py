@@ -38,8 +38,8 @@ class Architecture:
     architecture has neither. `cost_idle` is US dollars a month with no input, `cost_per_thousand` US dollars for a
     thousand inputs, both in us-east-1 without free tier, and None while unbuilt; the architecture's page shows the sum.
     `models` says which models a local cloud needs beyond those of every set-up (`requirements/`): `language` for
-    documents, text and speech. `sensitive` marks data about people's health, faces or money: such a stack must pass the
-    HIPAA rules too.
+    documents, text and speech, `training` for models that are trained here. `sensitive` marks data about people's
+    health, faces or money: such a stack must pass the HIPAA rules too.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Architecture:
     stack: str | None = None
     scenario: str | None = None
     sensitive: bool = False
-    models: Literal["", "language"] = ""
+    models: Literal["", "language", "training"] = ""
     cost_idle: float | None = None
     cost_per_thousand: float | None = None
 

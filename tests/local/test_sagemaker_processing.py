@@ -113,6 +113,20 @@ def test_without_a_permission_on_its_data_a_job_fails(cloud: LocalCloud, missing
     assert bucket in found["FailureReason"]
 
 
+@pytest.mark.parametrize("missing", ["logs:CreateLogStream", "logs:PutLogEvents"])
+def test_a_job_that_may_not_log_runs_unseen(cloud: LocalCloud, missing: str) -> None:
+    # Given a role that lacks one of the permissions on logs
+    bucket = make_bucket(cloud)
+    group = "arn:aws:logs:*:*:log-group:/aws/sagemaker/*"
+    logs = [one for one in ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents") if one != missing]
+    role = job_role(cloud, *of_bucket(bucket)[:2], {"Action": logs, "Resource": group})
+    # When a job talks
+    found = run(cloud, "Processing", processing(cloud, bucket, "print('hello')", role=role))
+    # Then it has ended well, and nobody has heard it
+    assert found["ProcessingJobStatus"] == "Completed"
+    assert log_of(cloud, "Processing", found["ProcessingJobName"]) == []
+
+
 def test_where_nothing_lies_under_a_prefix_the_job_fails(cloud: LocalCloud) -> None:
     bucket = make_bucket(cloud)
     found = run(cloud, "Processing", processing(cloud, bucket, "", inputs=[an_input("raw", f"s3://{bucket}/raw")]))

@@ -102,6 +102,7 @@ def install() -> None:
     _after_provisioning("AWS::StepFunctions::StateMachine", machines.provisioned)
     delivery.install(_current_delivery, _send_to_dead_letters)
     importlib.import_module("local.emulator.seams.sagemaker").install(_send_to_dead_letters)
+    importlib.import_module("local.emulator.seams.scheduler").install(_MovableTime())
     quotas.install()
     apis.install()
     _after_provisioning("AWS::ApiGateway::Stage", apis.complete_stage)
