@@ -285,6 +285,24 @@ def test_jobs_are_listed_and_tagged(cloud: LocalCloud) -> None:
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "more", "Value": "1"}]
 
 
+def test_who_makes_something_with_tags_must_be_allowed_to_tag_it(cloud: LocalCloud) -> None:
+    # Given one who may create jobs and pass their role, and one who may tag them, too
+    bucket = make_bucket(cloud)
+    jobs = job_role(cloud, *of_bucket(bucket))
+    mine = "arn:aws:sagemaker:*:*:processing-job/*"
+    create = [
+        {"Action": "sagemaker:CreateProcessingJob", "Resource": mine},
+        {"Action": "iam:PassRole", "Resource": jobs},
+    ]
+    poor = client_as(cloud, make_role(cloud, *create), "sagemaker")
+    rich = client_as(cloud, make_role(cloud, *create, {"Action": "sagemaker:AddTags", "Resource": mine}), "sagemaker")
+    request = processing(cloud, bucket, "0", role=jobs, Tags=[{"Key": "a", "Value": "b"}])
+    # When each makes one with tags, then only the latter may
+    with pytest.raises(ClientError, match="sagemaker:AddTags"):
+        poor.create_processing_job(**request)
+    rich.create_processing_job(**request)
+
+
 def test_each_state_of_a_job_is_an_event(cloud: LocalCloud) -> None:
     # Given a rule that sends the events of jobs to a queue
     with events_of(cloud, "SageMaker Processing Job State Change") as told:
