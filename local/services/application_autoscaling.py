@@ -144,7 +144,9 @@ class ApplicationAutoScaling(JsonService):
             return str(target.members["ScalableTargetARN"])
         return f"arn:aws:application-autoscaling:{region}:{account}:scalable-target/*"
 
-    def alarmed(self, account: str, region: str, policy_arn: str, alarm: str, value: float, moment: float) -> str | None:
+    def alarmed(
+        self, account: str, region: str, policy_arn: str, alarm: str, value: float, moment: float
+    ) -> str | None:
         """An alarm of a policy is in alarm at `moment` (epoch seconds), its metric at `value`; why nobody cares, or None.
 
         What follows is done in another thread.
@@ -501,9 +503,7 @@ def _role_arn(account: str) -> str:
 
 
 def _target_arn(caller: Caller) -> str:
-    return (
-        f"arn:aws:application-autoscaling:{caller.region}:{caller.account}:scalable-target/0{uuid.uuid4().hex}"
-    )
+    return f"arn:aws:application-autoscaling:{caller.region}:{caller.account}:scalable-target/0{uuid.uuid4().hex}"
 
 
 def _policy_arn(caller: Caller, resource: str, name: str) -> str:

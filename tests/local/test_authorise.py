@@ -555,6 +555,29 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "tests/local/test_delivery.py::test_a_rule_whose_role_may_not_start_the_state_machine_loses_nothing",
         )
     },
+    "rule-to-pipeline": {
+        "sagemaker:StartPipelineExecution": (
+            "tests/local/test_sagemaker_pipelines.py::test_a_rule_whose_role_may_not_start_the_pipeline_loses_nothing",
+        )
+    },
+    "schedule-to-target": dict.fromkeys(
+        PATHS["schedule-to-target"].actions,
+        ("tests/local/test_scheduler.py::test_a_schedule_whose_role_may_not_call_its_target_loses_nothing",),
+    ),
+    "pipeline-step": dict.fromkeys(
+        PATHS["pipeline-step"].actions,
+        ("tests/local/test_sagemaker_pipelines.py::test_a_step_needs_the_permissions_of_the_pipelines_role",),
+    ),
+    "sagemaker-job": {
+        **dict.fromkeys(
+            ("s3:ListBucket", "s3:GetObject", "s3:PutObject"),
+            ("tests/local/test_sagemaker_processing.py::test_without_a_permission_on_its_data_a_job_fails",),
+        ),
+        **dict.fromkeys(
+            ("logs:CreateLogStream", "logs:PutLogEvents"),
+            ("tests/local/test_sagemaker_processing.py::test_a_job_that_may_not_log_runs_unseen",),
+        ),
+    },
     "api-logs": dict.fromkeys(
         PATHS["api-logs"].actions, ("tests/local/test_apis.py::test_an_access_log_needs_each_permission",)
     ),

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from rich.console import Console
 
-from bench import image_labeling
+from bench import endpoints, image_labeling
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +53,19 @@ def test_a_missed_bar_is_named(figures: image_labeling.Figures, change: dict[str
     # Then that bar is named, and no other
     (bar,) = dataclasses.replace(kept, **change).missed()  # type: ignore[arg-type]  # Figures of several types.
     assert missed in bar
+
+
+def test_an_endpoint_is_measured_beside_the_process_behind_it() -> None:
+    # Given a run of a few requests, When its figures are looked at
+    figures = endpoints.run(20, lambda _: None)
+
+    # Then both ways have their times, the bare one is shorter, and the bar is kept and can be missed
+    assert (len(figures.bare), len(figures.through)) == (20, 20)
+    assert 0 < figures.overhead
+    assert figures.missed() == []
+    slow = dataclasses.replace(figures, through=tuple(value + 1 for value in figures.through))
+    assert "the bare predict call" in slow.missed()[0]
+    console = Console(width=120)
+    with console.capture() as printed:
+        console.print(figures.table())
+    assert "InvokeEndpoint" in printed.get()

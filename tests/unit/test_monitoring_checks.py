@@ -19,6 +19,7 @@ from pipelines.monitoring.checks import (
     chi_squared,
     false_discovery,
     kolmogorov_smirnov,
+    number_checks,
 )
 from pipelines.monitoring.describe import constraints, statistics
 from pipelines.monitoring.report import make_report
@@ -96,6 +97,26 @@ def test_under_no_change_p_values_are_not_too_small() -> None:
     for level in (0.05, 0.2):
         assert np.mean(np.array(numbers) < level) < level + 0.03
         assert np.mean(np.array(shares) < level) < level + 0.05
+
+
+def test_the_most_frequent_of_many_values_is_no_surprise() -> None:
+    # Given windows of the baseline's own values, each on a grid of 60
+    against = Baseline.of(statistics(table(_grid(3000, 1))), constraints(table(_grid(3000, 1))), SCHEMA)
+    p_values = []
+    for seed in range(100):
+        (check,) = [
+            each
+            for each in number_checks(table(_grid(300, 100 + seed))["size"], against.columns["size"])
+            if each.name == "repeated value"
+        ]
+        p_values.append(check.p)
+    # Then the value that happens to come most often is not taken for one that was chosen beforehand
+    assert np.mean(np.array(p_values) < 0.05) <= 0.05
+
+
+def _grid(count: int, seed: int) -> Rows:
+    drawn = np.random.default_rng(seed).integers(0, 60, count)
+    return [[float(drawn[at]), *line[1:]] for at, line in enumerate(rows(count, seed))]
 
 
 # --- the decision

@@ -64,6 +64,17 @@ def test_a_sketch_stands_for_all_values_and_has_their_quantiles(count: int) -> N
             assert weights[kept <= cut].sum() / count == pytest.approx(np.mean(ordered <= cut), abs=0.001)
 
 
+def test_a_sketch_leans_to_no_side() -> None:
+    # Given a sketch whose levels were halved several times
+    values = np.sort(np.random.default_rng(3).exponential(size=50_001))
+    kept, weights = weighted(sketch(values))
+    # Then ranks are as often too high as too low
+    shares = np.linspace(0.01, 0.999, 200)
+    cuts = np.quantile(values, shares)
+    errors = [weights[kept <= cut].sum() / len(values) - np.mean(values <= cut) for cut in cuts]
+    assert np.mean(errors) == pytest.approx(0, abs=0.0002)
+
+
 def test_up_to_its_size_a_sketch_loses_nothing_and_it_is_the_same_each_time() -> None:
     values = np.random.default_rng(1).normal(size=K)
     assert sketch(values) == [np.sort(values).tolist()]

@@ -102,6 +102,7 @@ def install() -> None:
     _after_provisioning("AWS::StepFunctions::StateMachine", machines.provisioned)
     delivery.install(_current_delivery, _send_to_dead_letters)
     importlib.import_module("local.emulator.seams.sagemaker").install(_send_to_dead_letters)
+    importlib.import_module("local.emulator.seams.scheduler").install(_MovableTime())
     quotas.install()
     apis.install()
     _after_provisioning("AWS::ApiGateway::Stage", apis.complete_stage)
@@ -360,6 +361,15 @@ class _Caller:
         """Send an event to the default bus as an AWS service does, which needs nobody's permission."""
         with _responses.request_scope(self.account, self.region):
             _emit(source, detail_type, detail, resources)
+
+    def require(self, action: str, resource_arn: str) -> None:
+        """Authorise and record one more action of this request. Raises ServiceError (AccessDeniedException)."""
+        with _responses.request_scope(self.account, self.region):
+            if _iam.enforce(self.access_key, action, action.partition(":")[0], self.region, resource_arn) is not None:
+                raise ServiceError(
+                    "AccessDeniedException",
+                    f"User: {self.principal_arn} is not authorized to perform: {action} on resource: {resource_arn}",
+                )
 
     def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """A request to another service from inside the emulator, as this caller. Raises ServiceError."""
