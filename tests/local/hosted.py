@@ -157,8 +157,7 @@ class Host:
     def there(self, endpoint: str) -> bool:
         """Whether there is an endpoint of that name."""
         return any(
-            one["EndpointName"] == endpoint
-            for one in self.sagemaker.list_endpoints(NameContains=endpoint)["Endpoints"]
+            one["EndpointName"] == endpoint for one in self.sagemaker.list_endpoints(NameContains=endpoint)["Endpoints"]
         )
 
     @contextmanager

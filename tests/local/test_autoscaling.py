@@ -76,9 +76,7 @@ class Scaled:
         self.service.use(self.sagemaker)
         self.client, _ = client_of(self.service, self.sagemaker)
         self.resource = {"ResourceId": "endpoint/shop/variant/AllTraffic"}
-        self.client.register_scalable_target(
-            **OF_SAGEMAKER, **self.resource, MinCapacity=least, MaxCapacity=most
-        )
+        self.client.register_scalable_target(**OF_SAGEMAKER, **self.resource, MinCapacity=least, MaxCapacity=most)
         self.wait()
 
     def policy(self, target: float, name: str = "tracking", **more: Any) -> dict[str, str]:
@@ -337,9 +335,7 @@ def test_a_busy_processor_makes_instances(
     host.settled(name)
 
 
-def test_alarms_go_with_their_policy(
-    cloud: LocalCloud, scaling: Any, variant: tuple[str, dict[str, str]]
-) -> None:
+def test_alarms_go_with_their_policy(cloud: LocalCloud, scaling: Any, variant: tuple[str, dict[str, str]]) -> None:
     # Given a policy with its alarms
     _, resource = variant
     made = scaling.put_scaling_policy(**{**tracking(70), **resource})
@@ -370,9 +366,7 @@ def test_scaling_is_set_up_with_permissions_and_done_by_the_service_linked_role(
     # Given an account without the service-linked role, and an endpoint
     iam = cloud.client("iam")
     if any(role["RoleName"] == SERVICE_ROLE for role in iam.list_roles()["Roles"]):
-        iam.delete_role_policy(
-            RoleName=SERVICE_ROLE, PolicyName="AWSApplicationAutoscalingSageMakerEndpointPolicy"
-        )
+        iam.delete_role_policy(RoleName=SERVICE_ROLE, PolicyName="AWSApplicationAutoscalingSageMakerEndpointPolicy")
         iam.delete_role(RoleName=SERVICE_ROLE)
     service = "sagemaker.application-autoscaling.amazonaws.com"
     linked = f"arn:aws:iam::*:role/aws-service-role/{service}/{SERVICE_ROLE}"
