@@ -82,13 +82,7 @@ def test_what_a_model_refuses_is_a_model_error_with_its_own_status(
     assert error["Error"]["Message"].startswith(f"Received {side} error ({status}) from primary with message")
     group, _, stream = error["LogStreamArn"].partition("log-group:")[2].partition(":log-stream:")
     assert group == f"/aws/sagemaker/Endpoints/{endpoint}"
-    logs = host.cloud.client("logs")
-    assert eventually(
-        lambda: any(
-            error["OriginalMessage"] in event["message"]
-            for event in logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]
-        )
-    )
+    assert eventually(lambda: error["OriginalMessage"] in host.log(endpoint, logStreamNames=[stream]))
 
 
 def test_a_container_that_dies_of_a_request_is_a_refusal_at_last_and_comes_back(host: Host) -> None:
