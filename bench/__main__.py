@@ -1,7 +1,8 @@
 """`make bench`: what the architecture costs in time, beside what it is built from, all measured in one run.
 
 For each architecture: the bare models in a loop; the same inputs through the deployed stack; deploy and destroy; the
-local cloud's memory. An endpoint beside the process that serves it. Then the handlers' import time and size beside `import boto3`. Figures are of this machine.
+local cloud's memory. An endpoint beside the process that serves it. Then the handlers' import time and size beside
+`import boto3`. Figures are of this machine.
 """
 
 # ruff: noqa: E402 (the environment is cleaned and guarded before anything else is imported)
@@ -25,7 +26,8 @@ from bench.measure import Figures
 
 Say = Callable[[str], object]
 
-# By the architecture that is measured, or the part of the local cloud. The number is that of its inputs, as `--images` gives it.
+# By the architecture, or the part of the local cloud, that is measured. The number is that of its inputs, as `--images`
+# gives it.
 BENCHES: Mapping[str, Callable[[int, Say], Figures]] = {
     "call-analytics": calls.run,
     "document-processing": documents.run,

@@ -73,7 +73,9 @@ class Figures:
         for heading in ("", "p50", "p95"):
             table.add_column(heading, justify="left" if not heading else "right")
         for label, values in (("bare predict call", self.bare), ("InvokeEndpoint", self.through)):
-            table.add_row(label, f"{statistics.median(values) * 1000:.2f} ms", f"{percentile(values, 95) * 1000:.2f} ms")
+            table.add_row(
+                label, f"{statistics.median(values) * 1000:.2f} ms", f"{percentile(values, 95) * 1000:.2f} ms"
+            )
         table.add_row("overhead", f"{self.overhead * 1000:.2f} ms", "")
         return table
 

@@ -11,8 +11,8 @@ Environment, as in AWS's images:
     SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT  what a caller gets who accepts anything; `application/json`
 
 The script has `model_fn(model_dir)`, and either `transform_fn(model, data, content_type, accept)` or `input_fn(data,
-content_type)`, `predict_fn(data, model)` and `output_fn(prediction, accept)`. Text (JSON, CSV) comes as str, all else as
-bytes. The answer is a body, or a pair of body and content type. An exception is answered with 500, or with its
+content_type)`, `predict_fn(data, model)` and `output_fn(prediction, accept)`. Text (JSON, CSV) comes as str, all else
+as bytes. The answer is a body, or a pair of body and content type. An exception is answered with 500, or with its
 `status_code`, if it has one. AWS's images have functions of their own for those that a script leaves out; here such a
 script is refused, so that nothing is served which AWS would serve otherwise.
 
@@ -116,10 +116,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802 (http.server's name)
+    def do_GET(self) -> None:
         self._reply(200 if self.path == "/ping" else 404, b"")
 
-    def do_POST(self) -> None:  # noqa: N802 (http.server's name)
+    def do_POST(self) -> None:
         size = self.headers.get("Content-Length")
         if self.path != "/invocations" or size is None:
             self.close_connection = True
@@ -179,7 +179,7 @@ def main() -> None:
         half = Path(f"{told}.half")
         half.write_text(str(server.server_port))
         half.replace(told)
-    print("The model is loaded; waiting for requests.", flush=True)  # noqa: T201 (the container's log)
+    print("The model is loaded; waiting for requests.", flush=True)
     server.serve_forever()
 
 

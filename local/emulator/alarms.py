@@ -69,8 +69,8 @@ class Backend(Protocol):
         """Put an event on the default event bus."""
 
 
-# An alarm's action on a scaling policy: its scope, the policy's ARN, the alarm's name, its metric's latest value and the
-# moment. Returns why it could not be carried out, or None. It is called under a lock, and must not wait for anything.
+# An alarm's action on a scaling policy: its scope, the policy's ARN, the alarm's name, its metric's latest value and
+# the moment. Returns why it could not be carried out, or None. It is called under a lock, and must not wait.
 Scaler = Callable[[Scope, str, str, float, float], "str | None"]
 _SCALING = "arn:aws:autoscaling:"
 
@@ -332,8 +332,8 @@ def _act(scope: Scope, alarm: Definition, old: str) -> None:
 def _scale(scope: Scope, alarm: Definition, verdict: Verdict, moment: float) -> None:
     """Carry out actions on scaling policies, with each evaluation that leaves the alarm in their state.
 
-    "For Auto Scaling actions, the alarm continues to invoke the action once per minute that the alarm remains in the new
-    state": Amazon CloudWatch User Guide, "Alarm actions", read 2026-11-27.
+    "For Auto Scaling actions, the alarm continues to invoke the action once per minute that the alarm remains in the
+    new state": Amazon CloudWatch User Guide, "Alarm actions", read 2026-11-27.
     """
     values = verdict.data.get("recentDatapoints")
     if _scaler is None or not values or not alarm.get("ActionsEnabled", True):

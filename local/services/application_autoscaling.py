@@ -1,7 +1,7 @@
 """Application Auto Scaling for the variants of SageMaker endpoints: target tracking that really scales them.
 
-A policy keeps a pair of CloudWatch alarms; this cloud evaluates them as any other, and tells the policy once a minute as
-long as one is in alarm. The policy then asks SageMaker for another number of instances, as its service-linked role.
+A policy keeps a pair of CloudWatch alarms; this cloud evaluates them as any other, and tells the policy once a minute
+as long as one is in alarm. The policy then asks SageMaker for another number of instances, as its service-linked role.
 Served: scalable targets, target tracking on SageMakerVariantInvocationsPerInstance or on one customized metric, scaling
 activities, suspension. Refused: other services, step and predictive scaling, scheduled actions, metric math, tags.
 
@@ -10,12 +10,12 @@ same sum, once it was below 90 % of it for fifteen, and only if every policy of 
 the scale-out cool-down only a sum on the former number of instances that gives still more counts; within the scale-in
 cool-down nothing is taken away.
 
-Sources, read 2026-11-27: the documentation in botocore's service model (API Reference); "How target tracking scaling for
-Application Auto Scaling works" (User Guide: cool-downs, several policies, "typically more than 10 % lower"); "Prerequisites"
-of "Automatically Scale Amazon SageMaker Models" (Amazon SageMaker Developer Guide, in its public source, which ends in
-2023: cool-downs of 300 s, at least one instance, and the permissions on CloudWatch and SageMaker that whoever sets
-scaling up needs); Amazon CloudWatch User Guide, "Alarm actions" (once a minute). Not documented: the sum, the alarms'
-names and periods, the wording of messages; they are those that users of the service report.
+Sources, read 2026-11-27: the documentation in botocore's service model (API Reference); "How target tracking scaling
+for Application Auto Scaling works" (User Guide: cool-downs, several policies, "typically more than 10 % lower");
+"Prerequisites" of "Automatically Scale Amazon SageMaker Models" (Amazon SageMaker Developer Guide, in its public
+source, which ends in 2023: cool-downs of 300 s, at least one instance, and the permissions on CloudWatch and SageMaker
+that whoever sets scaling up needs); Amazon CloudWatch User Guide, "Alarm actions" (once a minute). Not documented: the
+sum, the alarms' names and periods, the wording of messages; they are those that users of the service report.
 """
 
 from __future__ import annotations
@@ -144,12 +144,12 @@ class ApplicationAutoScaling(JsonService):
             return str(target.members["ScalableTargetARN"])
         return f"arn:aws:application-autoscaling:{region}:{account}:scalable-target/*"
 
-    def alarmed(
+    def alarmed(  # noqa: PLR0917 (the parts of an alarm's action)
         self, account: str, region: str, policy_arn: str, alarm: str, value: float, moment: float
     ) -> str | None:
-        """An alarm of a policy is in alarm at `moment` (epoch seconds), its metric at `value`; why nobody cares, or None.
+        """An alarm of a policy is in alarm at `moment` (epoch seconds), its metric at `value`.
 
-        What follows is done in another thread.
+        Returns why nobody cares, or None. What follows is done in another thread.
         """
         with self._lock:
             for (owner, where, _), target in self._targets.items():
@@ -429,7 +429,8 @@ def _settled(caller: Caller, endpoint: str, variant: str, wanted: int) -> str | 
 
 def _metric(config: Request, endpoint: str, variant: str) -> Members:
     """The metric of a policy, as PutMetricAlarm takes it."""
-    predefined, custom = config.get("PredefinedMetricSpecification"), config.get("CustomizedMetricSpecification")
+    predefined: Request | None = config.get("PredefinedMetricSpecification")
+    custom: Request | None = config.get("CustomizedMetricSpecification")
     if (predefined is None) == (custom is None):
         raise _invalid("Give either a PredefinedMetricSpecification or a CustomizedMetricSpecification.")
     if predefined is not None:
@@ -444,6 +445,7 @@ def _metric(config: Request, endpoint: str, variant: str) -> Members:
             ],
             "Statistic": "Sum",
         }
+    custom = custom or {}
     if "Metrics" in custom:
         raise _unserved("metric math in scaling policies")
     for name in ("MetricName", "Namespace", "Statistic"):

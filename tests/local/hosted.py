@@ -175,10 +175,13 @@ class Host:
         answer: bytes = self.runtime.invoke_endpoint(EndpointName=endpoint, Body=body.encode(), **given)["Body"].read()
         return answer.decode()
 
-    def log(self, endpoint: str) -> str:
-        """All that is in the endpoint's log group."""
+    def log(self, endpoint: str, **only: Any) -> str:
+        """All that is in the endpoint's log group, which is made with its first line; `only` says of which streams."""
         logs = self.cloud.client("logs")
-        events = logs.filter_log_events(logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}")["events"]
+        try:
+            events = logs.filter_log_events(logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}", **only)["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return ""
         return "\n".join(event["message"] for event in events)
 
 

@@ -61,7 +61,7 @@ def test_an_endpoint_is_measured_beside_the_process_behind_it() -> None:
 
     # Then both ways have their times, the bare one is shorter, and the bar is kept and can be missed
     assert (len(figures.bare), len(figures.through)) == (20, 20)
-    assert 0 < figures.overhead
+    assert figures.overhead > 0
     assert figures.missed() == []
     slow = dataclasses.replace(figures, through=tuple(value + 1 for value in figures.through))
     assert "the bare predict call" in slow.missed()[0]

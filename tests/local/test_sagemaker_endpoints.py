@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -381,8 +382,12 @@ def test_an_alarm_rolls_an_update_back_without_a_failed_request(cloud: LocalClou
         assert found["FailureReason"] == f"The alarm {alarm} of the auto-rollback configuration is in ALARM."
         assert {host.ask(name) for _ in range(20)} == {"old"}
         heard: list[str] = []
-        assert eventually(lambda: heard.extend(statuses(told(), name)) or heard[-1:] == ["IN_SERVICE"])
-        assert "ROLLING_BACK" in heard
+
+        def back_again() -> bool:
+            heard.extend(statuses(told(), name))
+            return "ROLLING_BACK" in heard and heard[-1] == "IN_SERVICE"
+
+        assert eventually(back_again)
     assert crowd.failures == []
 
 
@@ -572,6 +577,10 @@ def test_output_is_lost_without_the_right_to_write_it_and_requests_are_served(cl
 # --- Endurance -------------------------------------------------------------------------------------------------------
 
 
+def _took_part(crowd: Crowd, answer: str) -> bool:
+    return crowd.answers[answer] > 20
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("rolled_back", [False, True])
 def test_thousands_of_requests_do_not_fail_during_updates(
@@ -592,7 +601,7 @@ def test_thousands_of_requests_do_not_fail_during_updates(
                 },
             )
             eventually(lambda: _baking(host, name), 60)
-            eventually(lambda number=seen: crowd.answers[f"new-{number}"] > 20, 60)
+            eventually(functools.partial(_took_part, crowd, f"new-{seen}"), 60)
             if rolled_back:
                 datum = {"MetricName": alarm, "Value": 1}
                 cloud.client("cloudwatch").put_metric_data(Namespace="Test", MetricData=[datum])

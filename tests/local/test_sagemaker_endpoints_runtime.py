@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
+from local.services.sagemaker.containers import LogStream
 from local.services.sagemaker.hosting import Artefact, TooLateError, serving
 from tests.local.emulated import eventually, execute, make_machine, make_role, one_task, unique
 from tests.local.hosted import Host, artefact
@@ -73,7 +74,7 @@ def test_what_a_model_refuses_is_a_model_error_with_its_own_status(
     host: Host, endpoint: str, given: dict[str, Any], status: int, side: str
 ) -> None:
     # Given a request that the script refuses, When it is made
-    error = refused(host.runtime.invoke_endpoint, EndpointName=endpoint, **given).response
+    error: Any = refused(host.runtime.invoke_endpoint, EndpointName=endpoint, **given).response
 
     # Then the error has the script's status and words, and names the log that tells more
     assert (error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]) == ("ModelError", 424)
@@ -81,13 +82,7 @@ def test_what_a_model_refuses_is_a_model_error_with_its_own_status(
     assert error["Error"]["Message"].startswith(f"Received {side} error ({status}) from primary with message")
     group, _, stream = error["LogStreamArn"].partition("log-group:")[2].partition(":log-stream:")
     assert group == f"/aws/sagemaker/Endpoints/{endpoint}"
-    logs = host.cloud.client("logs")
-    assert eventually(
-        lambda: any(
-            error["OriginalMessage"] in event["message"]
-            for event in logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]
-        )
-    )
+    assert eventually(lambda: error["OriginalMessage"] in host.log(endpoint, logStreamNames=[stream]))
 
 
 def test_a_container_that_dies_of_a_request_is_a_refusal_at_last_and_comes_back(host: Host) -> None:
@@ -120,15 +115,13 @@ def test_a_model_that_is_too_slow_is_given_up() -> None:
         assert instance.ask(b"1", {"Content-Type": "text/csv"}).body == b"1"
 
 
-class _NoLog:
-    """In place of a LogStream, where nobody reads it."""
+class _NoLog(LogStream):
+    """A stream that nobody reads."""
 
-    name = ""
+    def __init__(self) -> None:
+        super().__init__(FakeCaller(), "group", "stream")
 
     def write(self, line: str) -> None:
-        pass
-
-    def flush(self) -> None:
         pass
 
 

@@ -1,17 +1,17 @@
 """SageMaker's endpoints in the emulator: the runtime's route, rights on endpoints, scaling, and CloudFormation's types.
 
 InvokeEndpoint is signed as `sagemaker`, like the control plane, and has a path of its own. Models, configurations and
-endpoints are authorised on their ARNs; CreateEndpoint and UpdateEndpoint on the endpoint's and the configuration's; what
+endpoints are authorised on their ARNs; CreateEndpoint and UpdateEndpoint on those of endpoint and configuration; what
 changes scaling on the scalable target's, `scalable-target/*` for a new one (Service Authorization Reference, "Actions,
-resources, and condition keys for ..." Amazon SageMaker, AWS Application Auto Scaling, Amazon CloudWatch, as of cfn-lint's
-copy of its data, read 2026-11-27). Application Auto Scaling acts as its service-linked role, whose making needs
-`iam:CreateServiceLinkedRole` with the service's name ("Prerequisites" of "Automatically Scale Amazon SageMaker Models",
-Amazon SageMaker Developer Guide, read 2026-11-27).
+resources, and condition keys for ..." Amazon SageMaker, AWS Application Auto Scaling, Amazon CloudWatch, as of
+cfn-lint's copy of its data, read 2026-11-27). Application Auto Scaling acts as its service-linked role, whose making
+needs `iam:CreateServiceLinkedRole` with the service's name ("Prerequisites" of "Automatically Scale Amazon SageMaker
+Models", Amazon SageMaker Developer Guide, read 2026-11-27).
 
 CloudFormation's types are those of its registry, whose schemas (as of cfn-lint's copy, read 2026-11-27) say what
 replaces a resource and what its identifier is: Ref gives the ARN of a model, a configuration or an endpoint, and
-`<resource id>|<dimension>|<namespace>` of a scalable target. GetAtt gives names beside that. Ref of a scaling policy gives
-its ARN; its identifier has the dimension as well.
+`<resource id>|<dimension>|<namespace>` of a scalable target. GetAtt gives names beside that. Ref of a scaling policy
+gives its ARN; its identifier has the dimension as well.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ def _authorise_configurations() -> None:
                     "sagemaker", action, _iam.caller_arn(), str(uuid.uuid4()), headers=headers, resource_arn=arn
                 )
                 return denied
-        return await handler(method, path, headers, body, query)
+        answer: seams.Response = await handler(method, path, headers, body, query)
+        return answer
 
     _app.SERVICE_HANDLERS[SageMaker.name] = handle
 
@@ -226,7 +227,8 @@ def _may_make(caller: seams._Caller, arn: str) -> None:
     if denied is not None:
         raise ServiceError(
             "AccessDeniedException",
-            f"User: {caller.principal_arn} is not authorized to perform: iam:CreateServiceLinkedRole on resource: {arn}",
+            f"User: {caller.principal_arn} is not authorized to perform: iam:CreateServiceLinkedRole on resource:"
+            f" {arn}",
         )
 
 
@@ -256,9 +258,7 @@ SAGEMAKER_API, SCALING_API = "sagemaker", "application-autoscaling"
 
 def _provide_types() -> None:
     # `replacing` are the `createOnlyProperties` of the schemas; of a model and a configuration all are.
-    resource_types.provide(
-        "AWS::SageMaker::Model", _create_model, None, _deleting("Model"), own_name="ModelName"
-    )
+    resource_types.provide("AWS::SageMaker::Model", _create_model, None, _deleting("Model"), own_name="ModelName")
     resource_types.provide(
         "AWS::SageMaker::EndpointConfig", _create_config, None, _deleting("EndpointConfig"),
         own_name="EndpointConfigName",

@@ -5,7 +5,8 @@ each variant and hour of the movable clock:
 
     <destination>/<endpoint>/<variant>/YYYY/MM/DD/HH/<minute>-<second>-<millisecond>-<uuid>.jsonl
 
-What cannot be written is lost and the log tells; the request is not concerned. Only answered requests (2xx) are captured.
+What cannot be written is lost and the log tells; the request is not concerned. Only answered requests (2xx) are
+captured.
 
 Sources, read 2026-11-27: the documentation in botocore's service model (API Reference of DataCaptureConfig: without
 content types in the configuration, data are Base64); "Capture data", Amazon SageMaker Developer Guide, in its public

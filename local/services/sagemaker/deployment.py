@@ -4,8 +4,8 @@ Pure: it knows shapes of requests and numbers, no clock and no process.
 
 Sources, read 2026-11-27: the documentation in botocore's service model (API Reference: sizes, their bounds, defaults);
 "Canary Traffic Shifting", "Linear Traffic Shifting" and "Automating Amazon SageMaker with Amazon EventBridge" (the
-messages of `VariantStatus`), Amazon SageMaker Developer Guide, in its public source, which ends in 2023. Traffic follows
-capacity: a canary of one of four instances gets a quarter. Rolling updates are refused.
+messages of `VariantStatus`), Amazon SageMaker Developer Guide, in its public source, which ends in 2023. Traffic
+follows capacity: a canary of one of four instances gets a quarter. Rolling updates are refused.
 """
 
 from __future__ import annotations

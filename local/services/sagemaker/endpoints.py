@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.emulator import alarms, clock, faults, metrics
+from local.emulator.alarm_evaluation import ALARM
 from local.services.sagemaker.capture import FLUSH_SECONDS, Capture
 from local.services.sagemaker.deployment import Plan, plan
 from local.services.sagemaker.fleets import Fleet, Traffic, refill, routes
@@ -265,8 +266,8 @@ class Endpoints:
         ]
         if gone:
             raise invalid(
-                f"The variant(s) {gone} must be deregistered as scalable targets with AWS Auto Scaling before they can be"
-                " removed or have their instance type updated."
+                f"The variant(s) {gone} must be deregistered as scalable targets with AWS Auto Scaling before they can"
+                " be removed or have their instance type updated."
             )
 
     def _fleets(self, endpoint: str, config: Record, caller: Caller) -> list[Fleet]:
@@ -353,8 +354,7 @@ class Endpoints:
             for fleet in green:
                 self._progress(endpoint, fleet, "Creating", f"Launching {fleet.desired} instance(s).")
             self._launch_all(green)
-            if steps.most_seconds is not None and time.monotonic() - began > steps.most_seconds:
-                raise _RollbackError(f"The deployment took longer than {steps.most_seconds} seconds.")
+            _in_time(steps, began)
             self._shift(endpoint, steps)
         except (StartError, _RollbackError) as error:
             self._roll_back(endpoint, str(error))
@@ -436,8 +436,7 @@ class Endpoints:
                     way = "out" if fleet.desired > desired else "in"
                     text = f"Scaling {way} desired instance count to {fleet.desired}."
                     self._progress(endpoint, fleet, "Updating", text)
-                for instance in fleet.launch(fleet.desired - len(fleet.instances)):
-                    started.append((fleet, instance))
+                started += [(fleet, one) for one in fleet.launch(fleet.desired - len(fleet.instances))]
         except StartError as error:
             self._status(endpoint, "RollingBack")
             with self._lock:
@@ -474,7 +473,7 @@ class Endpoints:
         threading.Thread(target=self._flush_captures, name="captures", daemon=True).start()
 
     def _alarm_changed(self, scope: alarms.Scope, name: str, state: str, moment: float) -> None:
-        if state == alarms.ALARM:
+        if state == ALARM:
             self._raised[scope.account, scope.region, name] = moment
 
     def _clock_moved(self) -> None:
@@ -592,7 +591,7 @@ class Endpoints:
         with self._records.lock:
             members = dict(endpoint.record.members)
             tags = dict(endpoint.record.tags)
-        detail = {
+        detail: Members = {
             key: members[key]
             for key in (
                 "EndpointName",
@@ -615,6 +614,12 @@ class Endpoints:
         stream = fleet.log("data-log")
         stream.write(line)
         stream.flush()
+
+
+def _in_time(steps: Plan, began: float) -> None:
+    """Raises _RollbackError when the start of the instances alone took longer than all may; the waits are known."""
+    if steps.most_seconds is not None and time.monotonic() - began > steps.most_seconds:
+        raise _RollbackError(f"The deployment took longer than {steps.most_seconds} seconds.")
 
 
 def _in_alarm(name: str) -> str:

@@ -79,7 +79,7 @@ class Fleet:
         for future in futures:
             try:
                 started.append(future.result())
-            except StartError as error:
+            except StartError as error:  # noqa: PERF203 (those that did start must be known, to be ended)
                 failed = error
         if failed is not None:
             for instance in started:
@@ -111,7 +111,7 @@ class Route:
 
 
 def routes(fleets: Sequence[Fleet], share: float, active: Sequence[int] | None = None) -> tuple[Route, ...]:
-    """A side's traffic, `share` of all, split by the variants' weights; the first `active` instances of each take it."""
+    """A side's traffic, `share` of all, by the variants' weights; the first `active` instances of each take it."""
     total = sum(fleet.weight for fleet in fleets)
     counts = active if active is not None else [len(fleet.instances) for fleet in fleets]
     return tuple(

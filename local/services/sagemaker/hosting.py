@@ -10,8 +10,8 @@ A transform job can use the same:
 
 Sources: "Use Your Own Inference Code with Hosting Services", Amazon SageMaker Developer Guide, in its public source,
 which ends in 2023, read 2026-11-27: `/ping` is answered within 2 s; a container that does not pass its health check
-within 4 minutes has failed (`ContainerStartupHealthCheckTimeoutInSeconds` sets another time); an inference takes 60 s at
-most; a container is asked to end by SIGTERM and ended 30 s later. The reasons of failure are those that users of the
+within 4 minutes has failed (`ContainerStartupHealthCheckTimeoutInSeconds` sets another time); an inference takes 60 s
+at most; a container is asked to end by SIGTERM and ended 30 s later. The reasons of failure are those that users of the
 service report; the guide does not list them. Here a container that ends by itself has failed at once: whether AWS
 starts it again until the time is over is not documented.
 """
@@ -207,8 +207,7 @@ def launch(
     """Start a container and wait until it is well. Raises StartError."""
     workspace = Workspace("endpoint")
     try:
-        if program_of(artefact.image) != PYTHON:
-            raise ContainerError(f"ClientError: The image {artefact.image} serves no models.")
+        _check_image(artefact.image)
         _unpack(artefact, actor, workspace.path("/opt/ml/model"))
         instance = Instance(identity, _container(artefact, actor, log, workspace))
     except ContainerError as error:
@@ -221,6 +220,11 @@ def launch(
         instance.kill()
         raise StartError(UNWELL)
     return instance
+
+
+def _check_image(image: str) -> None:
+    if program_of(image) != PYTHON:
+        raise ContainerError(f"ClientError: The image {image} serves no models.")
 
 
 # What a caller completes with the variant, which a container does not know.

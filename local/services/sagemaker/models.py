@@ -253,8 +253,8 @@ def _check_access(actor: Caller, url: str, role: str, region: str) -> None:
         raise invalid(
             f'Could not access model data at {url}. Please ensure that the role "{role}" exists and that its trust'
             ' relationship policy allows the action "sts:AssumeRole" for the service principal'
-            ' "sagemaker.amazonaws.com". Also ensure that the role has "s3:GetObject" permissions and that the object is'
-            f" located in {region}."
+            ' "sagemaker.amazonaws.com". Also ensure that the role has "s3:GetObject" permissions and that the object'
+            f" is located in {region}."
         ) from error
 
 

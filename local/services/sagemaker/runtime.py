@@ -6,8 +6,8 @@ model's own status. Multi-model endpoints, inference components, sessions, expla
 invocations are refused.
 
 Sources, read 2026-11-27: the documentation in botocore's service model (API Reference: members, headers, errors, 60 s,
-6 MB; a larger limit that newer pages are said to name could not be confirmed). The wording of ModelError and of the error
-for an endpoint that does not take requests are those that users of the service report.
+6 MB; a larger limit that newer pages are said to name could not be confirmed). The wording of ModelError and of the
+error for an endpoint that does not take requests are those that users of the service report.
 """
 
 from __future__ import annotations
