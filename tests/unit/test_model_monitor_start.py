@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import shlex
 import types
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -235,9 +234,13 @@ def test_the_command_is_one_that_the_monitor_takes(monkeypatch: pytest.MonkeyPat
     # Given the command of a job with everything
     job = full(settings(), last_full_hour(EVENT["time"]))
     entry = job["AppSpecification"]["ContainerEntrypoint"]
+    words = job["AppSpecification"]["ContainerArguments"]
     assert entry[:2] == ["bash", "-c"]
-    words = shlex.split(entry[2])
-    assert words[words.index("-m") + 1] == "pipelines.monitoring.monitor"
+    assert entry[2].endswith('exec python3 -m "$0" "$@"')
+    assert entry[3:] == ["pipelines.monitoring.monitor"]
+    # And each word is one that SageMaker takes
+    assert max(map(len, [*entry, *words])) <= 256
+    assert len(words) <= 100
     # When the monitor reads its arguments
     seen: dict[str, Any] = {}
     monkeypatch.setattr(monitor, "read_baseline", lambda folder, schema: (seen.update(baseline=folder), None))
@@ -250,7 +253,7 @@ def test_the_command_is_one_that_the_monitor_takes(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(monitor, "run", run)
     monkeypatch.setattr(monitor, "finish", lambda message, file, code: seen.update(message=file) or code)
-    assert monitor.main(words[words.index("-m") + 2 :]) == 0
+    assert monitor.main(words) == 0
     # Then each folder is that of an input, and the report goes where the output is taken from
     paths = {name: path for name, (_, path) in inputs(job).items()}
     assert {str(seen["captures"]), str(seen["ground_truth"]), str(seen["baseline"])} == {
@@ -271,11 +274,11 @@ def test_an_input_that_is_not_there_is_not_named() -> None:
     # Given an hour without labels
     captured = request(settings(), hour, wanted.only(lambda uri: "ground-truth" not in uri), "s3://m/b/")
     assert set(inputs(captured)) == {"code", "baseline", "captures"}
-    assert "--ground-truth" not in captured["AppSpecification"]["ContainerEntrypoint"][2]
+    assert "--ground-truth" not in captured["AppSpecification"]["ContainerArguments"]
     # Given one without captures, and labels of a day before
     labelled = request(settings(), hour, wanted.only(lambda uri: "ground" in uri or uri.endswith("/26/")), "s3://m/b/")
     assert set(inputs(labelled)) == {"code", "baseline", "ground-truth", "history-0"}
-    assert "--captures" not in labelled["AppSpecification"]["ContainerEntrypoint"][2]
+    assert "--captures" not in labelled["AppSpecification"]["ContainerArguments"]
 
 
 def test_there_is_something_to_judge_if_there_is_traffic_or_a_label_with_its_day() -> None:
