@@ -87,6 +87,21 @@ NOT_CHECKABLE: tuple[NotCheckable, ...] = (
         "kms:*",
         "the local cloud keeps log groups without asking their key",
     ),
+    NotCheckable(
+        "*",
+        "ecr:*",
+        "no image is pulled here: a program of this machine plays it",
+    ),
+    NotCheckable(
+        "*",
+        "kms:CreateGrant",
+        "instances have no disks of their own here, for which EC2 would get a grant on the key",
+    ),
+    NotCheckable(
+        "*",
+        "logs:DescribeLogStreams",
+        "SageMaker's own agent asks for streams before it writes; here the lines are written at once",
+    ),
 )
 
 # What the role of stacks/blocks/emptied_bucket.py is for happens at the very end.

@@ -35,6 +35,12 @@ PATHS: Mapping[str, Path] = {
             "the event goes to the target's own dead-letter queue, if that one's policy lets it in",
         ),
         Path(
+            "rule-to-topic",
+            "events.amazonaws.com, by the topic's policy",
+            ("sns:Publish",),
+            "the event goes to the target's own dead-letter queue, if that one's policy lets it in",
+        ),
+        Path(
             "queue-poller",
             "the function's role",
             ("sqs:ReceiveMessage", "sqs:GetQueueAttributes", "sqs:DeleteMessage"),

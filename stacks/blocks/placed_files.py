@@ -46,7 +46,7 @@ class PlacedFiles(Construct):
             encryption_key=encryption_key,
         )
         worker.allow(["s3:PutObject"], *(bucket.arn_for_objects(key) for key in files))
-        worker.allow(["kms:Decrypt", "kms:GenerateDataKey"], encryption_key.key_arn)
+        worker.allow(["kms:GenerateDataKey"], encryption_key.key_arn)
         placed: list[dict[str, str]] = []
         for key, file in files.items():
             worker.allow(["s3:GetObject"], f"{file.bucket.bucket_arn}/{file.s3_object_key}")

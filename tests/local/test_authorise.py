@@ -24,6 +24,7 @@ from tests.local.emulated import (
     messages,
     policy,
     set_permissions,
+    subscribed,
     unique,
 )
 
@@ -423,6 +424,45 @@ def test_a_rule_and_a_poller_need_the_queues_key(cloud: LocalCloud, rule: Rule) 
     eventually(lambda: waiting(cloud, rule.queue_url) == (0, 0))
 
 
+def test_a_rule_tells_a_topic_that_lets_it_in(cloud: LocalCloud) -> None:
+    # Given a rule whose target is a topic under a key, and both let nobody in
+    events, sns, sqs = cloud.client("events"), cloud.client("sns"), cloud.client("sqs")
+    name, source = unique("rule"), unique("source")
+    rule = events.put_rule(Name=name, EventPattern=json.dumps({"source": [source]}))["RuleArn"]
+    topic = sns.create_topic(Name=unique("topic"), Attributes={"KmsMasterKeyId": make_key(cloud)})["TopicArn"]
+    dead_url, dead_arn = make_queue(cloud)
+    let_rule = {"Principal": {"Service": "events.amazonaws.com"}, "Condition": {"ArnEquals": {"aws:SourceArn": rule}}}
+    to_queue = {**let_rule, "Action": "sqs:SendMessage", "Resource": dead_arn}
+    sqs.set_queue_attributes(QueueUrl=dead_url, Attributes={"Policy": policy(to_queue)})
+    events.put_targets(Rule=name, Targets=[{"Id": "t", "Arn": topic, "DeadLetterConfig": {"Arn": dead_arn}}])
+
+    def send(word: str) -> None:
+        events.put_events(Entries=[{"Source": source, "DetailType": "Test", "Detail": json.dumps({"word": word})}])
+
+    with subscribed(cloud, topic) as told:
+        # When events come, Then without the topic's policy, and with it but without the key's, they are dead letters
+        send("no policy")
+        assert len(eventually(lambda: messages(cloud, dead_url))) == 1
+        to_topic = {**let_rule, "Action": "sns:Publish", "Resource": topic}
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy(to_topic))
+        send("no key")
+        assert len(eventually(lambda: messages(cloud, dead_url))) == 1
+        assert told() == []
+        # And with both the topic is told
+        of_topic = {
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": "*",
+            "Condition": {"ArnEquals": {"kms:EncryptionContext:aws:sns:topicArn": topic}},
+        }
+        key = make_key(cloud, of_topic)
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="KmsMasterKeyId", AttributeValue=key)
+        send("with both")
+        (message,) = eventually(told)
+        assert json.loads(message)["detail"] == {"word": "with both"}
+        assert messages(cloud, dead_url) == []
+
+
 def test_a_key_that_a_service_manages_needs_no_permission(cloud: LocalCloud) -> None:
     # Given an object under S3's own key, and a role that may read objects only
     bucket = unique("bucket")
@@ -550,6 +590,7 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "tests/local/test_states_tasks.py::test_a_service_that_is_asked_by_a_state_machine_reads_as_its_role",
         ),
     },
+    "rule-to-topic": {"sns:Publish": ("tests/local/test_authorise.py::test_a_rule_tells_a_topic_that_lets_it_in",)},
     "rule-to-state-machine": {
         "states:StartExecution": (
             "tests/local/test_delivery.py::test_a_rule_whose_role_may_not_start_the_state_machine_loses_nothing",

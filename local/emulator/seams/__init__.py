@@ -905,7 +905,7 @@ _delivery: contextvars.ContextVar[tuple[dict[str, Any], dict[str, Any]] | None] 
 
 
 def _authorise_rule_targets() -> None:
-    invoke_target, send = _events._invoke_target, _events._dispatch_to_sqs
+    invoke_target, send, tell = _events._invoke_target, _events._dispatch_to_sqs, _events._dispatch_to_sns
 
     def invoke(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
         token = _delivery.set((rule, target))
@@ -922,8 +922,17 @@ def _authorise_rule_targets() -> None:
         else:
             _send_to_dead_letters(problem, payload, rule["Arn"], target, {})
 
+    def publish(topic_arn: str, payload: str) -> None:
+        rule, target = _current_delivery()
+        problem = _untold(topic_arn, rule["Arn"])
+        if problem is None:
+            tell(topic_arn, payload)
+        else:
+            _send_to_dead_letters(problem, payload, rule["Arn"], target, {})
+
     _events._invoke_target = invoke
     _events._dispatch_to_sqs = deliver
+    _events._dispatch_to_sns = publish
 
 
 def _current_delivery() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -946,6 +955,26 @@ def _undeliverable(queue_arn: str, rule_arn: str) -> tuple[str, str] | None:
     use = {"kms:EncryptionContext:aws:sqs:arn": queue_arn, "kms:ViaService": _via("sqs")}
     if not _may_use_key(sender, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), use):
         return "NO_PERMISSIONS", f"The policy of the key of {queue_arn} does not let {rule_arn} use it."
+    return None
+
+
+def _untold(topic_arn: str, rule_arn: str) -> tuple[str, str] | None:
+    """Error code and message why a rule cannot tell a topic; None when it can.
+
+    The key is asked by what SNS encrypts, the topic: the guide rules out a condition on the rule (Amazon SNS Developer
+    Guide, "Amazon SNS encryption key management", read 2026-11-23).
+    """
+    topic = _sns._topic_by_arn_any_scope(topic_arn)
+    if topic is None:
+        return "NO_RESOURCE", f"The topic {topic_arn} does not exist."
+    sender = "events.amazonaws.com"
+    if not authorise.act_as(sender, "sns:Publish", topic_arn, _source(rule_arn), path="rule-to-topic"):
+        return "NO_PERMISSIONS", f"The policy of {topic_arn} does not let {rule_arn} publish."
+    reference = (topic.get("attributes") or {}).get("KmsMasterKeyId")
+    key = _customer_key(reference)
+    use = {"kms:EncryptionContext:aws:sns:topicArn": topic_arn, "kms:ViaService": _via("sns")}
+    if reference and not (key and _may_use_key(sender, key, ("kms:GenerateDataKey", "kms:Decrypt"), use)):
+        return "NO_PERMISSIONS", f"The policy of the key of {topic_arn} does not let {rule_arn} use it."
     return None
 
 

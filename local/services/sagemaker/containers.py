@@ -149,16 +149,20 @@ class LogStream:
                     _log.warning("Output of %s is lost: %s", self.name, error)
 
     def _open(self) -> bool:
-        try:
-            with contextlib.suppress(ServiceError):
-                # It may be there, made by somebody else, and then the right to make it is not needed.
-                self._caller.call("logs", "CreateLogGroup", {"logGroupName": self._where["logGroupName"]})
-            self._caller.call("logs", "CreateLogStream", self._where)
-        except ServiceError as error:
-            if error.code != "ResourceAlreadyExistsException":
-                _log.warning("The output of %s is lost: %s", self.name, error)
-                return False
-        return True
+        # A group that is there, made by somebody else, is not made, and the right to make it is not needed.
+        for operation in ("CreateLogStream", "CreateLogGroup", "CreateLogStream"):
+            group_only = {"logGroupName": self._where["logGroupName"]}
+            try:
+                self._caller.call("logs", operation, group_only if operation == "CreateLogGroup" else self._where)
+                if operation == "CreateLogStream":
+                    return True
+            except ServiceError as error:
+                if error.code == "ResourceAlreadyExistsException" and operation == "CreateLogStream":
+                    return True
+                if error.code not in ("ResourceAlreadyExistsException", "ResourceNotFoundException"):
+                    _log.warning("The output of %s is lost: %s", self.name, error)
+                    return False
+        return False
 
 
 # --- Processes -------------------------------------------------------------------------------------------------------
