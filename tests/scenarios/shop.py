@@ -1,0 +1,115 @@
+"""The shop of chilled food as the tests of the three model stacks drive it: its data, its parcels, its stacks.
+
+The stacks are shared by all tests of a run. One model is trained and in service before the first test that asks for it;
+each test tells its own executions and deployments from those that were there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from local.cloud import LocalCloud
+from pipelines.deliveries.world import FEATURES, draw
+from scenarios import realtime_endpoint, training_pipeline
+from tests.local.emulated import subscribed
+from tests.waiting import until
+
+TRAINING, SERVING, MONITOR = "training-pipeline", "realtime-endpoint", "model-monitor"
+
+# One instance is one process here; looks are frequent, and nothing bakes.
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    TRAINING: {},
+    SERVING: {"instance_count": 1, "maximum_instances": 2, "poll_seconds": 1, "bake_seconds": 0},
+    MONITOR: {},
+}
+ROWS = 4000
+SECONDS = 120.0
+
+
+def data(count: int = ROWS, seed: int = 1, *, shifted: bool = False) -> bytes:
+    """Deliveries with their labels, as CSV with a header."""
+    return bytes(draw(count, seed, shifted=shifted).to_csv(index=False).encode())
+
+
+def parcels(count: int, seed: int, *, shifted: bool = False) -> str:
+    """Deliveries as the endpoint is asked about them: CSV without a header or a label."""
+    return str(draw(count, seed, shifted=shifted)[list(FEATURES)].to_csv(index=False, header=False))
+
+
+@dataclass
+class Shop:
+    """The deployed stacks, by their outputs; those of a stack that was not asked for are empty."""
+
+    cloud: LocalCloud
+    training: Mapping[str, str]
+    serving: Mapping[str, str]
+    monitor: Mapping[str, str]
+
+    def client(self, service: str) -> Any:
+        """A client of the cloud."""
+        return self.cloud.client(service)
+
+    def train(self, files: Mapping[str, bytes]) -> training_pipeline.Report:
+        """Uploads files and the marker, and waits for the end of the execution that they start."""
+        before = training_pipeline.executions(self.cloud, self.training)
+        training_pipeline.upload(self.cloud, self.training, files)
+        return self.follow(before)
+
+    def follow(self, before: set[str]) -> training_pipeline.Report:
+        """Waits for the end of an execution that was not there before."""
+        return training_pipeline.follow(self.cloud, self.training, before, patience_seconds=SECONDS)
+
+    def clear(self) -> None:
+        """Takes all data away, with its versions."""
+        s3, bucket = self.client("s3"), self.training["BucketName"]
+        listed = s3.list_object_versions(Bucket=bucket, Prefix=self.training["DataPrefix"])
+        found = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
+        for version in found:
+            s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+
+    def ready(self) -> None:
+        """Has a model in service: trained, approved and deployed, unless one is."""
+        if realtime_endpoint.endpoint_status(self.cloud, self.serving) == "InService":
+            return
+        self.clear()
+        trained = self.train({"first.csv": data()})
+        assert trained.status == "REGISTERED", trained
+        deployed = realtime_endpoint.run(self.cloud, self.serving, patience_seconds=SECONDS)
+        assert deployed.complete, deployed
+
+    def packages(self, status: str) -> list[str]:
+        """The ARNs of all packages with this approval status, the newest first."""
+        found = self.client("sagemaker").list_model_packages(
+            ModelPackageGroupName=self.serving["TrainingStackName"],
+            ModelApprovalStatus=status,
+            SortBy="CreationTime",
+            SortOrder="Descending",
+        )["ModelPackageSummaryList"]
+        return [package["ModelPackageArn"] for package in found]
+
+    def dead_letters(self, outputs: Mapping[str, str]) -> int:
+        """How many messages a stack's dead-letter queue holds."""
+        answer = self.client("sqs").get_queue_attributes(
+            QueueUrl=outputs["DeadLetterQueueUrl"], AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+    @contextmanager
+    def told(self, topic_arn: str) -> Iterator[Callable[[], list[str]]]:
+        """A function that waits for what a topic is told from now on."""
+        with subscribed(self.cloud, topic_arn) as look:
+            yield lambda: until(look, "the topic to be told", seconds=SECONDS)
+
+    @contextmanager
+    def without(self, role: str, action: str) -> Iterator[None]:
+        """A role that may not do something for a while, whatever its policies say."""
+        iam = self.client("iam")
+        denial = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"%s","Resource":"*"}]}' % action
+        iam.put_role_policy(RoleName=role, PolicyName="taken-away", PolicyDocument=denial)
+        try:
+            yield
+        finally:
+            iam.delete_role_policy(RoleName=role, PolicyName="taken-away")
