@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
 
 # What a template is made from. A file that the CDK app reads from elsewhere belongs in this list.
-SOURCES = ("app.py", "cdk.json", "services.toml", "stacks", "lambdas", "requirements/run.txt")
+SOURCES = ("app.py", "cdk.json", "services.toml", "stacks", "lambdas", "pipelines", "requirements/run.txt")
 
 # More than a minute was never seen; a machine under load may take several.
 TIMEOUT_SECONDS = 300
@@ -58,7 +58,7 @@ def synthesize(
     stack_name: str | None = None,
     out: Path | None = None,
 ) -> Path:
-    """The folder of the assembly that holds this architecture, or every available one if None.
+    """The folder of the assembly that holds this architecture and those that it needs, or every available one if None.
 
     `settings` maps an architecture's id to its settings (`{"image-labeling": {"minimum_confidence": 70}}`),
     `stack_name` overrides the CloudFormation name. Without `out` the assembly is kept in `.build/assemblies` and

@@ -16,7 +16,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -266,18 +266,25 @@ def deploy(
     name: Name = DEFAULT_CLOUD,
     cloud: Cloud = Where.LOCAL,
 ) -> None:
-    """Deploy an architecture to the local cloud that is up."""
+    """Deploy an architecture to the local cloud that is up, after those that it needs and that are missing there."""
     chosen = _available(architecture)
     _only_local(cloud, chosen, "deploy")
     values = _parse_settings(settings or [])
     running = _running(name)
     from local.assembly import synthesize
+    from local.deploy import UPDATABLE, resources, stacks
     from local.deploy import deploy as deploy_stack
-    from local.deploy import resources
 
     with screen.step("Synthesizing the stack with the CDK", "Synthesized the stack with the CDK"):
         assembly = synthesize(chosen.id, settings={chosen.id: values} if values else None)
     _leave_it_to_the_cloud()
+    standing = stacks(running)
+    for needed in catalogue.with_needs(chosen)[:-1]:
+        # As it stands there it was wanted so: it is not deployed over with other settings.
+        if standing.get(needed.id) not in UPDATABLE:
+            with screen.step(f"Deploying {needed.id}, which it needs", f"Deployed {needed.id}, which it needs") as step:
+                deploy_stack(running, assembly, needed.id, step.detail)
+                step.result = f"{len(resources(running, needed.id))} resources"
     with screen.step("Deploying the stack", "Deployed the stack") as step:
         outputs = deploy_stack(running, assembly, chosen.id, step.detail)
         step.result = f"{len(resources(running, chosen.id))} resources"
@@ -323,19 +330,26 @@ def demo(  # noqa: PLR0917 (typer's way of naming options)
 
 @app.command()
 def destroy(architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.LOCAL) -> None:
-    """Remove an architecture and all that it stored."""
+    """Remove an architecture and all that it stored; those that it needed stay."""
     chosen = _available(architecture)
     _only_local(cloud, chosen, "destroy")
     running = _running(name)
     from local.deploy import destroy as destroy_stack
     from local.deploy import stacks
 
-    if chosen.id not in stacks(running):
+    standing = stacks(running)
+    if chosen.id not in standing:
         screen.say(f"{chosen.id} is not deployed on the local cloud {name!r}: there is nothing to destroy.")
         return
+    if users := _deployed_users(chosen, standing):
+        raise FailedError(f"{chosen.id} is needed by {' and '.join(users)}: destroy {users[-1]} first.")
     _leave_it_to_the_cloud()
     with screen.step("Destroying the stack", "Destroyed the stack") as step:
         destroy_stack(running, chosen.id, step.detail)
+    remaining = {one: state for one, state in standing.items() if one != chosen.id}
+    for needed in reversed(catalogue.with_needs(chosen)[:-1]):
+        if needed.id in remaining and not _deployed_users(needed, remaining):
+            screen.say(f"{needed.id}, which it needed, stays. To remove that too: {command_line()} destroy {needed.id}")
 
 
 @app.command()
@@ -403,6 +417,11 @@ def permissions(
             screen.say("What is unused here may be for failures: inputs that are fine cause none. The tests do.")
     if report.count(proof.Status.MISSING) or (strict and not report.ok):
         raise typer.Exit(FAILED)
+
+
+def _deployed_users(architecture: Architecture, standing: Mapping[str, str]) -> list[str]:
+    """Those of the standing stacks that import from this architecture's, in the order in which they were deployed."""
+    return [one.id for one in catalogue.ARCHITECTURES if architecture.id in one.needs and one.id in standing]
 
 
 def _available(architecture_id: str) -> Architecture:

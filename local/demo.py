@@ -27,7 +27,7 @@ from local.demos import Demo, Report, of
 from local.deploy import UPDATABLE, DeployError, deploy, destroy, log_events, outputs, resources, stacks
 from local.files import check
 from local.screen import Screen
-from stacks.catalogue import Architecture
+from stacks.catalogue import Architecture, parameter_name, with_needs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -123,17 +123,18 @@ def _on_own_cloud(architecture: Architecture, screen: Screen) -> Iterator[Standi
         assembly = _synthesize(architecture, screen)
         with screen.step("Starting a local cloud meanwhile", "Started a local cloud meanwhile") as step:
             cloud, step.seconds = starting.result()
-        yield _deploy(architecture, screen, cloud, architecture.id, assembly)
+        yield _deploy(architecture, screen, cloud, "", assembly)
 
 
 def _own_copy(architecture: Architecture, screen: Screen, cloud: LocalCloud) -> Iterator[Standing]:
-    name = f"{architecture.id}-demo-{os.getpid()}"
+    ending = f"-demo-{os.getpid()}"
     assembly = _synthesize(architecture, screen)
     try:
-        yield _deploy(architecture, screen, cloud, name, assembly)
+        yield _deploy(architecture, screen, cloud, ending, assembly)
     finally:
         with _undisturbed(), screen.step("Destroying the stack again", "Destroyed the stack again") as step:
-            destroy(cloud, name, step.detail)
+            for one in reversed(with_needs(architecture)):
+                destroy(cloud, f"{one.id}{ending}", step.detail)
 
 
 def _synthesize(architecture: Architecture, screen: Screen) -> Path:
@@ -141,11 +142,16 @@ def _synthesize(architecture: Architecture, screen: Screen) -> Path:
         return synthesize(architecture.id, settings=settings(architecture))
 
 
-def _deploy(architecture: Architecture, screen: Screen, cloud: LocalCloud, name: str, assembly: Path) -> Standing:
-    with screen.step("Deploying the stack", "Deployed the stack") as step:
-        deploy(cloud, assembly, name, step.detail, artifact=architecture.id)
-        stands = _standing(cloud, name, cloud_was_up=name != architecture.id, stack_was_there=False)
-        step.result = _count(len(stands.resources), "resource")
+def _deploy(architecture: Architecture, screen: Screen, cloud: LocalCloud, ending: str, assembly: Path) -> Standing:
+    """Deploys it after those that it needs, all under their own ids with this ending."""
+    for one in with_needs(architecture):
+        name = f"{one.id}{ending}"
+        which = "the stack" if one is architecture else f"{one.id}, which it needs"
+        parameters = {parameter_name(needed): f"{needed}{ending}" for needed in one.needs}
+        with screen.step(f"Deploying {which}", f"Deployed {which}") as step:
+            deploy(cloud, assembly, name, step.detail, artifact=one.id, parameters=parameters)
+            stands = _standing(cloud, name, cloud_was_up=bool(ending), stack_was_there=False)
+            step.result = _count(len(stands.resources), "resource")
     return stands
 
 

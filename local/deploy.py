@@ -70,12 +70,18 @@ def quietly(message: str) -> None:
 
 
 def deploy(
-    cloud: Cloud, assembly: Path, stack: str, progress: Progress = quietly, *, artifact: str | None = None
+    cloud: Cloud,
+    assembly: Path,
+    stack: str,
+    progress: Progress = quietly,
+    *,
+    artifact: str | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Creates or updates the CloudFormation stack named `stack`, and returns its outputs.
 
     The template is the assembly's stack of that name, or `artifact` if given, so that one assembly serves several
-    copies. A stack that is up to date is left alone. A creation that fails leaves nothing behind, an update that fails
+    copies. `parameters` are the template's; one that is left out has its default. A stack that is up to date is left alone. A creation that fails leaves nothing behind, an update that fails
     is rolled back.
     Raises DeployError when the assembly has no such stack, when someone else is changing the stack, or with the first
     resource that failed.
@@ -93,7 +99,7 @@ def deploy(
         creating = state in (None, NEW)
         replaced = set() if creating else _assets_of(cloud, stack)
         # The stack is announced before its assets are published: whoever tidies up meanwhile sees that it is coming.
-        change = _propose(cloud, stack, found.template, bucket, creating=creating)
+        change = _propose(cloud, stack, found.template, bucket, creating=creating, parameters=parameters or {})
         if change is None:
             progress("nothing has changed")
             return outputs(cloud, stack)
@@ -309,7 +315,9 @@ def _filled_in(text: str, cloud: Cloud) -> str:
     return text
 
 
-def _propose(cloud: Cloud, stack: str, template: Path, bucket: str, *, creating: bool) -> dict[str, Any] | None:
+def _propose(
+    cloud: Cloud, stack: str, template: Path, bucket: str, *, creating: bool, parameters: Mapping[str, str]
+) -> dict[str, Any] | None:
     """Creates a change set and returns its description, or None if nothing would change."""
     formation = cloud.client("cloudformation")
     with _uploaded_template(cloud, template, bucket) as url:
@@ -319,6 +327,7 @@ def _propose(cloud: Cloud, stack: str, template: Path, bucket: str, *, creating:
             ChangeSetType="CREATE" if creating else "UPDATE",
             TemplateURL=url,
             Capabilities=CAPABILITIES,
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             **({"OnStackFailure": "DELETE"} if creating else {}),
         )
         change = _await_change_set(formation, stack, change_set["Id"])

@@ -34,8 +34,9 @@ class Architecture:
     """One architecture: what it is for, how data flows through it, and where its parts are found.
 
     `services` holds short names of the AWS services that the default stack uses; a name that `services.toml` lists has
-    its availability there. `stack` and `scenario` are dotted ("package.module:Class" and "package.module"); a planned
-    architecture has neither. `cost_idle` is US dollars a month with no input, `cost_per_thousand` US dollars for a
+    its availability there. `needs` are the ids of architectures whose stacks this one imports from: they are deployed
+    before it. `stack` and `scenario` are dotted ("package.module:Class" and "package.module"); a planned architecture
+    has no scenario, and a stack only while it is being built. `cost_idle` is US dollars a month with no input, `cost_per_thousand` US dollars for a
     thousand inputs, both in us-east-1 without free tier, and None while unbuilt; the architecture's page shows the sum.
     `models` says which models a local cloud needs beyond those of every set-up (`requirements/`): `language` for
     documents, text and speech, `training` for models that are trained here. `sensitive` marks data about people's
@@ -50,6 +51,7 @@ class Architecture:
     services: tuple[str, ...]
     facts: tuple[str, ...] = ()
     availability: tuple[Restriction, ...] = ()
+    needs: tuple[str, ...] = ()
     status: Status = "planned"
     stack: str | None = None
     scenario: str | None = None
@@ -589,16 +591,32 @@ _TRAIN = (
         theme="train",
         story="Every step from raw table to registered model is one pipeline, and a worse model is refused.",
         flow=(
-            "SageMaker pipeline: deduplicate → split before scaling → impute, encode → train XGBoost → evaluate"
-            " → Condition → register or fail"
+            "new data in S3, a schedule or drift → EventBridge → SageMaker pipeline: deduplicate → split before scaling"
+            " → impute, encode → train XGBoost → evaluate → Condition → register or fail"
         ),
-        services=("sagemaker-pipelines", "sagemaker", "s3"),
+        services=(
+            "s3",
+            "eventbridge",
+            "eventbridge-scheduler",
+            "sagemaker-pipelines",
+            "sagemaker",
+            "ecr",
+            "lambda",
+            "sqs",
+            "sns",
+            "cloudwatch",
+            "x-ray",
+            "kms",
+            "iam",
+        ),
         facts=(
             "Impute by mean when normal, by median when skewed, by a model when a quarter is missing.",
             "The metric is a parameter: recall for tumours, F1 for fraud.",
             "Class weights or SMOTE change the training set only; the test set keeps its distribution.",
             "Trees need no scaling, and XGBoost bears missing values.",
         ),
+        stack="stacks.train.training_pipeline:TrainingPipeline",
+        sensitive=True,
     ),
     Architecture(
         id="ml-orchestration",
@@ -698,14 +716,34 @@ _SERVE = (
         title="Serve a model with scaling",
         theme="serve",
         story="Predictions within milliseconds, on machines that follow the traffic.",
-        flow="model → endpoint configuration → endpoint over two zones, data capture, KMS; target tracking",
-        services=("sagemaker", "application-auto-scaling", "cloudwatch", "vpc", "kms", "s3"),
+        flow=(
+            "approved model package → EventBridge → Step Functions: model → endpoint configuration → endpoint over two"
+            " zones, data capture, KMS → blue/green with rollback by alarm → target tracking"
+        ),
+        services=(
+            "sagemaker",
+            "application-auto-scaling",
+            "eventbridge",
+            "step-functions",
+            "lambda",
+            "s3",
+            "ecr",
+            "sqs",
+            "sns",
+            "cloudwatch",
+            "x-ray",
+            "kms",
+            "iam",
+        ),
         facts=(
             "The container answers /ping and /invocations on port 8080.",
             "The artifact is unpacked to /opt/ml/model; deleting it breaks scaling.",
             "Target: invocations per instance, or CPU, in steps or on a schedule; cool-downs on both sides.",
             "ModelLatency is in microseconds; CPU use reaches 100 % times the number of CPUs.",
         ),
+        needs=("training-pipeline",),
+        stack="stacks.serve.realtime_endpoint:RealtimeEndpoint",
+        sensitive=True,
     ),
     Architecture(
         id="bring-your-own-model",
@@ -861,7 +899,20 @@ _OPERATE = (
             "endpoint captures traffic → baseline → schedule → violations → CloudWatch → alarm → SNS and EventBridge"
             " → retrain"
         ),
-        services=("sagemaker", "eventbridge-scheduler", "s3", "cloudwatch", "sns"),
+        services=(
+            "sagemaker",
+            "eventbridge",
+            "eventbridge-scheduler",
+            "lambda",
+            "s3",
+            "ecr",
+            "sqs",
+            "sns",
+            "cloudwatch",
+            "x-ray",
+            "kms",
+            "iam",
+        ),
         facts=(
             "The order matters: capture, baseline, schedule.",
             "Data drift, concept drift, model drift (needs labels from people) and bias drift.",
@@ -869,6 +920,9 @@ _OPERATE = (
         availability=(
             Restriction("sagemaker-model-monitor", "a monitor job of its own that writes the same report files"),
         ),
+        needs=("training-pipeline", "realtime-endpoint"),
+        stack="stacks.operate.model_monitor:ModelMonitor",
+        sensitive=True,
     ),
     Architecture(
         id="ml-ci-cd",
@@ -1071,6 +1125,19 @@ def get(architecture_id: str) -> Architecture:
     close = difflib.get_close_matches(architecture_id.strip().lower().replace("_", "-"), ids, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(close)}?" if close else "`python -m local list` shows them all."
     raise UnknownArchitectureError(f"There is no architecture {architecture_id!r}. {hint}")
+
+
+def with_needs(architecture: Architecture) -> tuple[Architecture, ...]:
+    """The architecture after all that it needs, in the order of deployment."""
+    needed: dict[str, Architecture] = {}
+    for name in architecture.needs:
+        needed |= {one.id: one for one in with_needs(get(name))}
+    return (*needed.values(), architecture)
+
+
+def parameter_name(needed: str) -> str:
+    """The template parameter that names the stack of a needed architecture: `TrainingPipelineStack`."""
+    return "".join(part.capitalize() for part in needed.split("-")) + "Stack"
 
 
 def main() -> int:

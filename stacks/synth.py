@@ -1,9 +1,10 @@
 """Builds the stacks of the catalogue; `app.py` is its command.
 
-Context, all optional: `architecture` (an id; otherwise all that are built), `target` (`lambda` for AWS, which is the
-default, or `local` for the local cloud: whose compiled dependencies the functions bring), `settings` (JSON, by
-architecture: `{"image-labeling": {"minimum_confidence": 80}}`), `stack_name` (the CloudFormation name of the one
-architecture that is built, so that a second copy can live beside the first).
+Context, all optional: `architecture` (an id, which brings those that it needs; otherwise all that are built), `target`
+(`lambda` for AWS, which is the default, or `local` for the local cloud: whose compiled dependencies the functions
+bring), `settings` (JSON, by architecture: `{"image-labeling": {"minimum_confidence": 80}}`), `stack_name` (the
+CloudFormation name of that one architecture, so that a second copy can live beside the first), `model_monitor` (`own`
+or `managed`, short for that setting of model-monitor).
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ FEATURES = {
 # CloudFormation names a resource `<stack>-<logical id>-<12 characters>` and cuts what is longer than its service takes,
 # which is 80 characters for a queue. Key policies tell a stack's resources by its name, so it must stay whole.
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
+
+
+CONTEXT = ("architecture", "target", "settings", "stack_name", "model_monitor")
 
 
 class ContextError(Exception):
@@ -87,22 +91,36 @@ def validated(
 
 def build(app: cdk.App) -> list[Built]:
     """Adds the stacks that the context asks for."""
-    context = {key: app.node.try_get_context(key) for key in ("architecture", "target", "settings", "stack_name")}
+    context = {key: app.node.try_get_context(key) for key in CONTEXT}
     architectures = _architectures(context["architecture"])
     target = context["target"] or "lambda"
     if target not in get_args(Target):
         raise ContextError(f"Context target is {target!r}: it may be {' or '.join(get_args(Target))}.")
     values = _settings(context["settings"])
+    if context["model_monitor"]:
+        values.setdefault("model-monitor", {})["monitor"] = context["model_monitor"]
     if unknown := values.keys() - {architecture.id for architecture in architectures}:
         raise ContextError(f"Context settings names {', '.join(sorted(unknown))}, which is not built here.")
     if context["stack_name"] and not context["architecture"]:
         raise ContextError("Context stack_name needs context architecture: one name cannot serve several stacks.")
     if context["stack_name"] and not STACK_NAME.fullmatch(str(context["stack_name"])):
         raise ContextError("Context stack_name must be 40 letters, digits and hyphens at most, a letter first.")
-    return [
-        _stack(app, architecture, target, values.get(architecture.id, {}), context["stack_name"] or architecture.id)
-        for architecture in architectures
-    ]
+    if (
+        "sagemaker" in architectures[-1].services
+        and not str(context["stack_name"] or "").islower()
+        and context["stack_name"]
+    ):
+        # SageMaker calls its resources after the stack, and writes their ARNs in small letters, to which grants are held.
+        raise ContextError("Context stack_name must be in small letters for this architecture.")
+    renamed = {architectures[-1].id: str(context["stack_name"])} if context["stack_name"] else {}
+    built: dict[str, Built] = {}
+    for architecture in architectures:
+        name = renamed.get(architecture.id, architecture.id)
+        made = _stack(app, architecture, target, values.get(architecture.id, {}), name)
+        for needed in architecture.needs:
+            made.stack.add_stack_dependency(built[needed].stack)
+        built[architecture.id] = made
+    return list(built.values())
 
 
 def _stack(
@@ -126,14 +144,15 @@ def _stack(
 
 def _architectures(wanted: Any) -> list[catalogue.Architecture]:
     if not wanted:
-        return list(catalogue.available())
+        found = [one for each in catalogue.ARCHITECTURES if each.stack for one in catalogue.with_needs(each)]
+        return list(dict.fromkeys(found))
     try:
         architecture = catalogue.get(str(wanted))
     except LookupError as error:
         raise ContextError(str(error)) from None
     if architecture.stack is None:
         raise ContextError(f"{architecture.id} is planned, not built yet. `python -m local list` shows what works.")
-    return [architecture]
+    return list(catalogue.with_needs(architecture))
 
 
 def _settings(value: Any) -> dict[str, dict[str, Any]]:

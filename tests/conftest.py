@@ -33,6 +33,7 @@ from xdist.scheduler import LoadFileScheduling
 from local.assembly import synthesize
 from local.cloud import LocalCloud
 from local.deploy import deploy, destroy
+from stacks.catalogue import get, with_needs
 from tests.browser import chromium
 
 ARCHITECTURE = "image-labeling"
@@ -90,6 +91,7 @@ TOGETHER: Mapping[str, Sequence[str]] = {
     "speech": ("speech_synthesis", "polly"),
     "texts": ("text_insights", "comprehend"),
     "images": ("image_labeling", "rekognition"),
+    "models": ("training_pipeline", "realtime_endpoint", "model_monitor", "sagemaker"),
 }
 DEPLOYING = ("tests/scenarios/", "tests/local/", "tests/browser/")
 
@@ -137,6 +139,10 @@ def shared_stacks(cloud: LocalCloud) -> SharedStacks:
 
     def deployed(architecture: str, settings: Mapping[str, Any] | None = None) -> dict[str, str]:
         chosen = settings or {}
+        for needed in with_needs(get(architecture))[:-1]:
+            # Tests that want other settings for it ask for it first.
+            if needed.id not in made:
+                deployed(needed.id)
         if architecture not in made:
             source = synthesize(architecture, settings={architecture: dict(chosen)} if chosen else None)
             made[architecture] = chosen, deploy(cloud, source, architecture)

@@ -20,9 +20,11 @@ The model's artefact holds all that an endpoint needs:
 That shifts the scores, so 0.5 means nothing any more: the threshold is chosen on the validation part, for the best
 F-score. `--beta 1` weighs precision and recall alike, `--beta 2` recall twice as much. The test part has no say in it.
 
-**Resuming.** Every few rounds the trees and the state of the early stopping go to `--checkpoints`, a folder that
-SageMaker keeps in S3. A job that was interrupted finds them there and goes on to the same model, to the byte: the
-random numbers of a round depend on the seed and the round alone. Checkpoints of other data or settings are left alone.
+**Resuming.** Every `--checkpoint_rounds` rounds the trees and the state of the early stopping go to `--checkpoints`, a
+folder that SageMaker keeps in S3. A job whose machine was taken away finds them there and goes on to the same model, to
+the byte: XGBoost is begun anew at each of these points, with a seed of its own, interrupted or not, as it does not save
+the state of its random numbers. Checkpoints of other data or settings are left alone. A job that is asked to stop just
+ends; what it has is at most that many rounds old.
 
 Metrics for regular expressions, a line a round: `[12] train-logloss:0.21 ... validation-aucpr:0.63`, then one line
 `best round 31 validation-aucpr:0.64`.
@@ -35,7 +37,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -50,7 +51,6 @@ from failure import JobError, run
 METRICS = ("logloss", "auc", "aucpr")
 # What the endpoint needs beside the model; it lies beside this script.
 SERVED = ("inference.py", "features.py")
-STOPPED = 143
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Progress:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the job; 0, or 1 with the reason told, or 143 when it was asked to stop."""
+    """Runs the job; 0, or 1 with the reason told."""
     parser = argparse.ArgumentParser(description="Train the model.")
     parser.add_argument("--num_round", type=int, default=400)
     parser.add_argument("--early_stopping_rounds", type=int, default=40)
@@ -85,17 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The service's own hyperparameters, such as sagemaker_program, may come along.
     chosen, _ = parser.parse_known_args(arguments)
     folder = os.environ.get("SM_OUTPUT_DIR")
-    ended: list[int] = []
-
-    def job() -> None:
-        ended.append(train(chosen, os.environ))
-
-    code = run(job, Path(folder) / "failure" if folder else None)
-    return code or ended[0]
+    return run(lambda: train(chosen, os.environ), Path(folder) / "failure" if folder else None)
 
 
-def train(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Trains and writes the artefact: 0, or 143 when a signal asked to stop. Raises JobError for data that is not."""
+def train(chosen: argparse.Namespace, environment: Mapping[str, str]) -> None:
+    """Trains and writes the artefact. Raises JobError for channels that are not as they should be."""
     names, train_part, train_label = _read(Path(environment["SM_CHANNEL_TRAIN"]))
     _, validation_part, validation_label = _read(Path(environment["SM_CHANNEL_VALIDATION"]), names)
     weight = _weight(train_label) if chosen.class_weights == "balanced" else 1.0
@@ -110,9 +104,6 @@ def train(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         "colsample_bytree": chosen.colsample_bytree,
         "reg_lambda": chosen.reg_lambda,
         "scale_pos_weight": weight,
-        "seed": chosen.seed,
-        # So that a round's random numbers do not depend on the rounds that this process has done.
-        "seed_per_iteration": True,
         # Threads wait for each other longer than they work where there is little to do.
         "nthread": chosen.threads or (1 if train_part.size < 2_000_000 else os.cpu_count() or 1),
     }
@@ -121,29 +112,21 @@ def train(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         (xgb.DMatrix(validation_part, validation_label, feature_names=names), "validation"),
     ]
     progress = Progress(_fingerprint(settings, chosen, train_part, train_label, validation_part, validation_label))
-    booster = xgb.Booster(settings, [matrix for matrix, _ in watched])
+    trees = b""
     if chosen.checkpoints is not None:
         found = _resume(chosen.checkpoints, progress.fingerprint)
         if found is not None:
             progress, trees = found
-            booster.load_model(trees)
-            booster.set_param(settings)
             print(f"resumed after round {progress.rounds}", flush=True)
-
-    asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    while progress.rounds < chosen.num_round and not asked:
-        if progress.rounds - progress.best_round >= chosen.early_stopping_rounds:
-            break
+    booster = _begin(settings, chosen.seed, watched, progress, trees)
+    while progress.rounds < chosen.num_round and progress.rounds < progress.best_round + chosen.early_stopping_rounds:
         booster.update(watched[0][0], progress.rounds)
         _note(booster, watched, progress, chosen.eval_metric)
-        if chosen.checkpoints is not None and progress.rounds % chosen.checkpoint_rounds == 0:
-            _keep(chosen.checkpoints, booster, progress)
-    if asked:
-        if chosen.checkpoints is not None:
-            _keep(chosen.checkpoints, booster, progress)
-        print(f"stopped after round {progress.rounds}", flush=True)
-        return STOPPED
+        if progress.rounds % chosen.checkpoint_rounds == 0:
+            trees = bytes(booster.save_raw("ubj"))
+            if chosen.checkpoints is not None:
+                _keep(chosen.checkpoints, trees, progress)
+            booster = _begin(settings, chosen.seed, watched, progress, trees)
 
     best = booster[: progress.best_round]
     print(f"best round {progress.best_round} validation-{chosen.eval_metric}:{abs(progress.best):.6f}", flush=True)
@@ -151,7 +134,6 @@ def train(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     _write(Path(environment["SM_MODEL_DIR"]), best, decision, Path(environment["SM_CHANNEL_PREPROCESSING"]))
     if "SM_OUTPUT_DATA_DIR" in environment:
         _write_history(Path(environment["SM_OUTPUT_DATA_DIR"]), progress)
-    return 0
 
 
 def choose_threshold(label: Any, score: Any, beta: float) -> dict[str, float]:
@@ -201,6 +183,17 @@ def _weight(label: Any) -> float:
 # --- Rounds and checkpoints ------------------------------------------------------------------------------------------
 
 
+def _begin(
+    settings: Mapping[str, Any], seed: int, watched: list[tuple[xgb.DMatrix, str]], progress: Progress, trees: bytes
+) -> xgb.Booster:
+    """XGBoost at the beginning of a stretch between two checkpoints: the same, whatever was before."""
+    return xgb.Booster(
+        {**settings, "seed": seed + progress.rounds},
+        [matrix for matrix, _ in watched],
+        model_file=bytearray(trees) if trees else None,
+    )
+
+
 def _note(booster: xgb.Booster, watched: list[tuple[xgb.DMatrix, str]], progress: Progress, metric: str) -> None:
     told = str(booster.eval_set(watched, progress.rounds))
     found = {name: float(value) for name, value in (part.split(":") for part in told.split("\t")[1:])}
@@ -214,29 +207,34 @@ def _note(booster: xgb.Booster, watched: list[tuple[xgb.DMatrix, str]], progress
 
 def _fingerprint(settings: Mapping[str, Any], chosen: argparse.Namespace, *parts: Any) -> str:
     """Of all that the rounds depend on. Not of how many they are: more of the same may follow."""
-    told = {**settings, "metric": chosen.eval_metric, "xgboost": xgb.__version__}
+    told = {
+        **settings,
+        "metric": chosen.eval_metric,
+        "seed": chosen.seed,
+        "stretch": chosen.checkpoint_rounds,
+        "xgboost": xgb.__version__,
+    }
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for part in parts:
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
 
 
-def _keep(folder: Path, booster: xgb.Booster, progress: Progress) -> None:
+def _keep(folder: Path, trees: bytes, progress: Progress) -> None:
     """The state is written last and names its trees, so a half-written checkpoint is none."""
     folder.mkdir(parents=True, exist_ok=True)
-    trees = folder / f"trees-{progress.rounds:06d}.ubj"
-    half = folder / f"half-{trees.name}"
-    booster.save_model(half)
-    half.replace(trees)
-    half = folder / "half-state.json"
-    half.write_text(json.dumps({**asdict(progress), "trees": trees.name}))
-    half.replace(folder / "state.json")
+    file = folder / f"trees-{progress.rounds:06d}.ubj"
+    state = json.dumps({**asdict(progress), "trees": file.name}).encode()
+    for place, content in ((file, trees), (folder / "state.json", state)):
+        half = place.with_name(f"half-{place.name}")
+        half.write_bytes(content)
+        half.replace(place)
     for old in folder.glob("trees-*.ubj"):
-        if old != trees:
+        if old != file:
             old.unlink()
 
 
-def _resume(folder: Path, fingerprint: str) -> tuple[Progress, Path] | None:
+def _resume(folder: Path, fingerprint: str) -> tuple[Progress, bytes] | None:
     state = folder / "state.json"
     if not state.is_file():
         return None
@@ -253,7 +251,7 @@ def _resume(folder: Path, fingerprint: str) -> tuple[Progress, Path] | None:
         # Interrupted while the folder was copied.
         print("the checkpoint is not whole: starting anew", flush=True)
         return None
-    return progress, trees
+    return progress, trees.read_bytes()
 
 
 # --- Writing ---------------------------------------------------------------------------------------------------------

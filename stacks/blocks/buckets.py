@@ -1,4 +1,4 @@
-"""Buckets that take uploads and tell EventBridge of them."""
+"""Buckets: private ones, and those that take uploads and tell EventBridge of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stacks.blocks.emptied_bucket import EmptiedBucket
 from stacks.blocks.python_function import Target
 
 
-def upload_bucket(
+def private_bucket(
     scope: Construct,
     construct_id: str,
     *,
@@ -22,7 +22,7 @@ def upload_bucket(
     target: Target,
     encryption_key: kms.IKey | None,
 ) -> s3.Bucket:
-    """A private bucket that keeps versions, tells EventBridge of every object, and is emptied with its stack."""
+    """A private bucket that keeps versions and is emptied with its stack."""
     bucket = s3.Bucket(
         scope,
         construct_id,
@@ -35,13 +35,28 @@ def upload_bucket(
         lifecycle_rules=list(lifecycle_rules),
         removal_policy=cdk.RemovalPolicy.DESTROY,
     )
+    EmptiedBucket(scope, f"Emptied{construct_id}", bucket=bucket, target=target, encryption_key=encryption_key)
+    return bucket
+
+
+def upload_bucket(
+    scope: Construct,
+    construct_id: str,
+    *,
+    lifecycle_rules: Sequence[s3.LifecycleRule],
+    target: Target,
+    encryption_key: kms.IKey | None,
+) -> s3.Bucket:
+    """A private bucket that tells EventBridge of every object."""
+    bucket = private_bucket(
+        scope, construct_id, lifecycle_rules=lifecycle_rules, target=target, encryption_key=encryption_key
+    )
     # By property: CDK's own switch is a custom resource that wants a grant on every bucket.
     cfn_bucket = bucket.node.default_child
     assert isinstance(cfn_bucket, s3.CfnBucket)
     cfn_bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
         event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
     )
-    EmptiedBucket(scope, f"Emptied{construct_id}", bucket=bucket, target=target, encryption_key=encryption_key)
     return bucket
 
 

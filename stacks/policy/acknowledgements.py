@@ -599,3 +599,271 @@ def expected(
         if entry.architecture in settings
         for construct in entry.places(settings[entry.architecture])
     }
+
+
+# --- training-pipeline, realtime-endpoint, model-monitor
+
+_TRAINING, _SERVING, _MONITOR = "training-pipeline", "realtime-endpoint", "model-monitor"
+_DATA, _CAPTURES, _REPORTS = "<Bucket83908E77.Arn>", "<CapturesDE857D5D.Arn>", "<Reports65402A0A.Arn>"
+_OWN_MONITOR, _MANAGED_MONITOR = {"monitor": "own"}, {"monitor": "managed"}
+_OVERNIGHT = {"stop_overnight": True}
+_STARTED: tuple[Mapping[str, object], ...] = ({"start_on_data": "marker"}, {"start_on_data": "every-object"})
+_SCHEDULED: tuple[Mapping[str, object], ...] = tuple({"schedule": rate} for rate in ("daily", "weekly", "monthly"))
+
+# By architecture: constructs, and the settings with which they are there.
+Places = Sequence[tuple[str, tuple[str, ...], Mapping[str, object]]]
+
+_MODEL_FUNCTIONS: Places = (
+    (_TRAINING, ("EmptiedBucket/Worker", "Placed/Worker"), {}),
+    (_SERVING, ("EmptiedCaptures/Worker", "Retire"), {}),
+    (_MONITOR, ("EmptiedReports/Worker", "PublishReport"), {}),
+    (_MONITOR, ("StartMonitor",), _OWN_MONITOR),
+)
+_MODEL_ROLES: Places = (
+    (_TRAINING, ("ProcessingRole", "TrainingRole", "PipelineRole", "StartRole"), {}),
+    *((_TRAINING, ("StarterRole",), when) for when in _STARTED),
+    *((_TRAINING, ("ScheduleRole",), when) for when in _SCHEDULED),
+    (_SERVING, ("ModelRole", "DeploymentRole", "StarterRole"), {}),
+    (_SERVING, ("NightRole",), _OVERNIGHT),
+    (_MONITOR, ("JobRole",), {}),
+    (_MONITOR, ("ScheduleRole",), _OWN_MONITOR),
+    (_MONITOR, ("RetrainRole",), {"retrain": True}),
+)
+_MODEL_BUCKETS: Places = ((_TRAINING, ("Bucket",), {}), (_SERVING, ("Captures",), {}), (_MONITOR, ("Reports",), {}))
+_MODEL_QUEUES: Places = tuple((one, ("DeadLetters",), {}) for one in (_TRAINING, _SERVING, _MONITOR))
+
+
+def _models(rule: str, reason: str, places: Places, ending: str = "") -> tuple[Acknowledgement, ...]:
+    """One entry for each architecture and situation; `ending` is what follows each construct."""
+    made = []
+    for architecture, constructs, when in places:
+        named = tuple(f"{construct}{ending}" for construct in constructs)
+        made.append(Acknowledgement(architecture, rule, reason, () if when else named, named if when else (), when))
+    return tuple(made)
+
+
+def _grant(
+    pattern: str, reason: str, *places: tuple[str, tuple[str, ...], Mapping[str, object]]
+) -> tuple[Acknowledgement, ...]:
+    """A pattern in grants of these roles."""
+    return _models(f"AwsSolutions-IAM5[Resource::{pattern}]", reason, places, "/DefaultPolicy/Resource")
+
+
+_MODEL_ARN = "arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:"
+_OF_TRAINING = "arn:<AWS::Partition>:s3:::<TrainingPipelineStack>-BucketName/"
+_OF_SERVING = "arn:<AWS::Partition>:s3:::<RealtimeEndpointStack>-CaptureBucketName/"
+_SERVED_NAMES = "A deployment's model and configuration are named after the endpoint, the version and the execution."
+_JOB_LOGS = (
+    "All jobs of a kind write into one group of SageMaker's, under streams that begin with the job's name; SageMaker"
+    " makes the names."
+)
+_ALL_VERSIONS = "Every version of this one group may be approved, and has a baseline."
+_TRAINED = "Each execution's artifact lies under a name of its own here; any may be approved."
+
+ACKNOWLEDGEMENTS += (
+    *_models(
+        "AwsSolutions-L1",
+        "The newest Python on which these handlers run locally too; AWS supports it until 2029-06-30.",
+        _MODEL_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models(
+        "AwsSolutions-IAM5[Resource::*]",
+        "Tracing, PutMetricData (held to a namespace by a condition), lists of SageMaker and the deregistration of a"
+        " variant name no resource. The check for wildcards lets `*` pass for these actions alone.",
+        _MODEL_FUNCTIONS,
+        "/Role/DefaultPolicy/Resource",
+    ),
+    *_grant(
+        "*",
+        "A registry's token, PutMetricData (held to a namespace), tracing, log delivery, lists of SageMaker and the"
+        " registration of a variant (held to SageMaker's by conditions) name no resource.",
+        (_TRAINING, ("ProcessingRole", "TrainingRole", "StartRole"), {}),
+        (_SERVING, ("ModelRole", "DeploymentRole"), {}),
+        (_MONITOR, ("JobRole",), {}),
+    ),
+    *_models(
+        "HIPAA.Security-IAMNoInlinePolicy",
+        "A policy of one function alone goes with its role, and can be attached to nothing else.",
+        _MODEL_FUNCTIONS,
+        "/Role/DefaultPolicy/Resource",
+    ),
+    *_models(
+        "HIPAA.Security-IAMNoInlinePolicy",
+        "Each kind of job, rule and schedule has a role of its own, so no two would share a managed policy.",
+        _MODEL_ROLES,
+        "/DefaultPolicy/Resource",
+    ),
+    *_models(
+        "HIPAA.Security-LambdaConcurrency",
+        "They run once an hour, a report or a deployment. A reserved share would be taken from the account's other"
+        " functions, and is refused where an account has few.",
+        _MODEL_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models(
+        "HIPAA.Security-LambdaDLQ",
+        "Those that are invoked asynchronously have a queue as their failure destination, which tells the error too;"
+        " CloudFormation gets the errors of the others itself.",
+        _MODEL_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models("HIPAA.Security-LambdaInsideVPC", _NO_NETWORK, _MODEL_FUNCTIONS, "/Function/Resource"),
+    *_models("AwsSolutions-S1", _NO_ACCESS_LOG, _MODEL_BUCKETS, "/Resource"),
+    *_models("HIPAA.Security-S3BucketLoggingEnabled", _CLOUDTRAIL_TELLS, _MODEL_BUCKETS, "/Resource"),
+    *_models(
+        "HIPAA.Security-S3BucketReplicationEnabled",
+        "What is in it is a copy or can be made anew: data from where it was uploaded from, models by the pipeline,"
+        " reports from captures, and captures expire. A second region is a decision of its own (`multi-region`).",
+        _MODEL_BUCKETS,
+        "/Resource",
+    ),
+    *_models(
+        "AwsSolutions-SQS3",
+        "It is the dead-letter queue itself: of rules, schedules and functions, which no queue feeds.",
+        _MODEL_QUEUES,
+        "/Resource",
+    ),
+    *_models("AwsSolutions-SF1", _ERRORS_ONLY, ((_TRAINING, ("Start",), {}), (_SERVING, ("Deployment",), {}))),
+    *_models(
+        "HIPAA.Security-CloudWatchAlarmAction",
+        "The composite alarm over these three tells people, once; the three themselves take an update back.",
+        ((_SERVING, ("ServerErrorsAlarm", "ModelLatencyAlarm", "OverheadAlarm"), {}),),
+        "/Resource",
+    ),
+    # What a role reads and writes.
+    *(
+        entry
+        for architecture, bucket, worker in (
+            (_TRAINING, _DATA, "EmptiedBucket/Worker/Role"),
+            (_SERVING, _CAPTURES, "EmptiedCaptures/Worker/Role"),
+            (_MONITOR, _REPORTS, "EmptiedReports/Worker/Role"),
+        )
+        for entry in _grant(f"{bucket}/*", _EMPTIED, (architecture, (worker,), {}))
+    ),
+    *_grant(
+        f"{_DATA}/data/*",
+        "A training reads all data that was brought: everything under this prefix.",
+        (_TRAINING, ("ProcessingRole",), {}),
+    ),
+    *_grant(
+        f"{_DATA}/code/*",
+        "The jobs' code lies under its digest here; nothing else does.",
+        (_TRAINING, ("ProcessingRole", "TrainingRole"), {}),
+    ),
+    *_grant(
+        f"{_DATA}/runs/*",
+        "What one step hands to the next lies under the execution's id here.",
+        (_TRAINING, ("ProcessingRole", "TrainingRole"), {}),
+    ),
+    *_grant(
+        f"{_DATA}/runs/*/prepare/report/checkpoints/*",
+        "A training that spot capacity was taken from goes on from what it kept in this folder of its execution.",
+        (_TRAINING, ("TrainingRole",), {}),
+    ),
+    *_grant(f"{_DATA}/models/*", _TRAINED, (_TRAINING, ("ProcessingRole", "TrainingRole"), {})),
+    *_grant(
+        f"{_DATA}/runs/*/evaluate/evaluation/evaluation.json",
+        "The condition reads the evaluation of its execution: this one file of each.",
+        (_TRAINING, ("PipelineRole",), {}),
+    ),
+    *_grant(f"{_OF_TRAINING}models/*", _TRAINED, (_SERVING, ("ModelRole",), {})),
+    *_grant(
+        f"{_OF_TRAINING}runs/*/baseline/baseline/*",
+        _ALL_VERSIONS,
+        (_SERVING, ("DeploymentRole",), {}),
+        (_MONITOR, ("JobRole",), _OWN_MONITOR),
+    ),
+    *_grant(
+        f"{_OF_TRAINING}code/*",
+        "The monitor's jobs unpack the same code as the pipeline's, under its digest.",
+        (_MONITOR, ("JobRole",), _OWN_MONITOR),
+    ),
+    *_grant(
+        f"{_OF_TRAINING}production/baseline/*",
+        "The managed monitor reads the two files of the baseline in production.",
+        (_MONITOR, ("JobRole",), _MANAGED_MONITOR),
+    ),
+    *_grant(
+        f"{_CAPTURES}/captures/<AWS::StackName>/*",
+        "SageMaker names captures by hour: under this endpoint's prefix.",
+        (_SERVING, ("ModelRole",), {}),
+    ),
+    *_grant(
+        f"{_OF_SERVING}captures/*",
+        "The monitor judges every hour's captures of the one endpoint that writes into this bucket.",
+        (_MONITOR, ("JobRole",), {}),
+    ),
+    *_grant(
+        f"{_REPORTS}/reports/*",
+        "Each hour's report lies under its job's name here.",
+        (_MONITOR, ("JobRole", "PublishReport/Role"), {}),
+    ),
+    *_grant(
+        f"{_REPORTS}/ground-truth/*",
+        "Labels lie here under the hour in which they arrived.",
+        (_MONITOR, ("JobRole",), _OWN_MONITOR),
+    ),
+    # Names that are made while it runs.
+    *_grant(
+        "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws/sagemaker/ProcessingJobs:*",
+        _JOB_LOGS,
+        (_TRAINING, ("ProcessingRole",), {}),
+        (_MONITOR, ("JobRole",), {}),
+    ),
+    *_grant(
+        "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws/sagemaker/TrainingJobs:*",
+        _JOB_LOGS,
+        (_TRAINING, ("TrainingRole",), {}),
+    ),
+    *_grant(
+        f"{_MODEL_ARN}model-package/<AWS::StackName>/*",
+        "SageMaker numbers the versions of this one group.",
+        (_TRAINING, ("PipelineRole", "StartRole"), {}),
+    ),
+    *(
+        entry
+        for job in (
+            "processing-job/pipelines-*-prepare",
+            "processing-job/pipelines-*-baseline",
+            "processing-job/pipelines-*-evaluate",
+            "training-job/pipelines-*-train",
+        )
+        for entry in _grant(
+            f"{_MODEL_ARN}{job}-*",
+            "SageMaker names a step's job after the execution, whose id it makes up, the step, and a number of its own.",
+            (_TRAINING, ("PipelineRole",), {}),
+        )
+    ),
+    *_grant(
+        f"{_MODEL_ARN}model-package/<TrainingPipelineStack>-ModelPackageGroupName/*",
+        _ALL_VERSIONS,
+        (_SERVING, ("DeploymentRole",), {}),
+        (_MONITOR, ("StartMonitor/Role",), _OWN_MONITOR),
+    ),
+    *(
+        entry
+        for kind in ("model", "endpoint-config")
+        for pattern, place in (
+            (f"{kind}/<AWS::StackName>-v*", (_SERVING, ("DeploymentRole", "Retire/Role"), {})),
+            (f"{kind}/<RealtimeEndpointStack>-EndpointName-v*", (_MONITOR, ("StartMonitor/Role",), _OWN_MONITOR)),
+        )
+        for entry in _grant(f"{_MODEL_ARN}{pattern}", _SERVED_NAMES, place)
+    ),
+    *_grant(
+        "arn:<AWS::Partition>:cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:TargetTracking-endpoint/<AWS::StackName>/"
+        "variant/AllTraffic-*",
+        "Application Auto Scaling names the alarms of a target after it and a number of its own.",
+        (_SERVING, ("DeploymentRole",), {}),
+    ),
+    *_grant(
+        "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:<Deployment.Name>:*",
+        "At the end of the stack every deployment that still runs is stopped: of this one state machine.",
+        (_SERVING, ("Retire/Role",), {}),
+    ),
+    *_grant(
+        f"{_MODEL_ARN}processing-job/<AWS::StackName>-*",
+        "A job of the monitor is named after the stack and its hour.",
+        (_MONITOR, ("StartMonitor/Role",), _OWN_MONITOR),
+    ),
+)

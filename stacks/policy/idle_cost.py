@@ -17,6 +17,7 @@ MONTHLY = {
     "AWS::ApiGateway::Stage": 0.0,  # without a cache
     "AWS::CDK::Metadata": 0.0,
     "AWS::CloudWatch::Alarm": 0.10,  # Amazon CloudWatch pricing: a standard alarm, one metric
+    "AWS::CloudWatch::CompositeAlarm": 0.50,  # Amazon CloudWatch pricing: a composite alarm; read 2026-11-27
     "AWS::CloudWatch::Dashboard": 3.00,  # Amazon CloudWatch pricing: a custom dashboard; an account's first 3 are free
     "AWS::DynamoDB::Table": 0.0,  # on demand
     "AWS::Events::Rule": 0.0,
@@ -25,12 +26,20 @@ MONTHLY = {
     "AWS::KMS::Key": 1.00,  # AWS KMS pricing: a customer managed key
     # Five long polls of 20 seconds at a time (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS") are 648,000
     # requests in 30 days, at 0.40 a million (Amazon SQS pricing); an account's first million is free.
+    "AWS::Lambda::EventInvokeConfig": 0.0,
     "AWS::Lambda::EventSourceMapping": 0.26,
     "AWS::Lambda::Function": 0.0,
     "AWS::Lambda::Permission": 0.0,
     "AWS::Logs::LogGroup": 0.0,
     "AWS::S3::Bucket": 0.0,
     "AWS::S3::BucketPolicy": 0.0,
+    # Definitions and groups cost nothing by themselves; jobs and endpoints are paid by the second that they run. A
+    # schedule is paid by the call, and 744 a month are a tenth of a cent. (Read 2026-11-27.)
+    "AWS::SageMaker::DataQualityJobDefinition": 0.0,
+    "AWS::SageMaker::ModelPackageGroup": 0.0,
+    "AWS::SageMaker::MonitoringSchedule": 0.0,
+    "AWS::SageMaker::Pipeline": 0.0,
+    "AWS::Scheduler::Schedule": 0.0,
     "AWS::SecretsManager::Secret": 0.40,  # AWS Secrets Manager pricing: a secret; read 2026-11-25
     "AWS::SNS::Subscription": 0.0,
     "AWS::SNS::Topic": 0.0,
@@ -41,6 +50,8 @@ MONTHLY = {
     "Custom::EmptiedBucket": 0.0,
     # Vocabularies, filters and terminologies cost nothing by themselves (Amazon Transcribe and Translate pricing).
     "Custom::LanguageResources": 0.0,
+    "Custom::PlacedFiles": 0.0,
+    "Custom::RetiredEndpoint": 0.0,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from stacks.policy.template import Problem, Template, statements
@@ -10,6 +11,11 @@ CHECK = "leftovers"
 
 # Custom resources that empty a bucket before it is deleted, with the property that names it.
 EMPTYING = {"Custom::EmptiedBucket": "BucketName"}
+
+
+# SageMaker's own log groups, into which all jobs of an account write: no stack could own them (Amazon SageMaker AI
+# Developer Guide, "CloudWatch Logs for Amazon SageMaker AI", read 2026-11-27).
+ACCOUNT_WIDE = re.compile(r":log-group:/aws/sagemaker/(ProcessingJobs|TrainingJobs|TransformJobs):\*$")
 
 
 def check(template: Template) -> list[Problem]:
@@ -39,7 +45,8 @@ def _logs(template: Template) -> Iterator[tuple[str, str]]:
         if not (isinstance(named, dict) and named.get("Ref") in groups):
             yield logical_id, "logs to a group that is not the stack's own: Lambda makes one, and it stays"
     for statement in statements(template):
-        if statement.allows and "logs:CreateLogGroup" in statement.actions:
+        makes_groups = statement.allows and "logs:CreateLogGroup" in statement.actions
+        if makes_groups and not all(ACCOUNT_WIDE.search(target) for target in statement.targets):
             yield statement.logical_id, "may create a log group, which then outlives the stack"
 
 

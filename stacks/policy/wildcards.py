@@ -18,6 +18,15 @@ WITHOUT_RESOURCE = {
     "comprehend:BatchDetectEntities": "Amazon Comprehend",
     "comprehend:BatchDetectSentiment": "Amazon Comprehend",
     "comprehend:DetectPiiEntities": "Amazon Comprehend",
+    # Read 2026-11-27. A scalable target's ARN ends with an id that the service makes up: conditions hold the grant to
+    # SageMaker's variants. A registry's token is for whatever the role may pull.
+    "application-autoscaling:DeregisterScalableTarget": "Application Auto Scaling",
+    "application-autoscaling:PutScalingPolicy": "Application Auto Scaling",
+    "application-autoscaling:RegisterScalableTarget": "Application Auto Scaling",
+    "ecr:GetAuthorizationToken": "Amazon Elastic Container Registry",
+    "sagemaker:ListEndpointConfigs": "Amazon SageMaker",
+    "sagemaker:ListEndpoints": "Amazon SageMaker",
+    "sagemaker:ListModels": "Amazon SageMaker",
     "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
     "logs:DeleteLogDelivery": "Amazon CloudWatch Logs",
     "logs:DescribeLogGroups": "Amazon CloudWatch Logs",

@@ -57,6 +57,22 @@ def test_the_members_that_name_resources_are_the_services_own(service: str, oper
     assert RESOURCES[service, operation][1] in shape.members
 
 
+@pytest.mark.parametrize(
+    ("operation", "stream"),
+    [("CreateLogGroup", ""), ("DescribeLogStreams", ""), ("CreateLogStream", "one/2"), ("PutLogEvents", "one/2")],
+)
+def test_logs_are_authorised_on_what_policies_name(
+    passed_on: list[tuple[Any, ...]], operation: str, stream: str
+) -> None:
+    # Given a request about a group, or about a stream in it
+    named = {"logStreamName": stream} if stream else {}
+    # When its resource is asked for
+    found = resource("logs", operation, {"logGroupName": "/aws/sagemaker/ProcessingJobs", **named})
+    # Then a grant on the group's ARN with `:*` at its end is about it
+    assert found == f"arn:aws:logs:eu-central-1:111122223333:log-group:/aws/sagemaker/ProcessingJobs:log-stream:{stream}"
+    assert passed_on == []
+
+
 def test_of_several_terminologies_the_first_is_authorised(passed_on: list[tuple[Any, ...]]) -> None:
     found = resource("translate", "TranslateText", {"TerminologyNames": ["first", "second"]})
     assert found == "arn:aws:translate:eu-central-1:111122223333:terminology/first"

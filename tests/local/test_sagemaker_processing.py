@@ -142,7 +142,7 @@ def test_outputs_are_encrypted_with_the_key_that_the_role_may_use(cloud: LocalCl
 
     def request(role: str = "") -> dict[str, Any]:
         script = "import sys; open(sys.argv[1] + '/x', 'w').write('x')"
-        more = {"role": role, "ProcessingOutputConfig": outputs}
+        more: dict[str, Any] = {"role": role, "ProcessingOutputConfig": outputs}
         return processing(cloud, bucket, script, "/opt/ml/processing/out", **more)
 
     # When each runs the job, then the key decides, and the object is encrypted with it
@@ -283,6 +283,24 @@ def test_jobs_are_listed_and_tagged(cloud: LocalCloud) -> None:
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "more", "Value": "1"}])
     sagemaker.delete_tags(ResourceArn=arn, TagKeys=["number"])
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "more", "Value": "1"}]
+
+
+def test_who_makes_something_with_tags_must_be_allowed_to_tag_it(cloud: LocalCloud) -> None:
+    # Given one who may create jobs and pass their role, and one who may tag them, too
+    bucket = make_bucket(cloud)
+    jobs = job_role(cloud, *of_bucket(bucket))
+    mine = "arn:aws:sagemaker:*:*:processing-job/*"
+    create = [
+        {"Action": "sagemaker:CreateProcessingJob", "Resource": mine},
+        {"Action": "iam:PassRole", "Resource": jobs},
+    ]
+    poor = client_as(cloud, make_role(cloud, *create), "sagemaker")
+    rich = client_as(cloud, make_role(cloud, *create, {"Action": "sagemaker:AddTags", "Resource": mine}), "sagemaker")
+    request = processing(cloud, bucket, "0", role=jobs, Tags=[{"Key": "a", "Value": "b"}])
+    # When each makes one with tags, then only the latter may
+    with pytest.raises(ClientError, match="sagemaker:AddTags"):
+        poor.create_processing_job(**request)
+    rich.create_processing_job(**request)
 
 
 def test_each_state_of_a_job_is_an_event(cloud: LocalCloud) -> None:

@@ -30,10 +30,12 @@ def _default_settings(architecture: catalogue.Architecture) -> dict[str, Any]:
     return settings
 
 
-DEFAULTS = {architecture.id: _default_settings(architecture) for architecture in catalogue.available()}
+DEFAULTS = {
+    architecture.id: _default_settings(architecture) for architecture in catalogue.ARCHITECTURES if architecture.stack
+}
 
 # Resources that a stack makes without a construct of CDK above them.
-WITHOUT_CONSTRUCT = {"Workflow", "LinkKey"}
+WITHOUT_CONSTRUCT = {"Workflow", "LinkKey", "Start", "Deployment"}
 
 # Runs the app with something planted in it. Synthesis raises on a finding, so that it must be a process of its own.
 PLANT = """

@@ -362,6 +362,15 @@ class _Caller:
         with _responses.request_scope(self.account, self.region):
             _emit(source, detail_type, detail, resources)
 
+    def require(self, action: str, resource_arn: str) -> None:
+        """Authorise and record one more action of this request. Raises ServiceError (AccessDeniedException)."""
+        with _responses.request_scope(self.account, self.region):
+            if _iam.enforce(self.access_key, action, action.partition(":")[0], self.region, resource_arn) is not None:
+                raise ServiceError(
+                    "AccessDeniedException",
+                    f"User: {self.principal_arn} is not authorized to perform: {action} on resource: {resource_arn}",
+                )
+
     def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """A request to another service from inside the emulator, as this caller. Raises ServiceError."""
         method = xform_name(operation)

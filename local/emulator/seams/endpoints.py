@@ -104,6 +104,7 @@ RESOURCES = {
 }
 
 
+_OF_ALARMS = ("DeleteAlarms", "DescribeAlarms")
 _OF_TARGETS = ("DeleteScalingPolicy", "DeregisterScalableTarget", "PutScalingPolicy", "RegisterScalableTarget")
 
 
@@ -130,7 +131,7 @@ def _name_resources(scaling: ApplicationAutoScaling) -> None:
                 return f"arn:aws:sagemaker:{region}:{account}:{kind}/{name.lower()}"
         if service == ApplicationAutoScaling.name and operation in _OF_TARGETS:
             return scaling.arn_of(account, region, _member(body, "ResourceId"))
-        if service == "monitoring" and operation == "DescribeAlarms" and (name := _member(body, "AlarmNames")):
+        if service == "monitoring" and operation in _OF_ALARMS and (name := _member(body, "AlarmNames")):
             # The first of several, as for other services' requests that name more than one.
             return f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}"
         arn: str = extract(service, method, path, headers, body, query, region, account)

@@ -1,9 +1,13 @@
-"""What Transcribe's and Translate's actions are authorised on.
+"""What actions of Transcribe, Translate and CloudWatch Logs are authorised on.
 
 MiniStack authorises them on `*`, so a grant on one vocabulary, job or terminology is refused. Here the resource is what
 AWS takes it for (Service Authorization Reference, "Actions, resources, and condition keys for Amazon Transcribe" and
 "... for Amazon Translate", column "Resource types", read 2026-11-25). Of several terminologies in one request only the
 first is authorised. What is not in the table stays on `*`.
+
+MiniStack authorises actions on logs on a group's ARN without an ending, so the ARN that policies are to name, with `:*` at
+its end, is refused (Amazon CloudWatch Logs User Guide, "CloudWatch Logs resources and operations"). Here the resource is
+the stream (Service Authorization Reference: CreateLogStream and PutLogEvents), or the group with an empty one.
 """
 
 from __future__ import annotations
@@ -48,6 +52,9 @@ def install() -> None:
         account: str,
     ) -> str:
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if service == "logs" and (group := _member(body, "logGroupName")):
+            stream = _member(body, "logStreamName")
+            return f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{stream}"
         if name := _name(service, operation, body):
             kind = RESOURCES[service, operation][0]
             return f"arn:aws:{service}:{region}:{account}:{kind}/{name}"
@@ -59,13 +66,16 @@ def install() -> None:
 
 def _name(service: str, operation: str, body: bytes) -> str:
     """The name in a request of the table; nothing for other requests, and for one that names no resource."""
-    if (service, operation) not in RESOURCES:
-        return ""
+    return _member(body, RESOURCES[service, operation][1]) if (service, operation) in RESOURCES else ""
+
+
+def _member(body: bytes, member: str) -> str:
+    """A member of a request, of a list its first; nothing where it is no text."""
     try:
         request: Any = json.loads(body)
     except ValueError:
         return ""
-    named = request.get(RESOURCES[service, operation][1]) if isinstance(request, dict) else None
+    named = request.get(member) if isinstance(request, dict) else None
     if isinstance(named, list):
         named = named[0] if named else ""
     return named if isinstance(named, str) else ""

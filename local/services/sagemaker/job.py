@@ -4,6 +4,8 @@ A job waits for one of the machine's cores (`local/services/jobs.py`), gets a fo
 Completed, Failed or Stopped; each change is an event. Faults: `fail-job` and `slow-job` as for any job; `kill-job` ends
 the process as the kernel does for want of memory; `interrupt-job` takes a spot instance away.
 
+An event's detail is what Describe answers, with its tags and with times in milliseconds (named from memory).
+
 What is recorded but changes nothing here: instance types and sizes, `VpcConfig`, `VolumeKmsKeyId`, traffic encryption,
 `ExperimentConfig`. One instance a job: more are refused, for nothing here would be distributed.
 """

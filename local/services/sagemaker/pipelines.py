@@ -6,7 +6,8 @@ asks for it, its attributes are the same and that one is not too old. Waits of r
 
 Not real: selective execution, versions of a pipeline, experiments (`PipelineExperimentConfig` is not looked at), the
 tags that AWS puts on jobs of a pipeline. Not found: whether independent steps go on when one has failed (here those
-that run are let end, and none is started), and the wording of failure reasons.
+that run are let end, and none is started), and the wording of failure reasons. Named from memory: the details of the
+events, how a job of a pipeline is called, that throttling and service faults are tried five times where no policy says.
 """
 
 import datetime

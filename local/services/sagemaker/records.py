@@ -97,14 +97,18 @@ class Records:
         private: Any = None,
         arn_kind: str = "",
     ) -> Record:
-        """Keep a new resource. Raises ServiceError (`used`) for a name that is taken.
+        """Keep a new resource. Raises ServiceError (`used`) for a name that is taken, and where it has tags that the
+        caller may not give it ("Provide Permissions for Tagging SageMaker AI Resources", named from memory).
 
         `arn_kind` is for a kind that is part of another one's ARN, as executions are of a pipeline's.
         """
+        arn = arn_of(arn_kind or kind, caller, name)
+        if tags := list(tags):
+            caller.require("sagemaker:AddTags", arn)
         record = Record(
             kind,
             name,
-            arn_of(arn_kind or kind, caller, name),
+            arn,
             caller.account,
             caller.region,
             members,

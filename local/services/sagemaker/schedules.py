@@ -325,7 +325,7 @@ class Schedules:
         if not captured.get("DataCaptureConfig", {}).get("EnableCapture", "DataCaptureConfig" in captured):
             raise shelf.invalid(f"The endpoint {name} captures no data.")
         place = captured["DataCaptureConfig"]["DestinationS3Uri"].rstrip("/")
-        found = []
+        found: list[Members] = []
         for variant in captured["ProductionVariants"]:
             hour = begin.replace(minute=0, second=0, microsecond=0)
             while hour < end:

@@ -10,7 +10,8 @@ Not real: built-in algorithms (a job without a script fails and says so), `requi
 log says so), pipe mode, file systems, several instances, profiler and debugger.
 
 Sources, read 2026-11-27: the documentation in botocore's service model (API Reference) for statuses, limits, spot and
-checkpoints. Not documented there: where a failed script's error stands in the failure reason.
+checkpoints. Named from memory: the training toolkit's contract, and namespace and dimension of the metrics. Not found:
+where a failed script's error stands in the failure reason.
 """
 
 import contextlib
@@ -193,8 +194,10 @@ class Training(Jobs):
         for note in toolkit.notes:
             if container.log is not None:
                 container.log.write(note)
-        started = {} if "TrainingStartTime" in job.record.members else {"TrainingStartTime": shelf.now()}
-        self.change(job, SecondaryStatus="Training", **started)
+        changed: Members = {"SecondaryStatus": "Training"}
+        if "TrainingStartTime" not in job.record.members:
+            changed["TrainingStartTime"] = shelf.now()
+        self.change(job, **changed)
 
         def each_tick() -> None:
             checkpoints.sync()
