@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from docs import drawing, graph, state_graph
+from docs import drawing, graph, power, state_graph
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
 from stacks.policy.idle_cost import MONTHLY
@@ -78,8 +78,14 @@ def write_all(template_of: Mapping[str, graph.Template]) -> list[Path]:
 
 def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
     """What every file with a generated part should hold, by path. Raises LookupError for a part nobody generates."""
-    parts = {"catalogue": catalogue_tables(), "services": services_table(), "pages": pages_list()}
-    files = {}
+    found = power.measured()
+    parts = {
+        "catalogue": catalogue_tables(),
+        "services": services_table(),
+        "pages": pages_list(),
+        "monitor power": power.table(found),
+    }
+    files = {ROOT / "docs/images/model-monitor-power.svg": power.svg(found)}
     for architecture in available():
         template = template_of[architecture.id]
         drawn = graph.read(template)

@@ -72,8 +72,8 @@ class Captures:
     @property
     def probabilities(self) -> Numbers:
         """Those that there are."""
-        found = np.array([answer.probability for answers in self.answers.values() for answer in answers], dtype=float)
-        return found[~np.isnan(found)]
+        told = (answer.probability for answers in self.answers.values() for answer in answers)
+        return np.array(list(told), dtype=np.float64)
 
 
 @dataclass

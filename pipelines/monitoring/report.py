@@ -218,8 +218,8 @@ def make_report(
         }
     verdicts = judge(checks)
     if quality is not None:
-        own = [verdict for verdict in verdicts if verdict.check.level == "quality" and verdict.found]
-        quality |= {"drifted": bool(own), "changes": [verdict.check.text for verdict in own]}
+        worse = [verdict.check.text for verdict in verdicts if verdict.check.level == "quality" and verdict.found]
+        quality |= {"drifted": bool(worse), "changes": worse}
     return Report(schema, window, tuple(verdicts), distances, schema.probability, quality, tuple(notes), judged)
 
 

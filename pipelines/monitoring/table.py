@@ -16,8 +16,8 @@ from .schema import Feature, Kind, Schema, UnusableInputError
 
 Numbers = npt.NDArray[np.float64]
 
-# What stands for a missing number in a CSV field or a JSON string.
-_MISSING = frozenset(("", "nan", "null", "none", "na"))
+# What stands for a missing value in a CSV field or a text of JSON; training reads its data in the same way.
+_MISSING = frozenset(("", "nan", "null", "none", "na", "n/a"))
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ Table = Mapping[str, Column]
 def _numbers(name: str, raw: Sequence[Any]) -> Column:
     values, missing, misfits = [], 0, 0
     for each in raw:
-        if each is None or (isinstance(each, str) and each.strip().lower() in _MISSING):
+        if _is_missing(each):
             missing += 1
             continue
         try:
@@ -54,18 +54,21 @@ def _numbers(name: str, raw: Sequence[Any]) -> Column:
         except (TypeError, ValueError):
             misfits += 1
             continue
-        if math.isnan(value):
-            missing += 1
-        elif math.isinf(value):
-            misfits += 1
-        else:
+        if math.isfinite(value):
             values.append(value)
+        else:
+            misfits += 1
     return Column(name, "number", np.asarray(values, dtype=np.float64), missing, misfits)
 
 
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in _MISSING
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def _texts(name: str, raw: Sequence[Any]) -> Column:
-    there = [each for each in raw if each is not None and each != ""]
-    texts = [str(each) for each in there if not (isinstance(each, float) and math.isnan(each))]
+    texts = [str(each).strip() for each in raw if not _is_missing(each)]
     return Column(name, "string", np.asarray(texts, dtype=object), len(raw) - len(texts))
 
 

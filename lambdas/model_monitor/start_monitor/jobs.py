@@ -135,12 +135,15 @@ def request(settings: Settings, hour: datetime, found: Found, baseline: str) -> 
     start, end = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (hour, hour + timedelta(hours=1)))
     arguments += ["--start", start, "--end", end, "--schema", f"{INPUT}/code/{settings.schema_file}"]
     arguments += ["--message", "/opt/ml/output/message", "--plot"]
-    command = f"cd {INPUT}/code && tar -xzf sourcedir.tar.gz && exec python3 -m pipelines.monitoring.monitor"
+    # A word of a command has 256 characters at most (SageMaker API Reference, "AppSpecification"), so the arguments
+    # come by themselves; `bash -c` has the first word after its text as `$0`.
+    command = f'cd {INPUT}/code && tar -xzf sourcedir.tar.gz && exec python3 -m "$0" "$@"'
     job: dict[str, Any] = {
         "ProcessingJobName": name,
         "AppSpecification": {
             "ImageUri": settings.image,
-            "ContainerEntrypoint": ["bash", "-c", f"{command} {' '.join(arguments)}"],
+            "ContainerEntrypoint": ["bash", "-c", command, "pipelines.monitoring.monitor"],
+            "ContainerArguments": arguments,
         },
         "ProcessingInputs": inputs,
         "ProcessingOutputConfig": {
