@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from stacks import catalogue
     [("language", "spacy", "make setup-language"), ("training", "xgboost", "make setup-training")],
 )
 def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
-    models: str, package: str, mend: str, monkeypatch: pytest.MonkeyPatch
+    models: Any, package: str, mend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an architecture that needs a set of models, which is there
     needing = dataclasses.replace(catalogue.get("image-labeling"), models=models)
