@@ -836,7 +836,7 @@ ACKNOWLEDGEMENTS += (
         )
         for entry in _grant(
             f"{_MODEL_ARN}{job}-*",
-            "SageMaker names a step's job after the execution, whose id it makes up, the step, and a number of its own.",
+            "SageMaker names a step's job after the execution (an id that it makes up), the step, and a number.",
             (_TRAINING, ("PipelineRole",), {}),
         )
     ),

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import features
 import numpy as np
 import pandas as pd
-import prepare
 import pytest
 
+import features
+import prepare
 from pipelines.definition.archive import FOLDER, Case
 from pipelines.deliveries import world
 from tests.pipelines.containers import Jobs

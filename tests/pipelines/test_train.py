@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import train
 
+import train
 from pipelines.definition.archive import FOLDER, Case
 from pipelines.deliveries import world
 from tests.pipelines.containers import Jobs

@@ -73,7 +73,7 @@ class Shop:
             s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
 
     def ready(self) -> None:
-        """Has a model of the usual world in service, the first that was trained: made and deployed, unless it serves."""
+        """Has a model of the usual world in service, the first that was trained, unless it is."""
         if not (packages := self.packages()):
             self.clear()
             trained = self.train({"first.csv": data()})
