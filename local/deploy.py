@@ -81,10 +81,9 @@ def deploy(
     """Creates or updates the CloudFormation stack named `stack`, and returns its outputs.
 
     The template is the assembly's stack of that name, or `artifact` if given, so that one assembly serves several
-    copies. `parameters` are the template's; one that is left out has its default. A stack that is up to date is left alone. A creation that fails leaves nothing behind, an update that fails
-    is rolled back.
-    Raises DeployError when the assembly has no such stack, when someone else is changing the stack, or with the first
-    resource that failed.
+    copies. `parameters` are the template's; one that is left out has its default. A stack that is up to date is left
+    alone. A creation that fails leaves nothing behind, an update that fails is rolled back. Raises DeployError when the
+    assembly has no such stack, when someone else is changing the stack, or with the first resource that failed.
     """
     found = _read(assembly, artifact or stack)
     with _plain_errors(cloud, f"Deploying {stack}"):

@@ -38,8 +38,8 @@ class Step:
 class Report:
     """How a training came out, and what it took, in seconds.
 
-    REGISTERED has a `package`, which waits for approval. NOT_BETTER and FAILED have a `reason`, MISSING has no execution.
-    `evaluation` is the file of that name, empty where the training did not come so far.
+    REGISTERED has a `package`, which waits for approval. NOT_BETTER and FAILED have a `reason`, MISSING has no
+    execution. `evaluation` is the file of that name, empty where the training did not come so far.
     """
 
     status: Status

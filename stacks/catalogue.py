@@ -36,11 +36,11 @@ class Architecture:
     `services` holds short names of the AWS services that the default stack uses; a name that `services.toml` lists has
     its availability there. `needs` are the ids of architectures whose stacks this one imports from: they are deployed
     before it. `stack` and `scenario` are dotted ("package.module:Class" and "package.module"); a planned architecture
-    has no scenario, and a stack only while it is being built. `cost_idle` is US dollars a month with no input, `cost_per_thousand` US dollars for a
-    thousand inputs, both in us-east-1 without free tier, and None while unbuilt; the architecture's page shows the sum.
-    `models` says which models a local cloud needs beyond those of every set-up (`requirements/`): `language` for
-    documents, text and speech, `training` for models that are trained here. `sensitive` marks data about people's
-    health, faces or money: such a stack must pass the HIPAA rules too.
+    has no scenario, and a stack only while it is being built. `cost_idle` is US dollars a month with no input,
+    `cost_per_thousand` US dollars for a thousand inputs, both in us-east-1 without free tier, and None while unbuilt;
+    the architecture's page shows the sum. `models` says which models a local cloud needs beyond those of every set-up
+    (`requirements/`): `language` for documents, text and speech, `training` for models that are trained here.
+    `sensitive` marks data about people's health, faces or money: such a stack must pass the HIPAA rules too.
     """
 
     id: str
@@ -617,6 +617,7 @@ _TRAIN = (
         ),
         stack="stacks.train.training_pipeline:TrainingPipeline",
         sensitive=True,
+        models="training",
     ),
     Architecture(
         id="ml-orchestration",
@@ -744,6 +745,7 @@ _SERVE = (
         needs=("training-pipeline",),
         stack="stacks.serve.realtime_endpoint:RealtimeEndpoint",
         sensitive=True,
+        models="training",
     ),
     Architecture(
         id="bring-your-own-model",
@@ -923,6 +925,7 @@ _OPERATE = (
         needs=("training-pipeline", "realtime-endpoint"),
         stack="stacks.operate.model_monitor:ModelMonitor",
         sensitive=True,
+        models="training",
     ),
     Architecture(
         id="ml-ci-cd",

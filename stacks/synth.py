@@ -110,7 +110,7 @@ def build(app: cdk.App) -> list[Built]:
         and not str(context["stack_name"] or "").islower()
         and context["stack_name"]
     ):
-        # SageMaker calls its resources after the stack, and writes their ARNs in small letters, to which grants are held.
+        # SageMaker calls its resources after the stack, and grants are held to their ARNs, which are in small letters.
         raise ContextError("Context stack_name must be in small letters for this architecture.")
     renamed = {architectures[-1].id: str(context["stack_name"])} if context["stack_name"] else {}
     built: dict[str, Built] = {}

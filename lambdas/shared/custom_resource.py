@@ -15,7 +15,7 @@ SECONDS_TO_ANSWER = 30.0
 
 
 def answer(event: dict[str, Any], physical_id: str, work: Callable[[], None]) -> None:
-    """Does the work and puts the answer to the request's `ResponseURL`; what the work raises is the reason of a failure.
+    """Does the work and puts the answer to the request's `ResponseURL`; what it raises is the reason of a failure.
 
     Request and answer: AWS CloudFormation User Guide, "Custom resource request types" and "Custom resource response
     objects", read 2026-11-23. A delete answers with the id that it is asked about: after a creation without an answer

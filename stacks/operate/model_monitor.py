@@ -81,8 +81,8 @@ class ModelMonitorSettings(BaseModel):
 class ModelMonitor(cdk.Stack):
     """A shop's model was right when it was trained. Prices rise, a sensor hangs, and nobody tells the model.
 
-    It watches the endpoint of a `realtime-endpoint` stack and starts the pipeline of a `training-pipeline` stack: both are
-    needed, and parameters name them (`RealtimeEndpointStack`, `TrainingPipelineStack`).
+    It watches the endpoint of a `realtime-endpoint` stack and starts the pipeline of a `training-pipeline` stack: both
+    are needed, and parameters name them (`RealtimeEndpointStack`, `TrainingPipelineStack`).
 
     **Flow.** Every hour, some minutes past: a schedule calls `start_monitor` with the time for which it was planned → a
     processing job named after the hour before, without network, reads that hour's captures, labels that have arrived,
@@ -98,8 +98,9 @@ class ModelMonitor(cdk.Stack):
     goes on. Labels come late: they are merged by inference id with the days before.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle, without an hour of traffic:
-    dashboard, alarms and key. A job a hour with traffic takes some five minutes of `ml.t3.medium` (0.05 dollars an hour),
-    0.004 dollars, thus some three dollars in a month of 720; the metrics of twelve features are some 8 dollars a month.
+    dashboard, alarms and key. A job a hour with traffic takes some five minutes of `ml.t3.medium` (0.05 dollars an
+    hour), 0.004 dollars, thus some three dollars in a month of 720; the metrics of twelve features are some 8 dollars a
+    month.
     """
 
     Settings: ClassVar[type[ModelMonitorSettings]] = ModelMonitorSettings

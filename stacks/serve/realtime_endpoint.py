@@ -1,4 +1,4 @@
-"""Serve a model with scaling: approval → EventBridge → Step Functions → a SageMaker endpoint that captures its traffic."""
+"""Serve a model with scaling: approval → EventBridge → Step Functions → an endpoint that captures its traffic."""
 
 from __future__ import annotations
 

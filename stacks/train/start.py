@@ -1,9 +1,9 @@
 """The state machine that starts the pipeline: it finds out what an event or a schedule cannot say.
 
 Two parameters of an execution depend on what is there. `ProductionModelUri` is the artifact of the newest approved
-package, with which the new model is compared on the same test set: the jobs have no network and cannot ask. `DataVersion`
-tells data that is new from data that was there, for SageMaker takes a step from its cache unless an input's address
-or a parameter is another.
+package, with which the new model is compared on the same test set: the jobs have no network and cannot ask.
+`DataVersion` tells data that is new from data that was there, for SageMaker takes a step from its cache unless an
+input's address or a parameter is another.
 
 An event may come twice. Its id makes the request's token, and SageMaker starts one execution for a token.
 """
@@ -22,7 +22,7 @@ PUBLISH = "arn:{partition}:states:::sns:publish"
 
 @dataclass(frozen=True)
 class Parts:
-    """What the states call and name, as tokens of the template. `no_model` is what there is to compare with at first."""
+    """What the states call and name, as tokens of the template. `no_model` is what to compare with at first."""
 
     partition: str
     pipeline: str

@@ -78,12 +78,12 @@ class TrainingPipelineSettings(BaseModel):
 class TrainingPipeline(cdk.Stack):
     """A team that owns data wants each model to be better than the one before, and to know that it is.
 
-    **Flow.** Files go under `data/`, last the marker `_READY` → S3's event → a rule; so do a schedule, if one is set, and
-    `model-monitor` when it sees drift → a state machine of three calls (`start.py`) finds the approved model and starts
-    the pipeline (`pipelines/<use case>/definition.json`, made with SageMaker's SDK): deduplicate, split, then learn
-    imputation and encoding from the training part alone → train XGBoost → evaluate on a test set that keeps the world's
-    proportions, beside the approved model → better than the bar and than that one? → the package is registered, with
-    metrics and the monitor's baseline, and waits for a person's approval; else the pipeline fails and says why.
+    **Flow.** Files go under `data/`, last the marker `_READY` → S3's event → a rule; so do a schedule, if one is set,
+    and `model-monitor` when it sees drift → a state machine of three calls (`start.py`) finds the approved model and
+    starts the pipeline (`pipelines/<use case>/definition.json`, made with SageMaker's SDK): deduplicate, split, then
+    learn imputation and encoding from the training part alone → train XGBoost → evaluate on a test set that keeps the
+    world's proportions, beside the approved model → better than the bar and than that one? → the package is registered,
+    with metrics and the monitor's baseline, and waits for a person's approval; else the pipeline fails and says why.
     `realtime-endpoint` deploys what is approved.
 
     **What if.** The data has no header, lacks a column or has one class only: the job fails with a reason, and the
@@ -218,10 +218,10 @@ class TrainingPipeline(cdk.Stack):
     def _pipeline_role(self) -> iam.Role:
         """What the pipeline itself does: it makes the jobs that its definition has, hands them their roles, registers.
 
-        What a pipeline's role needs is in "IAM Access Management" (Amazon SageMaker AI Developer Guide, read 2026-11-27).
-        SageMaker calls a step's job `pipelines-<execution>-<step>-<random>` (Amazon SageMaker AI Developer Guide,
-        "Pipelines steps"). An execution's id is made up by the service, so a step's name is what there is to hold a
-        grant to. ARNs are in small letters, whatever the names are.
+        What a pipeline's role needs is in "IAM Access Management" (Amazon SageMaker AI Developer Guide, read
+        2026-11-27). SageMaker calls a step's job `pipelines-<execution>-<step>-<random>` (Amazon SageMaker AI Developer
+        Guide, "Pipelines steps"). An execution's id is made up by the service, so a step's name is what there is to
+        hold a grant to. ARNs are in small letters, whatever the names are.
         """
         role = service_role(self, "PipelineRole", "sagemaker.amazonaws.com", "What the pipeline may do")
         for step_type, kind, operation in _JOBS:
@@ -271,7 +271,7 @@ class TrainingPipeline(cdk.Stack):
         return cdk.Fn.sub(body, {name: values[name] for name in wanted})
 
     def _retire(self) -> cdk.CustomResource:
-        """What executions have made and what runs is no resource of the stack, and stands in the way of its deletion."""
+        """What executions have made and what runs is no resource of the stack, and is in the way of its deletion."""
         retire = PythonFunction(
             self,
             "Retire",

@@ -25,15 +25,6 @@ def deploy(shop: Shop, package: str) -> realtime_endpoint.Report:
     return realtime_endpoint.deploy(shop.cloud, shop.serving, package, patience_seconds=SECONDS)
 
 
-def serving(shop: Shop) -> str:
-    """The package of the model that answers."""
-    sagemaker, endpoint = shop.client("sagemaker"), shop.serving["EndpointName"]
-    config = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
-    (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
-    model = sagemaker.describe_model(ModelName=variant["ModelName"])
-    return str((model.get("PrimaryContainer") or model["Containers"][0])["ModelPackageName"])
-
-
 def made(shop: Shop) -> tuple[int, int]:
     """How many models and configurations there are."""
     sagemaker, name = shop.client("sagemaker"), f"{shop.serving['EndpointName']}-v"
@@ -62,30 +53,30 @@ def test_an_approved_model_answers_and_scales_with_the_traffic(shop: Shop) -> No
 
 def test_a_better_model_takes_over_and_the_old_one_goes(shop: Shop) -> None:
     # Given a model in service, and a better one, as the world has changed
-    before = serving(shop)
-    trained = shop.train({"shifted.csv": data(4000, 5, shifted=True)})
+    before = shop.in_service()
+    trained = shop.train({"shifted.csv": data(seed=2, shifted=True)})
     assert trained.status == "REGISTERED", trained
     # When it is approved
     report = deploy(shop, trained.package)
     # Then it serves, and of the one before nothing is left
     assert report.complete, report
-    assert serving(shop) == trained.package != before
+    assert shop.in_service() == trained.package != before
     assert made(shop) == (1, 1)
 
 
 def test_the_same_version_may_be_approved_again(shop: Shop) -> None:
     # Given the package that serves
-    package = serving(shop)
+    package = shop.in_service()
     shop.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
     # When it is approved once more, Then it is deployed under another name, and still nothing is left over
     assert deploy(shop, package).complete
-    assert serving(shop) == package
+    assert shop.in_service() == package
     assert made(shop) == (1, 1)
 
 
 def test_an_approval_that_was_taken_back_is_not_deployed(shop: Shop) -> None:
     # Given an event of an approval that comes when the package is rejected
-    package = serving(shop)
+    package = shop.in_service()
     sagemaker, machine = shop.client("sagemaker"), shop.client("stepfunctions")
     sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
     before = made(shop)
@@ -104,7 +95,7 @@ def test_an_approval_that_was_taken_back_is_not_deployed(shop: Shop) -> None:
 
 def test_a_failure_is_told_and_leaves_the_old_model_in_service(shop: Shop) -> None:
     # Given a deployment that may not change the endpoint
-    package = serving(shop)
+    package = shop.in_service()
     shop.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
     with (
         shop.without(shop.serving["DeploymentRoleName"], "sagemaker:UpdateEndpoint"),
@@ -138,4 +129,4 @@ def test_a_night_ends_the_endpoint_and_the_morning_makes_it_again(shop: Shop) ->
         seconds=60,
     )
     # Then the newest approved package serves
-    assert serving(shop) == shop.packages("Approved")[0]
+    assert shop.in_service() == shop.packages(ModelApprovalStatus="Approved")[0]

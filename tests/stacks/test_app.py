@@ -10,6 +10,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import assertions
 
 from local import guard
 from stacks.synth import ContextError, build
@@ -30,6 +31,9 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"stack_name": "copy"}, "Context stack_name needs context architecture"),
         ({"architecture": "image-labeling", "stack_name": "a_copy"}, "Context stack_name must be 40 letters"),
         ({"architecture": "image-labeling", "stack_name": "a" * 41}, "Context stack_name must be 40 letters"),
+        ({"architecture": "training-pipeline", "stack_name": "Copy"}, "Context stack_name must be in small letters"),
+        ({"architecture": "model-monitor", "model_monitor": "none"}, "Settings of model-monitor: monitor:"),
+        ({"architecture": "image-labeling", "model_monitor": "own"}, "names model-monitor, which is not built here."),
         (
             {"settings": {"image-labeling": {"maximum_labels": 0, "colour": "red"}}},
             "Settings of image-labeling: maximum_labels: Input should be greater than or equal to 1;"
@@ -61,6 +65,37 @@ def test_settings_come_as_text_from_the_cdk_cli_too() -> None:
     assert built.settings.model_dump()["maximum_labels"] == 5
     assert built.stack.stack_name == "copy"
     assert built.stack.node.id == "image-labeling"
+
+
+def test_an_architecture_brings_those_that_it_needs_and_a_copy_is_of_itself_alone() -> None:
+    # Given an architecture that needs two, one of which needs the other
+    context = {"architecture": "model-monitor", "target": "local", "stack_name": "copy", "model_monitor": "managed"}
+    # When it is built as a copy
+    built = build(cdk.App(context=context))
+    # Then the needed ones stand before it, under their own names, and each depends on what it needs
+    assert [one.stack.stack_name for one in built] == ["training-pipeline", "realtime-endpoint", "copy"]
+    assert [[needed.stack_name for needed in one.stack.dependencies] for one in built] == [
+        [],
+        ["training-pipeline"],
+        ["training-pipeline", "realtime-endpoint"],
+    ]
+    # And the short way to the managed variant is that setting
+    assert built[-1].settings.model_dump()["monitor"] == "managed"
+
+
+def test_a_template_is_the_same_whoever_needs_it() -> None:
+    # Given a stack alone, and the same beside those that import from it
+    def template(architecture: str, of: str) -> dict[str, Any]:
+        built = build(cdk.App(context={"architecture": architecture, "target": "local"}))
+        (stack,) = (one.stack for one in built if one.architecture.id == of)
+        return dict(assertions.Template.from_stack(stack).to_json())
+
+    # Then its template does not change, so that it can be updated with and without them
+    assert template("training-pipeline", "training-pipeline") == template("model-monitor", "training-pipeline")
+    # And what it is imported by is a parameter, so that copies can stand side by side
+    parameters = template("model-monitor", "model-monitor")["Parameters"]
+    assert parameters["TrainingPipelineStack"]["Default"] == "training-pipeline"
+    assert parameters["RealtimeEndpointStack"]["Default"] == "realtime-endpoint"
 
 
 def test_the_command_ends_with_one_line_and_the_exit_code_for_a_users_mistake(tmp_path: Path) -> None:

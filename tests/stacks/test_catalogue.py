@@ -18,6 +18,7 @@ from stacks.catalogue import (
     UnknownArchitectureError,
     available,
     get,
+    with_needs,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +116,16 @@ def test_pages_are_planned_and_named_once() -> None:
     assert len(set(names)) == len(names)
     assert {page.status for page in PAGES} == {"planned"}
     assert len(names) == 36
+
+
+@every
+def test_what_is_needed_is_there_and_comes_first(architecture: Architecture) -> None:
+    # Given any entry, When it is listed with what it needs
+    order = [one.id for one in with_needs(architecture)]
+    # Then it comes last, each once, and everything after what it needs itself
+    assert order[-1] == architecture.id
+    assert len(set(order)) == len(order)
+    assert all(order.index(needed) < order.index(one) for one in order for needed in get(one).needs)
 
 
 def test_an_unknown_id_gets_one_line_that_names_the_close_ones() -> None:

@@ -1,8 +1,8 @@
 """Takes the endpoint away: for good when its stack is deleted, for the night when a schedule says so.
 
 CloudFormation calls it for `Custom::RetiredEndpoint`, and only a deletion does anything. A schedule calls it with
-`{"stop": true}`, and gets `{"outcome": "stopped"}`. The endpoint is no resource of the stack, as an approval makes it and
-not a deployment of the stack; so CloudFormation cannot delete it.
+`{"stop": true}`, and gets `{"outcome": "stopped"}`. The endpoint is no resource of the stack, as an approval makes it
+and not a deployment of the stack; so CloudFormation cannot delete it.
 
 **Settings** (environment variables): `ENDPOINT_NAME`, `VARIANT_NAME`, `STATE_MACHINE_ARN` (of the deployments).
 """

@@ -1,9 +1,9 @@
 """Puts files into a bucket when a stack is deployed: CloudFormation calls it for `Custom::PlacedFiles`.
 
-Properties: `Bucket`, and `Files`, a list of `{"Key", "S3Bucket", "S3Key"}`: each becomes a copy of that object. An update
-places what is new in the list, and leaves the others as they are: something may have taken their place since. Nothing
-is deleted, neither by an update, since what was made with a file may still name it, nor by a deletion: the bucket is
-emptied as a whole.
+Properties: `Bucket`, and `Files`, a list of `{"Key", "S3Bucket", "S3Key"}`: each becomes a copy of that object. An
+update places what is new in the list, and leaves the others as they are: something may have taken their place since.
+Nothing is deleted, neither by an update, since what was made with a file may still name it, nor by a deletion: the
+bucket is emptied as a whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ends what a pipeline has running, and deletes what it has registered, when its stack is deleted.
 
-CloudFormation calls it for `Custom::RetiredPipeline`, and only a deletion does anything. SageMaker deletes no pipeline that
-runs and no group that has packages (SageMaker API Reference, "DeletePipeline", "DeleteModelPackageGroup", read
+CloudFormation calls it for `Custom::RetiredPipeline`, and only a deletion does anything. SageMaker deletes no pipeline
+that runs and no group that has packages (SageMaker API Reference, "DeletePipeline", "DeleteModelPackageGroup", read
 2026-11-27), and neither is a resource of the stack.
 
 Properties: `PipelineName`, `ModelPackageGroupName`.

@@ -5,9 +5,10 @@ AWS takes it for (Service Authorization Reference, "Actions, resources, and cond
 "... for Amazon Translate", column "Resource types", read 2026-11-25). Of several terminologies in one request only the
 first is authorised. What is not in the table stays on `*`.
 
-MiniStack authorises actions on logs on a group's ARN without an ending, so the ARN that policies are to name, with `:*` at
-its end, is refused (Amazon CloudWatch Logs User Guide, "CloudWatch Logs resources and operations"). Here the resource is
-the stream (Service Authorization Reference: CreateLogStream and PutLogEvents), or the group with an empty one.
+MiniStack authorises actions on logs on a group's ARN without an ending, so the ARN that policies are to name, with `:*`
+at its end, is refused (Amazon CloudWatch Logs User Guide, "CloudWatch Logs resources and operations"). Here the
+resource is the stream (Service Authorization Reference: CreateLogStream and PutLogEvents), or the group with an empty
+one.
 """
 
 from __future__ import annotations
