@@ -524,7 +524,7 @@ class DocumentProcessing(cdk.Stack):
 
     def _state_machine(self) -> stepfunctions.CfnStateMachine:
         """By its resource, not by CDK's construct: that one would grant the role wildcards of its own."""
-        log_group = logs.LogGroup(
+        self.machine_log = logs.LogGroup(
             self,
             "WorkflowLogs",
             retention=logs.RetentionDays.ONE_MONTH,
@@ -551,7 +551,7 @@ class DocumentProcessing(cdk.Stack):
                 destinations=[
                     stepfunctions.CfnStateMachine.LogDestinationProperty(
                         cloud_watch_logs_log_group=stepfunctions.CfnStateMachine.CloudWatchLogsLogGroupProperty(
-                            log_group_arn=log_group.log_group_arn
+                            log_group_arn=self.machine_log.log_group_arn
                         )
                     )
                 ],
@@ -764,6 +764,7 @@ class DocumentProcessing(cdk.Stack):
             "UploadPrefix": self.settings.upload_prefix,
             "StateMachineArn": self.machine.attr_arn,
             "WorkflowRoleName": f"{self.node.find_child('WorkflowRole').role_name}",  # type: ignore[attr-defined]
+            "WorkflowLogGroupName": self.machine_log.log_group_name,
             "ResultsTableName": self.results.table_name,
             "JobsTableName": self.jobs.table_name,
             "ReviewsTableName": self.reviews.table_name,

@@ -13,7 +13,18 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from local.cloud import LocalCloud
-from scenarios.document_processing import FINAL, Desk, Page, Review, Upload, executions, read_rows, upload, visit
+from scenarios.document_processing import (
+    FINAL,
+    Desk,
+    Page,
+    Review,
+    Upload,
+    executions,
+    findings,
+    read_rows,
+    upload,
+    visit,
+)
 from tests import waiting
 from tests.scenarios.queues import TwoQueues
 
@@ -26,6 +37,7 @@ SMALL: Mapping[str, Any] = {
     "fields_that_matter": ["Policy"],
     "minimum_confidence": 50,
     "maximum_pages": 3,
+    "maximum_megabytes": 1,
     "retry_seconds": 1,
     "retry_attempts": 3,
     "maximum_receives": 2,
@@ -138,6 +150,21 @@ class Clerk(TwoQueues):
             return row if row and row["status"] == "COMPLETED" else None
 
         return self.until(reached, f"{uploaded.key} to be COMPLETED")
+
+    def check_findings(self, uploaded: Upload) -> None:
+        """Holds what was found in a document against what its row tells: as many, each once, and the result too."""
+        row = self.row(uploaded)
+        assert row
+        found = findings(self.cloud, self.outputs, uploaded.document, uploaded.version)
+        told = [int(row[kind]) for kind in ("fields", "tables", "entities")]
+        assert [len(found[kind]) for kind in ("field", "table", "entity")] == told, uploaded.key
+        body = self.cloud.client("s3").get_object(Bucket=self.outputs["BucketName"], Key=row["result"])["Body"]
+        result = json.loads(body.read())
+        assert [len(result[kind]) for kind in ("fields", "tables", "entities")] == told, uploaded.key
+        assert [(one["name"], one["value"]) for one in found["field"]] == [
+            (one["name"], one["value"]) for one in result["fields"]
+        ]
+        assert [one["text"] for one in found["entity"]] == [one["text"] for one in result["entities"]]
 
     def until(
         self, found: Callable[[], Found | None], what: str, *, seconds: float = PATIENCE_SECONDS, hurry: bool = False
@@ -282,6 +309,18 @@ class Clerk(TwoQueues):
 
     def log_lines(self, function: str) -> list[str]:
         """What a function wrote ("Look"), or "Workflow" the state machine."""
-        group = self.outputs[f"{function}LogGroupName"]
+        return self._lines_of(self.outputs[f"{function}LogGroupName"])
+
+    def all_log_lines(self) -> dict[str, list[str]]:
+        """What was written to every log group of the stack, whoever writes there, by its id in the template."""
+        formation = self.cloud.client("cloudformation")
+        resources = formation.describe_stack_resources(StackName=ARCHITECTURE)["StackResources"]
+        return {
+            one["LogicalResourceId"][:-8]: self._lines_of(one["PhysicalResourceId"])
+            for one in resources
+            if one["ResourceType"] == "AWS::Logs::LogGroup"
+        }
+
+    def _lines_of(self, group: str) -> list[str]:
         pages = self.cloud.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
         return [event["message"] for page in pages for event in page["events"]]

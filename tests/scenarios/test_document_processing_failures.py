@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from scenarios.document_processing import findings
 from tests.local.emulated import make_queue, messages, policy
 from tests.scenarios.clerk import Clerk
 from tests.scenarios.papers import FORM, UNSURE, pdf, png
@@ -42,12 +43,13 @@ def told(clerk: Clerk) -> Iterator[list[str]]:
         ("broken.pdf", b"%PDF-1.7\nnothing follows", "CorruptFile"),
         ("broken.png", b"\x89PNG\r\n\x1a\n", "CorruptFile"),
         ("long.pdf", pdf([FORM] * 4), "TooManyPages"),
+        ("large.png", png() + bytes(1_000_000), "FileTooLarge"),
     ],
 )
 def test_a_document_that_can_never_be_read_is_rejected_once_with_a_reason(
     clerk: Clerk, name: str, content: bytes, code: str
 ) -> None:
-    # Given a file that only claims to be a document, or a document that is too long
+    # Given a file that only claims to be a document, or a document that is too long or too large
     before = clerk.calls("textract.AnalyzeDocument") + clerk.calls("textract.StartDocumentAnalysis")
     # When it is uploaded
     row = clerk.wait_for(clerk.upload(content, name), "REJECTED")
@@ -117,9 +119,15 @@ def test_a_killed_worker_is_replaced_and_nothing_is_done_twice(clerk: Clerk, ope
     # When a document is uploaded
     uploaded = clerk.upload(png())
     # Then another one does it: one row, and one of each finding
-    clerk.wait_for(uploaded, hurry=True)
+    row = clerk.wait_for(uploaded, hurry=True)
     assert next(rule for rule in clerk.control.faults() if rule["id"] == fault)["applied"] == 1
     assert len(clerk.executions_of(uploaded)) == 1
+    # and what it found is whole: every field and entity that the row counts, and that stands on the page
+    clerk.check_findings(uploaded)
+    found = findings(clerk.cloud, clerk.outputs, uploaded.document, uploaded.version)
+    assert {field["name"]: field["value"] for field in found["field"]}.items() >= FORM.items()
+    assert any("Alice Brown" in entity["text"] for entity in found["entity"])
+    assert row["sentiment"] == "POSITIVE"
 
 
 # --- a job
