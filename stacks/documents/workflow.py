@@ -191,19 +191,29 @@ class Workflow:
         )
 
     def _understand(self) -> State:
-        """Comprehend by batches of paragraphs, so many at once, for its calls a second are limited."""
+        """Comprehend by batches of paragraphs, so many at once, for its calls a second are limited.
+
+        A batch may come back with answers to some paragraphs and errors to others (Amazon Comprehend API Reference,
+        "BatchDetectEntities", `ErrorList`). Then it is asked again, and in the end fails as a whole: nothing is left
+        out of a result that says COMPLETED.
+        """
         place = "'documents/' & $document & '/{folder}/' & $formatInteger($states.input.batch, '0000') & '.json'"
         texts = "$states.input.texts"
         language = self.choices.language
 
-        def comprehend(operation: str, arguments: State, kept: str, result: str, following: str) -> State:
+        def comprehend(operation: str, arguments: State, kept: Mapping[str, str], following: str) -> State:
+            members = ", ".join(f"'{name}': {value}" for name, value in kept.items())
             return self._task(
                 f"{SDK}comprehend:{operation}",
                 {**arguments, "LanguageCode": language},
                 following,
                 catch=[],
-                Output=f"{{% $merge([$states.input, {{'{kept}': {result}}}]) %}}",
+                Output=f"{{% $merge([$states.input, {{{members}}}]) %}}",
             )
+
+        # In brackets, for JSONata makes no list of one code, and nothing of none.
+        refused = "[$states.result.ErrorList.ErrorCode]"
+        all_refused = "$append($states.input.entities_refused, $states.input.sentiments_refused)"
 
         return {
             "Type": "Map",
@@ -221,31 +231,53 @@ class Workflow:
                         catch=[],
                         Output={
                             "batch": "{% $states.input.batch %}",
+                            "round": 0,
                             "texts": "{% $parse($states.result.Body).texts %}",
                         },
                     ),
                     "Find entities": comprehend(
                         "batchDetectEntities",
                         {"TextList": f"{{% {texts} %}}"},
-                        "entities",
-                        "$states.result.ResultList",
+                        {"entities": "$states.result.ResultList", "entities_refused": refused},
                         "Find personal data",
                     ),
                     # There is no batch of this one, but it takes 100 KB at once: the paragraphs in one text.
                     "Find personal data": comprehend(
                         "detectPiiEntities",
                         {"Text": f"{{% $join({texts}, '\\n') %}}"},
-                        "pii",
-                        "$states.result.Entities",
+                        {"pii": "$states.result.Entities"},
                         "Find sentiment",
                     ),
                     "Find sentiment": comprehend(
                         "batchDetectSentiment",
                         {"TextList": f"{{% {texts} %}}"},
-                        "sentiments",
-                        "$states.result.ResultList",
-                        "Keep insights",
+                        {"sentiments": "$states.result.ResultList", "sentiments_refused": refused},
+                        "All answered",
                     ),
+                    "All answered": {
+                        "Type": "Choice",
+                        "Choices": [
+                            {"Condition": f"{{% $count({all_refused}) = 0 %}}", "Next": "Keep insights"},
+                            {
+                                "Condition": f"{{% $states.input.round < {self.choices.retry_attempts} %}}",
+                                "Next": "Wait to ask again",
+                            },
+                        ],
+                        "Default": "Not all answered",
+                    },
+                    "Wait to ask again": {
+                        "Type": "Wait",
+                        "Seconds": f"{{% $min([60, {self.choices.retry_seconds} * $power(2, $states.input.round)]) %}}",
+                        "Output": "{% $merge([$states.input, {'round': $states.input.round + 1}]) %}",
+                        "Next": "Find entities",
+                    },
+                    # In the shape of a function's cause, which the failure path reads.
+                    "Not all answered": {
+                        "Type": "Fail",
+                        "Error": "ComprehendRefused",
+                        "Cause": f"{{% $string({{'errorMessage': 'Comprehend answers for some paragraphs with ' &"
+                        f" $join($distinct({all_refused}), ', ') & '.'}}) %}}",
+                    },
                     "Keep insights": self._task(
                         f"{SDK}s3:putObject",
                         {

@@ -9,7 +9,7 @@ import pytest
 
 from scenarios.document_processing import findings
 from tests.local.emulated import make_queue, messages, policy
-from tests.scenarios.clerk import Clerk
+from tests.scenarios.clerk import SMALL, Clerk, Row
 from tests.scenarios.papers import FORM, UNSURE, pdf, png
 
 
@@ -107,6 +107,54 @@ def test_a_service_that_is_down_leaves_a_reason_and_the_document_can_be_started_
     # Then it is done, and the failure is gone from its row
     row = clerk.wait_for_again(uploaded)
     assert "reason" not in row
+
+
+# Long enough to be more than one text for Comprehend.
+LONG_FORM = {**FORM, **{f"Note {n}": f"Seen by Doctor Number {n} in Boston" for n in range(1, 8)}}
+
+
+def paragraphs_of(clerk: Clerk, row: Row) -> list[str]:
+    """The texts of a document's first batch."""
+    key = f"documents/{row['document_id']}/texts/0001.json"
+    body = clerk.cloud.client("s3").get_object(Bucket=clerk.outputs["BucketName"], Key=key)["Body"]
+    return list(json.loads(body.read())["texts"])
+
+
+@pytest.mark.parametrize("operation", ["BatchDetectEntities", "BatchDetectSentiment"])
+def test_a_paragraph_that_comprehend_does_not_answer_for_is_asked_about_again(clerk: Clerk, operation: str) -> None:
+    # Given a document of several paragraphs, as it is understood when all goes well
+    before = clerk.calls(f"comprehend.{operation}")
+    whole = clerk.wait_for(clerk.upload(png(LONG_FORM)))
+    batches = clerk.calls(f"comprehend.{operation}") - before
+    assert len(paragraphs_of(clerk, whole)) > 1
+    # When Comprehend answers for all but one of them
+    clerk.control.faults_add(service="comprehend", operation=operation, kind="fail-item", times=1)
+    uploaded = clerk.upload(png(LONG_FORM))
+    row = clerk.wait_for(uploaded, hurry=True)
+    # Then it is asked once more, and nothing is left out
+    assert clerk.calls(f"comprehend.{operation}") == before + 2 * batches + 1
+    assert {name: row[name] for name in ("entities", "personal_data", "sentiment")} == {
+        name: whole[name] for name in ("entities", "personal_data", "sentiment")
+    }
+    clerk.check_findings(uploaded)
+
+
+@pytest.mark.parametrize("operation", ["BatchDetectEntities", "BatchDetectSentiment"])
+def test_a_paragraph_that_comprehend_never_answers_for_fails_the_document(clerk: Clerk, operation: str) -> None:
+    # Given Comprehend that has errors for paragraphs in answers that are otherwise good, however often it is asked
+    clerk.control.faults_add(service="comprehend", operation=operation, kind="fail-item")
+    # When a document is uploaded
+    uploaded = clerk.upload(png(LONG_FORM))
+    row = clerk.wait_for(uploaded, "FAILED", hurry=True)
+    # Then its row says why, and it was asked as often as any service is
+    assert row["reason"]["code"] == "ComprehendRefused"
+    assert "INTERNAL_SERVER_ERROR" in row["reason"]["message"]
+    rounds = clerk.states_entered(row["execution"]).count("Wait to ask again")
+    assert rounds == SMALL["retry_attempts"]
+    # When Comprehend is well again and the document is started again, Then it is done
+    clerk.control.faults_clear()
+    clerk.start_again(uploaded)
+    clerk.wait_for_again(uploaded)
 
 
 @pytest.mark.parametrize(
