@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from lambdas.document_processing.places import document_id
 from local.cloud import LocalCloud
 from scenarios.document_processing import (
     FINAL,
@@ -110,13 +111,12 @@ class Clerk(TwoQueues):
 
     def start_again(self, uploaded: Upload) -> None:
         """Start another execution for a document, as an operator would after a failure."""
-        row = self.row(uploaded)
-        assert row
+        bucket = self.outputs["BucketName"]
         given = {
-            "bucket": self.outputs["BucketName"],
+            "bucket": bucket,
             "key": uploaded.key,
             "version": uploaded.version,
-            "document": row["document_id"],
+            "document": document_id(bucket, uploaded.key, uploaded.version),
         }
         self.states.start_execution(stateMachineArn=self.outputs["StateMachineArn"], input=json.dumps(given))
 
@@ -196,6 +196,11 @@ class Clerk(TwoQueues):
     def history(self, execution: str) -> list[dict[str, Any]]:
         pages = self.states.get_paginator("get_execution_history").paginate(executionArn=execution)
         return [event for page in pages for event in page["events"]]
+
+    def execution_of(self, uploaded: Upload) -> dict[str, Any] | None:
+        """The execution that an upload was started with, whether or not there is a row of it."""
+        name = document_id(self.outputs["BucketName"], uploaded.key, uploaded.version)
+        return next((one for one in executions(self.cloud, self.outputs) if one["name"] == name), None)
 
     def states_entered(self, execution: str) -> list[str]:
         """The names of the states that an execution came through, in order."""
