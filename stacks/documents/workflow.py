@@ -40,6 +40,10 @@ LASTING = [
 # What Textract says of a document that it will never read.
 REFUSALS = ["BadDocumentException", "DocumentTooLargeException", "UnsupportedDocumentException"]
 
+# A call that has not come back by then will not: Lambda ends every function after 15 minutes at most (AWS Lambda
+# Developer Guide, "Lambda quotas"). Without it a state would wait for 99,999,999 seconds.
+TASK_SECONDS = 900
+
 METRIC_NAMESPACE = "DocumentProcessing"
 WAITING_METRIC = "ReviewsWaiting"
 
@@ -490,9 +494,7 @@ class Workflow:
     ) -> State:
         about = {name: f"{{% ${name} %}}" for name in ("bucket", "key", "version", "document")}
         arguments = {"FunctionName": getattr(self.parts, function), "Payload": {**about, **payload}}
-        state = self._task(resource, arguments, following, catch=[*catch, self._failed()], **more)
-        if timeout:
-            state["TimeoutSeconds"] = timeout
+        state = self._task(resource, arguments, following, timeout=timeout, catch=[*catch, self._failed()], **more)
         if retry_on_timeout:
             state["Retry"].append({"ErrorEquals": ["States.Timeout"], "MaxAttempts": 1, "IntervalSeconds": 1})
         return state
@@ -503,27 +505,33 @@ class Workflow:
         arguments: Mapping[str, Any],
         following: str | None,
         *,
+        timeout: int | None = None,
         catch: Sequence[State] | None = None,
         **more: Any,
     ) -> State:
-        """`catch` None: any failure goes to the failure path. Inside the Map, the Map itself catches."""
+        """`catch` None: any failure goes to the failure path. Inside the Map, the Map itself catches.
+
+        `timeout` in seconds is for states that wait for somebody, who decide themselves what its end means. Any other
+        is a call that hangs: it is made again.
+        """
         caught = [self._failed()] if catch is None else [*catch]
         return {
             "Type": "Task",
             "Resource": resource.format(partition=self.parts.partition),
             "Arguments": dict(arguments),
             **more,
-            "Retry": self._retry(),
+            "TimeoutSeconds": timeout or TASK_SECONDS,
+            "Retry": self._retry(after_timeout=timeout is None),
             **({"Catch": caught} if caught else {}),
             **({"Next": following} if following else {"End": True}),
         }
 
-    def _retry(self) -> list[State]:
+    def _retry(self, *, after_timeout: bool) -> list[State]:
         """What may pass is tried again, ever later and never all at the same moment."""
         return [
             {"ErrorEquals": LASTING, "MaxAttempts": 0},
             {
-                "ErrorEquals": ["States.TaskFailed"],
+                "ErrorEquals": ["States.TaskFailed", *(["States.Timeout"] if after_timeout else [])],
                 "IntervalSeconds": self.choices.retry_seconds,
                 "BackoffRate": 2,
                 "MaxAttempts": self.choices.retry_attempts,

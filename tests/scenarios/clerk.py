@@ -221,6 +221,10 @@ class Clerk(TwoQueues):
         """How many attempts of an operation ("textract.AnalyzeDocument") the cloud got since it started."""
         return self.control.calls().get(operation, 0)
 
+    def applied(self, fault: str) -> int:
+        """How often a fault has been met."""
+        return int(next(rule for rule in self.control.faults() if rule["id"] == fault)["applied"])
+
     # --- reviews
 
     def review_of(self, uploaded: Upload) -> Review:

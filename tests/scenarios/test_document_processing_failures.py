@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from scenarios.document_processing import findings
+from stacks.documents.workflow import TASK_SECONDS
 from tests.local.emulated import make_queue, messages, policy
 from tests.scenarios.clerk import SMALL, Clerk, Row
 from tests.scenarios.papers import FORM, UNSURE, pdf, png
@@ -109,6 +110,20 @@ def test_a_service_that_is_down_leaves_a_reason_and_the_document_can_be_started_
     assert "reason" not in row
 
 
+def test_a_call_that_never_comes_back_is_made_again(clerk: Clerk) -> None:
+    # Given Comprehend that does not answer one call at all
+    fault = clerk.control.faults_add(
+        service="comprehend", operation="BatchDetectEntities", kind="timeout", seconds=60, times=1
+    )
+    uploaded = clerk.upload(png())
+    clerk.until(lambda: clerk.applied(fault), "the call to hang")
+    assert clerk.never(lambda: (clerk.row(uploaded) or {})["status"] != "PROCESSING", seconds=2)
+    # When the state's time is over
+    clerk.control.clock_advance(TASK_SECONDS + 1)
+    # Then it is made again, and the document is done
+    clerk.wait_for(uploaded, hurry=True)
+
+
 # Long enough to be more than one text for Comprehend.
 LONG_FORM = {**FORM, **{f"Note {n}": f"Seen by Doctor Number {n} in Boston" for n in range(1, 8)}}
 
@@ -168,7 +183,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_done_twice(clerk: Clerk, ope
     uploaded = clerk.upload(png())
     # Then another one does it: one row, and one of each finding
     row = clerk.wait_for(uploaded, hurry=True)
-    assert next(rule for rule in clerk.control.faults() if rule["id"] == fault)["applied"] == 1
+    assert clerk.applied(fault) == 1
     assert len(clerk.executions_of(uploaded)) == 1
     # and what it found is whole: every field and entity that the row counts, and that stands on the page
     clerk.check_findings(uploaded)
