@@ -269,11 +269,11 @@ class Clerk(TwoQueues):
     # --- queues
 
     def empty(self) -> bool:
-        """Whether nothing waits in the two queues, nor is being worked on."""
+        """Whether nothing waits in the queues, nor is being worked on."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         return all(
             int(count) == 0
-            for queue in ("UploadQueueUrl", "JobQueueUrl")
+            for queue in ("UploadQueueUrl", "JobQueueUrl", "EndQueueUrl")
             for count in self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)[
                 "Attributes"
             ].values()
@@ -282,8 +282,9 @@ class Clerk(TwoQueues):
     def clean(self) -> None:
         """Take away faults, and messages that another test left."""
         self.control.faults_clear()
-        for queue in ("UploadQueueUrl", "UploadDeadLetterQueueUrl", "JobQueueUrl", "JobDeadLetterQueueUrl"):
-            self.sqs.purge_queue(QueueUrl=self.outputs[queue])
+        for kind in ("Upload", "Job", "End"):
+            self.sqs.purge_queue(QueueUrl=self.outputs[f"{kind}QueueUrl"])
+            self.sqs.purge_queue(QueueUrl=self.outputs[f"{kind}DeadLetterQueueUrl"])
 
     # --- grants
 

@@ -244,10 +244,11 @@ def test_no_log_holds_a_name_or_a_value(clerk: Clerk) -> None:
     clerk.wait_for(clerk.upload(png(), "jane-doe-3.png"), "FAILED", hurry=True)
     clerk.control.faults_clear()
     # When all logs of the stack are read
-    logs = clerk.until(lambda: (found := clerk.all_log_lines())["WorkflowLogs"] and found, "the workflow's log")
+    clerk.until(lambda: clerk.log_lines("Workflow") and clerk.log_lines("RecordEnd"), "word of the failure")
+    logs = clerk.all_log_lines()
     # Then each says something, but for what empties the bucket when the stack goes
     assert {group for group, lines in logs.items() if not lines} <= {"EmptiedDocumentsWorkerLogs"}
-    assert len(logs) == 11
+    assert len(logs) == 12
     # but no name, no value, no sentence and no link
     link = review.url.rpartition("/")[2]
     secrets = ("jane-doe", "SECRETVALUE", *FORM.values(), *UNSURE.values(), "Mary", "Alice Brown", SENTENCE, link)

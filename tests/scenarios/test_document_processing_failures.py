@@ -193,6 +193,40 @@ def test_a_killed_worker_is_replaced_and_nothing_is_done_twice(clerk: Clerk, ope
     assert row["sentiment"] == "POSITIVE"
 
 
+# --- an execution that comes through no more states
+
+
+def test_a_document_whose_execution_is_stopped_says_so_and_can_be_started_again(clerk: Clerk) -> None:
+    # Given a document that waits for its reviewer
+    uploaded = clerk.upload(png(UNSURE))
+    clerk.review_of(uploaded)
+    row = clerk.row(uploaded)
+    assert row
+    # When an operator stops its execution
+    clerk.states.stop_execution(executionArn=row["execution"])
+    # Then its row does not say for ever that it is being processed
+    assert clerk.wait_for(uploaded, "FAILED")["reason"]["code"] == "ExecutionStopped"
+    # and when it is started again, that is done
+    assert clerk.desk
+    clerk.desk.reviews.clear()
+    clerk.start_again(uploaded)
+    clerk.visit(clerk.review_of_again(uploaded), {"decision": "approve", "field-0": "1"})
+    assert "reason" not in clerk.wait_for_again(uploaded)
+
+
+def test_a_document_whose_execution_outlives_its_limits_says_so(clerk: Clerk) -> None:
+    # Given a document that waits for its reviewer, and Step Functions that lets nothing go on
+    uploaded = clerk.upload(png(UNSURE))
+    clerk.review_of(uploaded)
+    described = clerk.states.describe_state_machine(stateMachineArn=clerk.outputs["StateMachineArn"])
+    clerk.control.faults_add(service="states", operation="StateTransition", kind="throttle")
+    # When the time of its execution is over
+    clerk.control.clock_advance(json.loads(described["definition"])["TimeoutSeconds"] + 1)
+    # Then its row says why it ended
+    assert clerk.wait_for(uploaded, "FAILED")["reason"]["code"] == "States.Timeout"
+    clerk.control.faults_clear()
+
+
 # --- a job
 
 

@@ -189,19 +189,19 @@ def test_without_permission_to_write_rows_somebody_is_told_which_document_failed
     ):
         # When a document is uploaded
         uploaded = clerk.upload(png())
-        # Then its execution fails before there is a row, and the topic is told of the document and why
+        # Then its execution fails before it has a row, and the topic is told of the document and why
         clerk.until(lambda: ended_as(clerk, uploaded) == "FAILED", "the execution to fail", hurry=True)
-        assert clerk.row(uploaded) is None
         (message,) = clerk.until(told, "word of the failure")
         execution = clerk.execution_of(uploaded)
         assert execution
         assert json.loads(message)["document"] == execution["name"]
         # What Step Functions calls a denial that the service's own model does not name.
         assert json.loads(message)["code"] == "DynamoDB.AmazonDynamoDBException"
+        # and the row, which the function that hears of it writes in its stead, says the same
+        assert clerk.wait_for(uploaded, "FAILED")["reason"]["code"] == "DynamoDB.AmazonDynamoDBException"
     # When the permission is back and the document is started again, Then it is done
     clerk.start_again(uploaded)
-    clerk.until(lambda: clerk.row(uploaded), "the document to be started")
-    clerk.wait_for(uploaded)
+    clerk.wait_for_again(uploaded)
 
 
 def test_without_permission_to_count_a_review_that_waits_the_document_fails_and_says_so(clerk: Clerk) -> None:
@@ -222,6 +222,24 @@ def test_without_permission_to_count_a_review_that_waits_the_document_fails_and_
     clerk.start_again(uploaded)
     clerk.visit(clerk.review_of_again(uploaded), {"decision": "approve", "field-0": "1"})
     clerk.wait_for_again(uploaded)
+
+
+@pytest.mark.parametrize("action", ["dynamodb:UpdateItem", "states:DescribeExecution"])
+def test_without_permission_to_record_an_end_its_message_is_kept(clerk: Clerk, action: str) -> None:
+    # Given a function that may not learn, or not write, how an execution ended
+    uploaded = clerk.upload(png(UNSURE))
+    clerk.review_of(uploaded)
+    row = clerk.row(uploaded)
+    assert row
+    with clerk.without(clerk.outputs["RecordEndRoleName"], action):
+        # When somebody stops one
+        clerk.states.stop_execution(executionArn=row["execution"])
+        # Then the message ends in the dead-letter queue, and the row is still open
+        clerk.wait_for_letters("End")
+        assert clerk.row(uploaded) == row
+    # When the permission is back and the message is redriven, Then the row has its end
+    clerk.redrive("EndDeadLetterQueueUrl")
+    clerk.wait_for(uploaded, "FAILED")
 
 
 def ended_as(clerk: Clerk, uploaded: Upload) -> str | None:
