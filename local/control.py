@@ -19,7 +19,7 @@ class ControlError(Exception):
 class Control:
     """Speaks to the control API of one running local cloud. Every call raises `ControlError` when it is refused."""
 
-    def __init__(self, port: int, token: str, ca_bundle: Path, timeout: float = 30.0) -> None:
+    def __init__(self, port: int, token: str, ca_bundle: Path, timeout: float = 120.0) -> None:
         self._port = port
         self._token = token
         self._ca_bundle = ca_bundle

@@ -34,9 +34,7 @@ class CallAnalyticsDemo(Demo):
         "languages": ["en-US", "es-US", "de-DE", "fr-FR"],
         "hotel_names": ["Hotel Marisol", "Villa Kestrel", "Casa Lumora", "Hotel Bellavento"],
     }
-    files = FileKind(
-        "call", "calls", SUFFIXES, lambda name: name.lower().endswith(SUFFIXES), "analysed", option="--recording"
-    )
+    files = FileKind("call", "calls", SUFFIXES, lambda name: name.lower().endswith(SUFFIXES), "analysed")
     samples = SPOKEN
     doing = "Uploading {inputs}, waiting for the reports"
     done = "Uploaded {inputs}"

@@ -36,7 +36,7 @@ def _is_document(name: str) -> bool:
 class DocumentProcessingDemo(Demo):
     """Reads the user's documents, or some that are drawn for the occasion; a scripted reviewer answers the page."""
 
-    files = FileKind("document", "documents", SUFFIXES, _is_document, "read", option="--document")
+    files = FileKind("document", "documents", SUFFIXES, _is_document, "read")
     doing = "Uploading {inputs}, reading them, answering the reviews"
     done = "Uploaded {inputs}"
     results = "documents"

@@ -56,6 +56,9 @@ IDENTIFIED = "identified/"
 TRANSCRIPTS = "transcripts/"
 OPEN = "open/"
 
+# What the states of a job are called that redacts, or does not.
+TRANSCRIPTION = {"redact": "redacted transcription", "open": "open transcription"}
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -225,7 +228,8 @@ class Workflow:
                 }
                 for language in self.choices.languages
             },
-            "Settings": {**self._speakers(), "VocabularyFilterMethod": "mask"},
+            # Its language shows in the end only: what one of them cannot have, none is asked for.
+            "Settings": {**({} if self._one_voice else self._speakers()), "VocabularyFilterMethod": "mask"},
         }
         return self._job(
             "identification",
@@ -240,22 +244,28 @@ class Workflow:
 
     def _what_the_language_allows(self) -> State:
         """By today's list: redacted where the language can be; else withheld, or analysed as it is."""
-        read = {"Condition": "{% $transcript != '' %}", "Next": "Read transcript"}
+        # What the identification heard without telling speakers apart serves where nothing else can be had.
+        enough = f" and $language in {_list(self._one_voice)}" if self._one_voice else ""
+        read = {"Condition": f"{{% $transcript != ''{enough} %}}", "Next": "Read transcript"}
         if self.choices.personal_data == "keep":
-            return {"Type": "Choice", "Choices": [read], "Default": "Start open transcription"}
+            return {"Type": "Choice", "Choices": [read], "Default": self._transcribed("open")}
         can = f"{{% $language in {_list(REDACTED)} %}}"
-        redact = {"Condition": can, "Assign": {"redacted": True}, "Next": "Start redacted transcription"}
+        redact = {"Condition": can, "Assign": {"redacted": True}, "Next": self._transcribed("redact")}
         if self.choices.personal_data == "redact-or-withhold":
             return {"Type": "Choice", "Choices": [redact], "Default": "Withhold"}
-        return {"Type": "Choice", "Choices": [redact, read], "Default": "Start open transcription"}
+        return {"Type": "Choice", "Choices": [redact, read], "Default": self._transcribed("open")}
+
+    def _transcribed(self, kind: str) -> str:
+        """The first state of a transcription."""
+        return f"{'Speakers in' if self._one_voice else 'Start'} {TRANSCRIPTION[kind]}"
 
     def _transcription(self, kind: str) -> dict[str, State]:
-        """A job in a language that is known, which redacts or does not."""
+        """A job in a language that is known, which redacts or does not; and another for languages of one voice, where
+        calls may come in one."""
         suffix, folder = f"-{kind}", TRANSCRIPTS if kind == "redact" else OPEN
         request = {**self._media(suffix, folder), "LanguageCode": "{% $language %}"}
         named = f"{{% '{self.choices.language_resources}-' & $language %}}"
-        request["Settings"] = {
-            **self._speakers(),
+        settings = {
             "VocabularyName": named,
             "VocabularyFilterName": named,
             "VocabularyFilterMethod": "mask",
@@ -268,8 +278,18 @@ class Workflow:
                 "PiiEntityTypes": list(self.choices.redacted_types),
             }
             written = f"'{folder}redacted-' & $job & '{suffix}.json'"
-        name = "redacted transcription" if kind == "redact" else "open transcription"
-        return self._job(name, suffix, request, "Read transcript", {"transcript": f"{{% {written} %}}"})
+        name = TRANSCRIPTION[kind]
+        several = {**request, "Settings": {**self._speakers(), **settings}}
+        states = self._job(name, suffix, several, "Read transcript", {"transcript": f"{{% {written} %}}"})
+        if not self._one_voice:
+            return states
+        one, start_of_one = {**request, "Settings": settings}, f"Start {name} of one voice"
+        branch = {"Condition": f"{{% $language in {_list(self._one_voice)} %}}", "Next": start_of_one}
+        return {
+            self._transcribed(kind): {"Type": "Choice", "Choices": [branch], "Default": f"Start {name}"},
+            start_of_one: self._start_job(one, f"Wait for {name}"),
+            **states,
+        }
 
     def _media(self, suffix: str, folder: str) -> State:
         return {
@@ -282,10 +302,13 @@ class Workflow:
         }
 
     def _speakers(self) -> State:
-        """Who speaks is told apart; but for languages in which that cannot be, of which there is none today."""
-        if set(ONE_VOICE) & set(self.choices.languages):
-            raise NotImplementedError("A language of one voice needs a branch of its own")
         return {"ShowSpeakerLabels": True, "MaxSpeakerLabels": self.choices.maximum_speakers}
+
+    @property
+    def _one_voice(self) -> list[str]:
+        """Those of the settings' languages in which speakers cannot be told apart. The machine has no branch for them
+        where there are none."""
+        return [language for language in self.choices.languages if language in ONE_VOICE]
 
     def _job(
         self, name: str, suffix: str, request: Mapping[str, Any], following: str, assign: Mapping[str, Any]
@@ -293,14 +316,7 @@ class Workflow:
         """Start a job of Transcribe, wait for its end, see what became of it."""
         start, wait, look, judge = f"Start {name}", f"Wait for {name}", f"Look at {name}", f"How {name} went"
         return {
-            start: self._task(
-                f"{SDK}transcribe:startTranscriptionJob",
-                request,
-                wait,
-                # An earlier attempt has made it, and its answer was lost.
-                catch=[{"ErrorEquals": ["Transcribe.ConflictException"], "Output": {}, "Next": wait}, self._failed()],
-                Output={},
-            ),
+            start: self._start_job(request, wait),
             wait: self._wait(f"{{% $job & '{suffix}' %}}", look),
             look: self._task(
                 f"{SDK}transcribe:getTranscriptionJob",
@@ -338,6 +354,16 @@ class Workflow:
                 "Default": "Record failure",
             },
         }
+
+    def _start_job(self, request: Mapping[str, Any], wait: str) -> State:
+        return self._task(
+            f"{SDK}transcribe:startTranscriptionJob",
+            request,
+            wait,
+            # An earlier attempt has made it, and its answer was lost.
+            catch=[{"ErrorEquals": ["Transcribe.ConflictException"], "Output": {}, "Next": wait}, self._failed()],
+            Output={},
+        )
 
     def _wait(self, job: str, following: str) -> State:
         """When no event comes in time, the job is asked all the same: events are not promised."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 # identification" (the first of these): so a call whose language nobody told takes two jobs.
 REDACTED = ("de-CH", "de-DE", "en-US", "es-US", "fr-CA", "fr-FR", "it-IT", "pt-BR", "pt-PT")
 
-# Languages in which Transcribe cannot tell speakers apart in a batch job. None: the table of supported languages has no
-# column for it any more, and "Amazon Transcribe features" lists it for all (read 2026-11-25). The branch stays, for
-# what has changed once can change again.
+# Languages in which Transcribe cannot tell speakers apart in a batch job. None today: the table of "Supported languages
+# and language-specific features" has no column for it, and "Amazon Transcribe features" lists speaker diarization
+# without the mark of what depends on the language (Amazon Transcribe Developer Guide, read 2026-11-27). A code here is
+# all that a branch in the state machine takes, for what has changed once can change again.
 ONE_VOICE: tuple[str, ...] = ()
 
 # What Comprehend finds moods, entities and key phrases in (Amazon Comprehend Developer Guide, "Languages supported in

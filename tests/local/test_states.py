@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
+from tests.cdk import apart, task_response_statements
 from tests.local.emulated import (
     client_as,
     decided,
@@ -67,25 +68,36 @@ class Waiting:
         return str(raised.value.response["Error"]["Code"])
 
 
-def test_a_task_is_answered_by_who_may_answer_its_state_machine(cloud: LocalCloud) -> None:
-    # Given a waiting execution, and roles that may answer another state machine's tasks and this one's
-    waiting = Waiting(cloud)
-    foreign = make_role(cloud, {"Action": "states:SendTaskSuccess", "Resource": waiting.machine + "-other"})
-    granted = make_role(cloud, {"Action": ["states:SendTask*"], "Resource": waiting.machine})
-    # When the first answers, Then it is denied
+def test_a_task_is_answered_by_whom_cdk_grants_it_for_its_state_machine(cloud: LocalCloud) -> None:
+    # Given waiting executions of two state machines, a role for each with what CDK's `grant_task_response` gives it for
+    # that one, and a role with nothing
+    waiting, other = Waiting(cloud), Waiting(cloud)
+    mine, foreign = (
+        client_as(cloud, make_role(cloud, *granted), "stepfunctions")
+        for granted in apart(task_response_statements, [waiting.machine, other.machine])
+    )
+    nobody = client_as(cloud, make_role(cloud), "stepfunctions")
+    # When those answer the first who may not, Then each kind of answer is denied, and the task still waits
     before = last_sequence(cloud)
-    client = client_as(cloud, foreign, "stepfunctions")
-    assert waiting.error_of(client, "send_task_success", output="{}") == "AccessDeniedException"
-    # When the second does, Then the execution ends with what it said, and both decisions name the state machine
-    mine = client_as(cloud, granted, "stepfunctions")
+    for client in (foreign, nobody):
+        assert waiting.error_of(client, "send_task_success", output="{}") == "AccessDeniedException"
+        assert waiting.error_of(client, "send_task_failure") == "AccessDeniedException"
+        assert waiting.error_of(client, "send_task_heartbeat") == "AccessDeniedException"
+    assert cloud.client("stepfunctions").describe_execution(executionArn=waiting.execution)["status"] == "RUNNING"
+    # When each answers its own, Then its execution ends with what it said
     mine.send_task_heartbeat(taskToken=waiting.token)
     mine.send_task_success(taskToken=waiting.token, output='{"approved": true}')
     assert json.loads(ended(cloud, waiting.execution)["output"]) == {"approved": True}
-    found = decided(cloud, "states:SendTaskSuccess", waiting.machine, before)
-    assert [(item["resource"], item["allowed"]) for item in found] == [
-        (waiting.machine, False),
-        (waiting.machine, True),
-    ]
+    foreign.send_task_heartbeat(taskToken=other.token)
+    foreign.send_task_failure(taskToken=other.token, error="Rejected")
+    assert ended(cloud, other.execution)["error"] == "Rejected"
+    # And every decision names the state machine
+    for answer, machine in (("Success", waiting.machine), ("Heartbeat", waiting.machine), ("Failure", other.machine)):
+        found = decided(cloud, f"states:SendTask{answer}", machine, before)
+        refused = 2 if machine == waiting.machine else 0
+        assert [(item["resource"], item["allowed"]) for item in found] == [(machine, False)] * refused + [
+            (machine, True)
+        ]
     # And the token is used up, for every kind of answer
     assert waiting.error_of(mine, "send_task_success", output="{}") == "TaskTimedOut"
     assert waiting.error_of(mine, "send_task_failure") == "TaskTimedOut"

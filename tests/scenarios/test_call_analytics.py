@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -11,6 +12,7 @@ from local.cloud import LocalCloud
 from scenarios import call_analytics
 from scenarios.call_analytics import Recording, Upload
 from scenarios.calls import accuracy
+from tests.cdk import apart, calls_of_one_voice
 from tests.conftest import FreshStack
 from tests.local.emulated import client_as, make_role
 from tests.scenarios.operator import ARCHITECTURE, SMALL, Operator, booking, short
@@ -106,6 +108,38 @@ def test_a_call_in_a_language_without_redaction_is_withheld(operator: Operator) 
     assert operator.jobs(uploaded) == []
 
 
+def test_a_call_in_a_language_of_one_voice_is_one_turn_and_redacted(
+    cloud: LocalCloud, fresh_stack: FreshStack, tmp_path: Path
+) -> None:
+    # Given a stack from a day on which Transcribe cannot tell speakers apart in English, and a call of two people
+    assembly = apart(calls_of_one_voice, tmp_path / "assembly", SMALL, ["en-US"])
+    operator = Operator(cloud, fresh_stack(assembly=assembly, architecture=ARCHITECTURE).outputs)
+    truth = booking()
+    # When it comes, and its language is identified
+    uploaded = operator.upload(truth.wav(), language="")
+    row = operator.wait_for(uploaded)
+    # Then it went by the branch for such languages
+    entered = operator.states_entered(row["execution"])
+    place = entered.index("Speakers in redacted transcription")
+    assert entered[place : place + 3] == [
+        "Speakers in redacted transcription",
+        "Start redacted transcription of one voice",
+        "Wait for redacted transcription",
+    ]
+    assert "Start redacted transcription" not in entered
+    # and no job was asked for what it cannot have
+    transcribe = operator.cloud.client("transcribe")
+    jobs = [transcribe.get_transcription_job(TranscriptionJobName=job) for job in operator.jobs(uploaded)]
+    assert len(jobs) == 2
+    assert all("ShowSpeakerLabels" not in job["TranscriptionJob"]["Settings"] for job in jobs)
+    # and the call is analysed as what one speaker says, without what is personal, the hotels by their names
+    report = operator.report(row)
+    (turn,) = report["turns"]
+    assert row["redacted"]
+    assert accuracy.secrets_left(truth.turns, turn["text"]) == []
+    assert all(hotel in turn["text"] for hotel in truth.hotels)
+
+
 def test_a_call_in_the_language_of_the_house_is_not_translated(cloud: LocalCloud, fresh_stack: FreshStack) -> None:
     # Given a house that reads English, and keeps personal data
     settings = {**SMALL, "house_language": "en", "personal_data": "keep", "spoken_summary": "always"}
@@ -121,6 +155,22 @@ def test_a_call_in_the_language_of_the_house_is_not_translated(cloud: LocalCloud
     report = operator.report(row)
     assert "Smith" in report["turns"][0]["text"]
     assert operator.s3.head_object(Bucket=operator.bucket, Key=row["summary"])["ContentLength"] > 1_000
+
+
+def test_a_call_in_a_language_that_comprehend_does_not_know_is_reported_without_insights(
+    cloud: LocalCloud, fresh_stack: FreshStack
+) -> None:
+    # Given a house that reads Dutch, of which Comprehend finds nothing, and keeps personal data
+    settings = {**SMALL, "languages": ["en-US", "nl-NL"], "house_language": "nl", "personal_data": "keep"}
+    operator = Operator(cloud, fresh_stack(settings, architecture=ARCHITECTURE).outputs)
+    # When a call comes of which the uploader says that it is in Dutch (the voices speak English: no words are compared)
+    row = operator.wait_for(operator.upload(booking().wav(), language="nl-NL"))
+    # Then there is a report of who speaks when, and no service was asked for what it does not know
+    entered = operator.states_entered(row["execution"])
+    assert {"Translate at once", "Start translation", "Analyse"} & set(entered) == set()
+    report = operator.report(row)
+    assert [turn["speaker"] for turn in report["turns"]] == ["spk_0", "spk_1", "spk_0", "spk_1", "spk_0"]
+    assert (report["entities"], report["phrases"], report["tone"]) == ([], [], None)
 
 
 def test_a_large_call_is_translated_by_a_job(operator: Operator) -> None:

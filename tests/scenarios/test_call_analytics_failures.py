@@ -73,6 +73,17 @@ def test_audio_that_breaks_off_fails_by_its_job_and_says_so(operator: Operator, 
     assert body["call"] == uploaded.call
 
 
+def test_a_call_that_the_local_cloud_cannot_redact_fails_and_nothing_is_made_up(operator: Operator) -> None:
+    # Given a call of which the uploader says that it is in Spanish, which AWS redacts and this cloud does not
+    uploaded = operator.upload(language="es-US")
+    # When it comes to an end
+    row = operator.wait_for(uploaded, "FAILED")
+    # Then nothing was transcribed, and the execution has what the stand-in for Transcribe says of itself
+    assert operator.jobs(uploaded) == []
+    assert row["reason"]["code"] == "Transcribe.TranscribeException"
+    assert "This local cloud finds personal data in English only, not in es-US." in operator.diagnosis(row)
+
+
 def test_a_turn_larger_than_a_service_takes_is_cut_and_put_together(operator: Operator) -> None:
     # Given a call whose transcript is one turn of 40,000 bytes: more than Translate or Comprehend take at once
     uploaded = operator.quietly()

@@ -12,6 +12,7 @@ from aws_cdk import assertions
 from pydantic import ValidationError
 
 from docs.state_graph import definitions
+from stacks.language import call_workflow
 from stacks.language.call_analytics import FOLDERS, CallAnalytics, CallAnalyticsSettings
 from stacks.language.languages import ANALYSED, REDACTED, TRANSLATED, VOICES, analysed
 from stacks.policy import leftovers, wildcards
@@ -146,6 +147,51 @@ def test_personal_data_may_be_kept_by_a_setting() -> None:
         # and its function may read what is not redacted
         readable = {target.rpartition("}")[2] for target in grants(template, "ReadTranscript")["s3:GetObject"]}
         assert {"/open/*", "/identified/*"} <= readable
+
+
+def one_voice(template: Template, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The states that start a job of this kind: for Japanese, of one voice here, and for the other languages."""
+    states = states_of(template)
+    choice = states[f"Speakers in {kind} transcription"]
+    ((branch,), usual) = choice["Choices"], choice["Default"]
+    assert branch["Condition"] == "{% $language in ['ja-JP'] %}"
+    return states[branch["Next"]], states[usual]
+
+
+def test_a_language_in_which_speakers_cannot_be_told_apart_has_a_branch_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a language of the house in which Transcribe does not label speakers, of which there is none today
+    assert not any(name.startswith("Speakers in") for name in states_of(made(personal_data="redact-where-possible")))
+    monkeypatch.setattr(call_workflow, "ONE_VOICE", ("ja-JP", "ko-KR"))
+    template = made(languages=("en-US", "ja-JP"), personal_data="redact-where-possible")
+    states = states_of(template)
+    allowed = states["What the language allows"]
+    # Then each kind of job, redacting or not, begins with the choice
+    assert [choice["Next"] for choice in allowed["Choices"]] == [
+        "Speakers in redacted transcription",
+        "Read transcript",
+    ]
+    assert allowed["Default"] == "Speakers in open transcription"
+    for kind in ("redacted", "open"):
+        one, usual = one_voice(template, kind)
+        # and but for the labels both do the same, and are waited for by the same state
+        labels = {"ShowSpeakerLabels": True, "MaxSpeakerLabels": 2}
+        settings = one["Arguments"]["Settings"]
+        assert not set(labels) & set(settings)
+        assert usual["Arguments"] == {**one["Arguments"], "Settings": {**settings, **labels}}
+        assert {name: value for name, value in one.items() if name != "Arguments"} == {
+            name: value for name, value in usual.items() if name != "Arguments"
+        }
+    # and nobody is told apart while the language is looked for; so that transcript serves such a language alone
+    assert "ShowSpeakerLabels" not in states["Start identification"]["Arguments"]["Settings"]
+    assert allowed["Choices"][1]["Condition"] == "{% $transcript != '' and $language in ['ja-JP'] %}"
+
+
+def test_a_language_of_one_voice_that_nobody_calls_in_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = states_of(made())
+    monkeypatch.setattr(call_workflow, "ONE_VOICE", ("ko-KR",))
+    assert states_of(made()) == before
 
 
 def test_other_words_make_other_resources() -> None:

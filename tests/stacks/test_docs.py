@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
 from docs import drawing, generate, graph, state_graph
+from local import cli, demos
 from scenarios.matrix import MATRIX
 from stacks.catalogue import available
 
@@ -80,6 +83,104 @@ def test_links_lead_somewhere(page: Path) -> None:
         # And a heading that it has
         if anchor:
             assert anchor in _anchors(linked), f"{page.name} links to {target}"
+
+
+SAMPLE_PAGES = sorted((ROOT / "samples").rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *SAMPLE_PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_table_and_no_list_is_torn(page: Path) -> None:
+    # Given a page as it is written
+    text = page.read_text(encoding="utf-8")
+    # Then a reader sees its tables and lists as such
+    assert _torn(text) == []
+
+
+WHOLE = """\
+1. one, which
+   goes on
+2. two
+
+| a | b |
+|---|---|
+| `x \\| y` | 2 |
+
+```text
+| neither | a | table
+```
+"""
+
+
+@pytest.mark.parametrize(
+    ("whole", "torn", "told"),
+    [
+        ("2. two", "goes on 2. two", "3: no part of the list item above"),
+        ("   goes on\n2. two", "   goes on 2. two\n3. three", "3: number 3 comes after 1"),
+        ("   goes on", "goes on", "2: no part of the list item above"),
+        ("2. two", "2. two - **three** too", "3: a list item within a line"),
+        ("2. two", "2. two 3. **three** too", "3: a list item within a line"),
+        ("| 2 |", "| 2\nlines |", "7: a row of a table begins and ends with |"),
+        ("| 2 |", "| 2 | 3 |", "7: 3 columns, and 2 in the header"),
+        ("| 2 |", "| 2 |\nand so on", "8: the table above has no end"),
+        ("|---|---|", "| 1 | 2 |", "5: a table without a line below its header"),
+        ("| a | b |\n|---|---|\n| `x \\| y` | 2 |", "as in a | b", "5: a row of a table begins and ends with |"),
+    ],
+)
+def test_a_torn_table_or_list_is_found(whole: str, torn: str, told: str) -> None:
+    # Given a page with a list and a table, which is in order
+    assert _torn(WHOLE) == []
+    assert whole in WHOLE
+    # When its lines are filled up as those of a paragraph are
+    found = _torn(WHOLE.replace(whole, torn))
+    # Then it is told where
+    assert told in found
+
+
+def _torn(text: str) -> list[str]:
+    """Where tables and lists of a page are broken: the number of the line, and what is wrong there.
+
+    A line within a list item is indented, though Markdown forgives it: else nobody sees what belongs to what.
+    """
+    found: list[str] = []
+    columns = 0
+    counts: dict[int, int] = {}
+    above = ""
+    listed = fenced = False
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        if fenced or line.lstrip().startswith("```"):
+            fenced ^= line.lstrip().startswith("```")
+            columns, listed, above = 0, False, line
+            continue
+        item = re.match(r"( *)(?:[-*]|(\d+)\.) ", line)
+        if line.startswith("|") or " | " in re.sub(r"`[^`]*`", "", line):
+            cells = len(re.findall(r"(?<!\\)\|", line)) - 1
+            if not (line.startswith("|") and line.endswith("|")):
+                found.append(f"{number}: a row of a table begins and ends with |")
+            elif not columns and not re.fullmatch(r"\|(:?-+:?\|)+", lines[number] if number < len(lines) else ""):
+                found.append(f"{number}: a table without a line below its header")
+            elif columns and cells != columns:
+                found.append(f"{number}: {cells} columns, and {columns} in the header")
+            columns, listed, above = columns or cells, False, line
+            continue
+        if columns and line:
+            found.append(f"{number}: the table above has no end")
+        columns = 0
+        if re.search(r"\S (?:-|\d+\.) \*\*", line):
+            found.append(f"{number}: a list item within a line")
+        if item:
+            listed, depth = True, len(item[1])
+            counts = {indent: count for indent, count in counts.items() if indent <= depth}
+            if item[2]:
+                if int(item[2]) != counts.get(depth, 0) + 1:
+                    found.append(f"{number}: number {item[2]} comes after {counts.get(depth, 0)}")
+                counts[depth] = int(item[2])
+        elif line and not line.startswith(" "):
+            if listed and above:
+                found.append(f"{number}: no part of the list item above")
+            listed, counts = False, {}
+        above = line
+    return found
 
 
 def _anchors(page: Path) -> set[str]:
@@ -285,6 +386,35 @@ def test_every_make_target_that_the_pages_name_exists() -> None:
         # Then each that a page tells to run is one of them
         for words in named:
             assert words.split()[0] in targets, f"{page.name}: make {words}"
+
+
+def test_every_command_of_the_local_cloud_that_the_pages_name_exists() -> None:
+    # Given the commands of `python -m local`, with their options
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, TyperGroup)
+    options = {
+        name: {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        for name, command in group.commands.items()
+    }
+    pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+    of_aws = [line for text in pages.values() for line in re.findall(r"^aws .*", text, re.MULTILINE)]
+    known = set(re.findall(r"--[a-z-]+", "\n".join(of_aws))).union(*options.values())
+    for page, text in pages.items():
+        # Then each that a page tells to run is one of them, and so are its options
+        for command, rest in re.findall(r"python3? -m local ([a-z]+)([^`#\n]*)", text):
+            assert command in options, f"{page}: {command}"
+            assert set(re.findall(r"--[a-z-]+", rest)) - options[command] == set(), f"{page}: {command}"
+        # And an option that it only names is one of theirs, or one of the AWS commands that are shown
+        assert set(re.findall(r"`(--[a-z-]+)", text)) - known == set(), page
+
+
+def test_every_demo_tells_an_option_that_it_has() -> None:
+    # Given the option by which each demo says that it takes files of one's own
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, TyperGroup)
+    options = {option for parameter in group.commands["demo"].params for option in parameter.opts}
+    for architecture in available():
+        assert demos.of(architecture.id).files.option in options, architecture.id
 
 
 def test_every_model_package_is_in_the_notice() -> None:

@@ -8,12 +8,6 @@ history in Step Functions" (levels), read 2026-11-25; the same (permissions), "T
 X-Ray", "X-Ray" (permissions) and "Monitoring Step Functions metrics using Amazon CloudWatch", read 2026-11-26. Actions
 and encryption context of the key: the statement that AWS CDK gives a state machine's role, read 2026-11-26; of "Data at
 rest encryption in Step Functions" only the beginning could be read.
-
-
-Sources: AWS Step Functions Developer Guide, "Using CloudWatch Logs to log execution history in Step Functions" (levels,
-permissions), "Tracing Step Functions request data in AWS X-Ray", "Monitoring Step Functions metrics using Amazon
-CloudWatch" (read 2026-11-26), "Encrypting data at rest in Step Functions", "Step Functions service quotas". The last
-and the levels were read on 2026-11-25; the others are named from memory.
 """
 
 import contextvars
