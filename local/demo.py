@@ -54,13 +54,17 @@ class Standing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a demo did, for people and for machines. `log` is what was logged, if an input came to no result."""
+    """What a demo did, for people and for machines.
+
+    `log` is what was logged, if an input came to no result. `open_link` is a page that a person may open now.
+    """
 
     architecture: Architecture
     standing: Standing
     report: Report
     seconds: float
     log: Path | None = None
+    open_link: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Confidence in percent, times in seconds."""
@@ -72,6 +76,7 @@ class Outcome:
             "stack_was_there": self.standing.stack_was_there,
             "complete": self.report.complete,
             "seconds": round(self.seconds, 3),
+            "open_link": self.open_link,
             demo.results: demo.to_json(self.report),
         }
 
@@ -91,7 +96,9 @@ def run(architecture: Architecture, files: Sequence[Path], screen: Screen, cloud
             step.result = demo.summary(report)
         log = None if report.complete else _keep_log(stands)
         # The clock stops where the user has the answer; tidying up comes on top.
-        return Outcome(architecture, stands, report, time.monotonic() - begin, log)
+        seconds = time.monotonic() - begin
+        link = demo.open_link(stands.cloud, stands.outputs) if stands.stack_was_there else None
+        return Outcome(architecture, stands, report, seconds, log, link)
 
 
 @contextmanager
@@ -222,6 +229,11 @@ def show(outcome: Outcome, screen: Screen, command: str) -> None:
     screen.say()
     screen.out.print(_what_ran(outcome, screen))
     screen.say()
+    if outcome.open_link:
+        # A link is to be copied, so it stays in one piece.
+        screen.say("Left for you to open. A browser warns: the certificate is this machine's own.")
+        screen.say(outcome.open_link)
+        screen.say()
     _show_next_steps(outcome, screen, command)
 
 

@@ -1,43 +1,31 @@
-"""Compares what Textract's blocks say with what was drawn.
+"""Compares what a stack read in a document, and what it would ask a person about, with what was drawn.
+
+Both are the stack's own: its fields and tables, and its doubts. So a field counts as sent to review only where the
+stack would have sent it, at the threshold and for the fields that it was given.
 
 A field is right if its value is, letter for letter, up to white space. It is found by its key, else by where its value
-stands: on a bad scan the key is misread as easily as the value. A field that was not found is wrong, with confidence 0:
-who needs it must ask a person, so it counts as sent to review.
-
-`REVIEW_BELOW` is the confidence, in percent, below which a field goes to a person. It is high because few fields of a
-clean page are below it, while wrong ones of worn copies lie just under it; what it costs in right fields that are sent
-too is measured beside it (`Score`).
+stands: on a bad scan the key is misread as easily as the value. A field that was not found is wrong. It is sent to
+review only where the stack was told that it matters: else nobody misses it.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scenarios.drawing.documents import Document, Field
 
-REVIEW_BELOW = 90.0
-
 # A key that is this like another (difflib's ratio) is the same, misread.
 _SAME_KEY = 0.8
 
-Block = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A key and its value as found; `confidence` is the lowest of the value's block and words, in percent."""
-
-    page: int
-    key: str
-    value: str
-    confidence: float
-    box: tuple[float, float, float, float]
+# As the stack keeps them: {"name", "value", "page", "value_box": {"left", "top", ...} or None, ...}. Its number in a
+# doubt is its place in the list of fields; a doubt about a field that was not found has the number -1.
+Found = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Score:
-    """Counts over one document or many. `reviewed_` counts those below the review threshold."""
+    """Counts over one document or many. `reviewed_` counts those that a person would be asked about."""
 
     right: int = 0
     wrong: int = 0
@@ -45,8 +33,6 @@ class Score:
     reviewed_wrong: int = 0
     cells_right: int = 0
     cells: int = 0
-    words_right: int = 0
-    words: int = 0
 
     def __add__(self, other: "Score") -> "Score":
         return Score(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
@@ -72,147 +58,84 @@ class Score:
         return self.reviewed_wrong / self.wrong if self.wrong else 1.0
 
 
-def pairs_of(blocks: Iterable[Block]) -> list[Pair]:
-    """The key-value pairs, in the order of the blocks."""
-    by_id = {block["Id"]: block for block in blocks}
-    found = []
-    for block in by_id.values():
-        if block["BlockType"] != "KEY_VALUE_SET" or "KEY" not in block["EntityTypes"]:
-            continue
-        for identifier in _related(block, "VALUE"):
-            value = by_id[identifier]
-            children = [by_id[child] for child in _related(value, "CHILD")]
-            box = value["Geometry"]["BoundingBox"]
-            found.append(
-                Pair(
-                    page=block["Page"],
-                    key=_text(block, by_id),
-                    value=_text(value, by_id),
-                    confidence=min(value["Confidence"], *(child["Confidence"] for child in children), 100.0),
-                    box=(box["Left"], box["Top"], box["Left"] + box["Width"], box["Top"] + box["Height"]),
-                )
-            )
-    return found
+def score(document: Document, reading: Mapping[str, Any], doubts: Sequence[Found]) -> Score:
+    """How right a reading is about a drawn document, and what of it a person would be asked about.
+
+    `reading` is {"fields": [...], "tables": [{"page", "rows"}, ...]}.
+    """
+    numbers = {doubt["number"] for doubt in doubts}
+    missed = {plain(doubt["name"]) for doubt in doubts if doubt["number"] < 0}
+    found = reading["fields"]
+    counts = {"right": 0, "wrong": 0, "reviewed_right": 0, "reviewed_wrong": 0}
+    for field, number in matched(document.fields, found):
+        right = number is not None and _spaced(found[number]["value"]) == _spaced(field.value)
+        what = "right" if right else "wrong"
+        counts[what] += 1
+        # Where the key was misread the stack misses the field under its name, and asks for it all the same.
+        counts[f"reviewed_{what}"] += number in numbers or plain(field.key) in missed
+    cells_right, cells = _cells(document, reading["tables"])
+    return Score(**counts, cells_right=cells_right, cells=cells)
 
 
-def tables_of(blocks: Iterable[Block]) -> list[tuple[int, dict[tuple[int, int], str]]]:
-    """(page, text by row and column, both from 1) of each table."""
-    by_id = {block["Id"]: block for block in blocks}
-    return [
-        (
-            block["Page"],
-            {
-                (cell["RowIndex"], cell["ColumnIndex"]): _text(cell, by_id)
-                for cell in (by_id[child] for child in _related(block, "CHILD"))
-            },
-        )
-        for block in by_id.values()
-        if block["BlockType"] == "TABLE"
-    ]
+def plain(text: str) -> str:
+    """A field's name as it is compared: its letters and digits, small."""
+    return "".join(sign for sign in text.casefold() if sign.isalnum())
 
 
-def score(document: Document, blocks: Sequence[Block], review_below: float = REVIEW_BELOW) -> Score:
-    """How right the blocks are about a drawn document."""
-    fields = [(field, pair) for field, pair in matched(document.fields, pairs_of(blocks))]
-    right = [pair for field, pair in fields if pair and _plain(pair.value) == _plain(field.value)]
-    wrong = [pair for field, pair in fields if not (pair and _plain(pair.value) == _plain(field.value))]
-    cells_right, cells = _cells(document, blocks)
-    words_right, words = _words(document, blocks)
-    return Score(
-        right=len(right),
-        wrong=len(wrong),
-        reviewed_right=sum(pair.confidence < review_below for pair in right),
-        reviewed_wrong=sum(pair is None or pair.confidence < review_below for pair in wrong),
-        cells_right=cells_right,
-        cells=cells,
-        words_right=words_right,
-        words=words,
-    )
-
-
-def matched(fields: Sequence[Field], pairs: Sequence[Pair]) -> list[tuple[Field, Pair | None]]:
-    """Each drawn field with the pair that is about it, if there is one. No pair is about two fields."""
-    rest = list(pairs)
-    found: dict[int, Pair] = {}
+def matched(fields: Sequence[Field], found: Sequence[Found]) -> list[tuple[Field, int | None]]:
+    """Each drawn field with the number of the found one that is about it, if there is one. None is about two."""
+    rest = list(range(len(found)))
+    chosen: dict[int, int] = {}
     for same in (_same_key, _like_key, _same_place):
-        for number, field in enumerate(fields):
-            if number in found:
+        for place, field in enumerate(fields):
+            if place in chosen:
                 continue
-            candidates = [pair for pair in rest if pair.page == field.page and same(field, pair)]
+            candidates = [n for n in rest if found[n]["page"] == field.page and same(field, found[n])]
             if candidates:
-                found[number] = min(candidates, key=lambda pair, field=field: _distance(field, pair))  # type: ignore[misc]
-                rest.remove(found[number])
-    return [(field, found.get(number)) for number, field in enumerate(fields)]
+                chosen[place] = min(candidates, key=lambda n, field=field: _distance(field, found[n]))  # type: ignore[misc]
+                rest.remove(chosen[place])
+    return [(field, chosen.get(place)) for place, field in enumerate(fields)]
 
 
-def _same_key(field: Field, pair: Pair) -> bool:
-    return _key(pair.key) == _key(field.key)
+def _same_key(field: Field, found: Found) -> bool:
+    return _key(found["name"]) == _key(field.key)
 
 
-def _like_key(field: Field, pair: Pair) -> bool:
-    return difflib.SequenceMatcher(None, _key(pair.key), _key(field.key)).ratio() >= _SAME_KEY
+def _like_key(field: Field, found: Found) -> bool:
+    return difflib.SequenceMatcher(None, _key(found["name"]), _key(field.key)).ratio() >= _SAME_KEY
 
 
-def _same_place(field: Field, pair: Pair) -> bool:
+def _same_place(field: Field, found: Found) -> bool:
     """The value begins where it was drawn, within the distance that a tilt of two degrees moves it."""
-    return abs(pair.box[0] - field.box[0]) < 0.03 and abs(pair.box[1] - field.box[1]) < 0.02
+    box = found["value_box"]
+    return bool(box) and abs(box["left"] - field.box[0]) < 0.03 and abs(box["top"] - field.box[1]) < 0.02
 
 
-def _distance(field: Field, pair: Pair) -> float:
-    return abs(pair.box[0] - field.box[0]) + abs(pair.box[1] - field.box[1])
+def _distance(field: Field, found: Found) -> float:
+    box = found["value_box"]
+    return abs(box["left"] - field.box[0]) + abs(box["top"] - field.box[1]) if box else 2.0
 
 
-def _cells(document: Document, blocks: Sequence[Block]) -> tuple[int, int]:
-    found = tables_of(blocks)
+def _cells(document: Document, found: Sequence[Found]) -> tuple[int, int]:
     right = total = 0
     for table in document.tables:
-        cells = {
-            (row, column): text
-            for row, texts in enumerate(table.rows, start=1)
-            for column, text in enumerate(texts, start=1)
-        }
+        cells = _by_place(table.rows)
         total += len(cells)
+        read = [_by_place(one["rows"]) for one in found if one["page"] == table.page]
         right += max(
-            (
-                sum(_plain(read.get(place, "")) == _plain(text) for place, text in cells.items())
-                for page, read in found
-                if page == table.page
-            ),
+            (sum(_spaced(one.get(place, "")) == _spaced(text) for place, text in cells.items()) for one in read),
             default=0,
         )
     return right, total
 
 
-def _words(document: Document, blocks: Sequence[Block]) -> tuple[int, int]:
-    """Words of the paragraphs that were read, in their order."""
-    right = total = 0
-    for page in {page for page, _ in document.paragraphs}:
-        drawn = [word for number, text in document.paragraphs if number == page for word in text.split()]
-        read = [
-            word
-            for block in blocks
-            if block["BlockType"] == "LINE" and block["Page"] == page
-            for word in block["Text"].split()
-        ]
-        total += len(drawn)
-        right += sum(
-            match.size for match in difflib.SequenceMatcher(None, drawn, read, autojunk=False).get_matching_blocks()
-        )
-    return right, total
+def _by_place(rows: Sequence[Sequence[str]]) -> dict[tuple[int, int], str]:
+    return {(row, column): text for row, texts in enumerate(rows) for column, text in enumerate(texts)}
 
 
-def _related(block: Block, kind: str) -> list[str]:
-    return [one for relation in block.get("Relationships", ()) if relation["Type"] == kind for one in relation["Ids"]]
-
-
-def _text(block: Block, by_id: Mapping[str, Block]) -> str:
-    children = (by_id[child] for child in _related(block, "CHILD"))
-    return " ".join(child.get("Text") or child.get("SelectionStatus", "") for child in children)
-
-
-def _plain(text: str) -> str:
+def _spaced(text: str) -> str:
     return " ".join(text.split())
 
 
 def _key(text: str) -> str:
-    return _plain(text).rstrip(": ").casefold()
+    return _spaced(text).rstrip(": ").casefold()

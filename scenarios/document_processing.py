@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from scenarios.accuracy import Score, score
+from scenarios.accuracy import Score, plain, score
 from scenarios.cloud import Cloud
 from scenarios.drawing.documents import Document as Drawn
 
@@ -121,10 +121,11 @@ class Page:
 
 @dataclass
 class Review:
-    """An open review: its link, and how it was answered."""
+    """An open review: its link as it was sent and as it is reached from here, and how it was answered."""
 
     review: str
     document: str
+    sent: str
     url: str
     answered: Page | None = field(default=None)
 
@@ -196,10 +197,9 @@ class Desk:
             for message in messages:
                 self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
                 told = json.loads(message["Body"])
-                review = self.reviews.setdefault(
-                    told["review"], Review(told["review"], told["document"], self._cloud.reachable(told["url"]))
-                )
-                review.url = self._cloud.reachable(told["url"])
+                sent, url = told["url"], self._cloud.reachable(told["url"])
+                review = self.reviews.setdefault(told["review"], Review(told["review"], told["document"], sent, url))
+                review.sent, review.url = sent, url
                 found.append(review)
         return found
 
@@ -291,6 +291,29 @@ def run(
     return Report(found, time.monotonic() - begin)
 
 
+def leave_review(
+    cloud: Cloud, outputs: Mapping[str, str], document: Path, *, patience_seconds: float = PATIENCE_SECONDS
+) -> str | None:
+    """Uploads a document and leaves its review to a person, who reaches it under the link that is returned.
+
+    None where the document came to its end without a review, or where neither came in time.
+    """
+    folder = f"{outputs['UploadPrefix']}{uuid.uuid4().hex[:8]}/"
+    with Desk(cloud, outputs) as desk:
+        uploaded = upload(cloud, outputs, folder + document.name, document)
+        key = (uploaded.document, uploaded.version)
+        while time.monotonic() - uploaded.finished < patience_seconds:
+            row = read_rows(cloud, outputs, [key]).get(key, {})
+            if row.get("status") in FINAL:
+                break
+            desk.look()
+            for review in desk.reviews.values():
+                if review.document == row.get("document_id"):
+                    return review.url
+            time.sleep(POLL_SECONDS)
+    return None
+
+
 def upload(cloud: Cloud, outputs: Mapping[str, str], key: str, document: Path | bytes) -> Upload:
     """Puts one document, a file or its bytes, under this key (prefix included) into the stack's bucket."""
     body = document.read_bytes() if isinstance(document, Path) else document
@@ -333,18 +356,14 @@ def findings(cloud: Cloud, outputs: Mapping[str, str], document: str, version: s
     return found
 
 
-def plain(text: str) -> str:
-    """A field's name as it is compared: its letters and digits, small."""
-    return "".join(sign for sign in text.casefold() if sign.isalnum())
-
-
-def blocks_of(cloud: Cloud, outputs: Mapping[str, str], document_id: str) -> list[dict[str, Any]]:
-    """What Textract answered about a document, all pages of it, as the stack keeps it."""
+def _accuracy(cloud: Cloud, outputs: Mapping[str, str], document_id: str, truth: Drawn) -> Score:
+    """How right the stack's reading is, by what it keeps of it and of its doubts."""
     s3, bucket = cloud.client("s3"), outputs["BucketName"]
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"documents/{document_id}/analysis/")
-    keys = sorted(one["Key"] for page in pages for one in page.get("Contents", []))
-    answers = [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys]
-    return [block for answer in answers for block in answer["Blocks"]]
+    reading, doubts = (
+        json.loads(s3.get_object(Bucket=bucket, Key=f"documents/{document_id}/{name}.json")["Body"].read())
+        for name in ("reading", "doubts")
+    )
+    return score(truth, reading, doubts["fields"])
 
 
 def _answer(
@@ -426,7 +445,7 @@ def _document(
         reviewed=row["reviewed"],
         review=said,
         corrections=int(row["corrections"]),
-        accuracy=score(truth, blocks_of(cloud, outputs, row["document_id"])) if truth else None,
+        accuracy=_accuracy(cloud, outputs, row["document_id"], truth) if truth else None,
         seconds=seconds,
     )
 

@@ -61,6 +61,10 @@ class Demo:
         """Drives the scenario and returns its report (a `Report`)."""
         raise NotImplementedError
 
+    def open_link(self, cloud: LocalCloud, outputs: Mapping[str, str]) -> str | None:
+        """The address of a page that a person may open now, if there is one. Asked only where the stack stays."""
+        return None
+
     def summary(self, report: Any) -> str:
         """A few words on what came of it, for the end of the step."""
         raise NotImplementedError

@@ -56,8 +56,7 @@ class DocumentProcessingDemo(Demo):
         }
         (folder / "claim.pdf").write_bytes(self._drawn["claim.pdf"].pdf())
         (folder / "invoice.png").write_bytes(as_picture(self._drawn["invoice.png"].pictures()[0], "PNG"))
-        worn = self._drawn["worn registration.png"].pictures(WEARS[-1])[0]
-        (folder / "worn registration.png").write_bytes(as_picture(worn, "PNG"))
+        (folder / "worn registration.png").write_bytes(_worn(self._drawn["worn registration.png"]))
         return sorted(folder.iterdir())
 
     def run(
@@ -68,6 +67,13 @@ class DocumentProcessingDemo(Demo):
             name: corrector({field.key: field.value for field in document.fields}) for name, document in drawn.items()
         }
         return document_processing.run(cloud, outputs, inputs, progress, reviewer=reviewers, truths=drawn)
+
+    def open_link(self, cloud: LocalCloud, outputs: Mapping[str, str]) -> str | None:
+        """The review of one more copy of the worn form."""
+        with tempfile.TemporaryDirectory(prefix="documents-") as folder:
+            form = Path(folder) / "worn registration.png"
+            form.write_bytes(_worn(documents.registration(documents.DEVELOPMENT[0], seed=13)))
+            return document_processing.leave_review(cloud, outputs, form)
 
     def summary(self, report: Report) -> str:
         counts: Counter[str] = Counter(document.status for document in report.documents)
@@ -100,13 +106,21 @@ class DocumentProcessingDemo(Demo):
         return [table]
 
     def remarks(self, *, own_stack: bool) -> Sequence[tuple[str, str]]:
+        reviewer = "a script that knows what was drawn, and answers the review page as a browser would"
+        if own_stack:
+            reviewer += "; where the stack is deployed already, one review is left for you"
         return [
             ("The reading", "by a small real text model that stands in for Textract"),
-            ("The reviewer", "a script that knows what was drawn, and answers the review page as a browser would"),
+            ("The reviewer", reviewer),
         ]
 
     def to_json(self, report: Report) -> list[dict[str, Any]]:
         return [_to_json(document) for document in report.documents]
+
+
+def _worn(document: documents.Document) -> bytes:
+    """The picture of a first page that the machine is unsure of."""
+    return as_picture(document.pictures(WEARS[-1])[0], "PNG")
 
 
 def _read(document: Document) -> Text:

@@ -71,7 +71,8 @@ class DocumentProcessingSettings(BaseModel):
     fields_that_matter: tuple[str, ...] = Field(
         default=(),
         max_length=100,
-        description="names of the fields whose confidence decides on a review; none means all",
+        description="names of the fields whose confidence decides on a review; none means all that are found."
+        " One that is missed altogether is asked for only if it is named here, so name those of your forms",
     )
     minimum_confidence: float = Field(
         default=90, ge=0, le=100, description="percent; a field that matters and is below it goes to a person"
@@ -90,7 +91,8 @@ class DocumentProcessingSettings(BaseModel):
         default=3600, ge=5, le=86_400, description="how long a Textract job may take before it is asked by hand"
     )
     human_review: Literal["review-page", "augmented-ai"] = Field(
-        default="review-page", description="augmented-ai: Amazon A2I, which is closed to new accounts"
+        default="review-page",
+        description="augmented-ai: Amazon A2I, which is closed to new accounts since 2026-07-30 (`services.toml`)",
     )
     flow_definition_arn: str | None = Field(
         default=None,

@@ -33,12 +33,15 @@ LASTING = [
     "DynamoDB.ConditionalCheckFailedException",
     "InvalidParameterException",
     "InvalidS3ObjectException",
+    "RejectedByReviewer",
     "ReviewExpired",
     "TextractJobFailed",
     "UnsupportedDocumentException",
 ]
 # What Textract says of a document that it will never read.
 REFUSALS = ["BadDocumentException", "DocumentTooLargeException", "UnsupportedDocumentException"]
+# The reason of a document that a person rejected, on the review page or as an error of the function that stores.
+REJECTION = {"code": "RejectedByReviewer", "message": "A reviewer rejected the document."}
 
 # A call that has not come back by then will not: Lambda ends every function after 15 minutes at most (AWS Lambda
 # Developer Guide, "Lambda quotas"). Without it a state would wait for 99,999,999 seconds.
@@ -367,7 +370,7 @@ class Workflow:
                 "Choices": [
                     {
                         "Condition": "{% $decision = 'reject' %}",
-                        "Output": {"code": "RejectedByReviewer", "message": "A reviewer rejected the document."},
+                        "Output": REJECTION,
                         "Next": "Record rejection",
                     }
                 ],
@@ -378,14 +381,19 @@ class Workflow:
     def _augmented_ai(self) -> dict[str, State]:
         """The variant with Amazon Augmented AI, closed to new accounts: a human loop, asked every minute for its end.
 
-        Its worker template must name its inputs `field-0`, `field-1`, ... and `decision`, as the review page does.
+        Its worker template must name its inputs `field-0`, `field-1`, ... and `decision`, as the review page does. The
+        loop's name is that of the run, of which a redrive is another: the loop of one that failed may still be there,
+        and its answer, if it came, was for other doubts. An attempt that is tried again finds the same loop. A name has
+        63 small letters and digits at most, an execution's may have 80 of any kind (Amazon Augmented AI Runtime API
+        Reference, "StartHumanLoop", and AWS Step Functions API Reference, "StartExecution", read 2026-11-27).
         """
-        name = "'review-' & $document"
+        run = "$states.context.Execution.Id & '/' & $states.context.Execution.RedriveCount"
+        name = f"{{% 'review-' & $substring($hash({run}, 'SHA-256'), 0, 40) %}}"
         return {
             "Start human loop": self._task(
                 f"{SDK}sagemakera2iruntime:startHumanLoop",
                 {
-                    "HumanLoopName": f"{{% {name} %}}",
+                    "HumanLoopName": name,
                     "FlowDefinitionArn": self.choices.flow_definition,
                     "HumanLoopInput": {
                         "InputContent": "{% $string({'document': $document, 'bucket': $bucket, 'key': $key,"
@@ -393,12 +401,14 @@ class Workflow:
                     },
                 },
                 "Wait for human loop",
+                # A redrive goes on with the loop that was started, whatever the count says by then.
+                Assign={"loop": name},
                 Output={},
             ),
             "Wait for human loop": {"Type": "Wait", "Seconds": 60, "Next": "Look at human loop"},
             "Look at human loop": self._task(
                 f"{SDK}sagemakera2iruntime:describeHumanLoop",
-                {"HumanLoopName": f"{{% {name} %}}"},
+                {"HumanLoopName": "{% $loop %}"},
                 "Human loop ended",
                 Assign={
                     "review": "{% $exists($states.result.HumanLoopOutput) ?"
@@ -423,10 +433,13 @@ class Workflow:
     # --- how it ends
 
     def _store(self) -> State:
+        """What a worker of Augmented AI decided stands in the answer, which only this function reads."""
+        rejected = {"ErrorEquals": [REJECTION["code"]], "Output": REJECTION, "Next": "Record rejection"}
         return self._invoke(
             "store",
             {"batches": "{% $reading.batches %}", "review": "{% $review %}"},
             "Complete",
+            catch=[rejected] if self.choices.flow_definition else [],
             Output="{% $states.result.Payload %}",
         )
 

@@ -260,7 +260,7 @@ ACKNOWLEDGEMENTS += (
     _documents(
         "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:human-loop/"
         "review-*]",
-        "A human loop has the name of its document: all that this state machine starts begin alike.",
+        "A human loop has the name of its run: all that this state machine starts begin alike.",
         optional=("WorkflowRole/DefaultPolicy/Resource",),
         when=_AUGMENTED_AI,
     ),

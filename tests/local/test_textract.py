@@ -11,9 +11,9 @@ from PIL import Image
 from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
 
+from lambdas.document_processing.read_document.blocks import Document
 from local.services.textract import MODEL_VERSION, Textract
 from local.services.wire import ObjectUnavailable
-from scenarios.accuracy import pairs_of, tables_of
 from scenarios.drawing import DEVELOPMENT, invoice, registration
 from scenarios.drawing.sheet import Sheet, as_pdf, as_picture, as_tiff
 from tests.local.standin import FakeCaller, client_of
@@ -100,22 +100,21 @@ def test_lines_are_in_reading_order(form_blocks: list[dict[str, Any]]) -> None:
 
 def test_fields_and_check_boxes_are_read(form_blocks: list[dict[str, Any]]) -> None:
     # Given the blocks of a form and what was drawn
-    found = {pair.key.rstrip(":"): pair for pair in pairs_of(form_blocks)}
+    found = {field["name"]: field for field in Document(form_blocks).fields()}
     # Then each field has its value, where it was drawn; check boxes say what is ticked
     for field in FORM.fields:
-        assert found[field.key].value == field.value
-        assert found[field.key].box[0] == pytest.approx(field.box[0], abs=0.02)
-        assert found[field.key].box[1] == pytest.approx(field.box[1], abs=0.02)
+        assert found[field.key]["value"] == field.value
+        assert found[field.key]["value_box"]["left"] == pytest.approx(field.box[0], abs=0.02)
+        assert found[field.key]["value_box"]["top"] == pytest.approx(field.box[1], abs=0.02)
     assert {field.value for field in FORM.fields} >= {"SELECTED", "NOT_SELECTED"}
 
 
 def test_a_table_has_its_cells_and_its_header(bill_blocks: list[dict[str, Any]]) -> None:
     # Given the blocks of an invoice
-    ((page, cells),) = tables_of(bill_blocks)
-    drawn = BILL.tables[0].rows
+    (read,) = Document(bill_blocks).tables()
     # Then every cell says what was drawn, and the first row heads the columns
-    assert page == 1
-    assert cells == {(r, c): text for r, row in enumerate(drawn, 1) for c, text in enumerate(row, 1)}
+    assert read["page"] == 1
+    assert read["rows"] == [list(row) for row in BILL.tables[0].rows]
     (table,) = of_type(bill_blocks, "TABLE")
     assert table["EntityTypes"] == ["STRUCTURED_TABLE"]
     for cell in of_type(bill_blocks, "CELL"):

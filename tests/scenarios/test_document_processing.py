@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from local import demo
+from local.assembly import synthesize
 from local.cloud import LocalCloud
+from local.deploy import deploy
+from local.screen import Screen
 from scenarios import document_processing
-from scenarios.document_processing import corrector, findings
+from scenarios.document_processing import Desk, corrector, findings, visit
 from scenarios.drawing import documents
-from tests.scenarios.clerk import Clerk
+from stacks import catalogue
+from tests.conftest import FreshStack
+from tests.scenarios.clerk import ARCHITECTURE, SMALL, Clerk
 from tests.scenarios.papers import FORM, SENTENCE, UNSURE, pdf, png, tiff
 
 
@@ -149,6 +156,50 @@ def test_a_forged_link_is_refused(clerk: Clerk, change: str) -> None:
     clerk.wait_for(uploaded, "REJECTED")
 
 
+def test_a_link_at_an_address_of_ones_own_is_opened_as_it_was_sent(cloud: LocalCloud, fresh_stack: FreshStack) -> None:
+    # Given a stack whose reviewers reach the page elsewhere than at AWS's address: here, where this cloud answers
+    stack = fresh_stack(assembly=synthesize(ARCHITECTURE, settings={ARCHITECTURE: SMALL}), architecture=ARCHITECTURE)
+    address = cloud.reachable(stack.outputs["ReviewUrl"])
+    again = synthesize(ARCHITECTURE, settings={ARCHITECTURE: {**SMALL, "review_base_url": address}})
+    outputs = deploy(cloud, again, stack.name, artifact=ARCHITECTURE)
+    with Desk(cloud, outputs) as desk:
+        clerk = Clerk(cloud, outputs, desk)
+        uploaded = clerk.upload(png(UNSURE))
+        review = clerk.review_of(uploaded)
+        assert review.sent.startswith(f"{address.rstrip('/')}/review/")
+        # When its link is opened just as it stands in the message
+        page = visit(cloud, review.sent, accept="text/html")
+        # Then the page is there and so are its pictures, at the addresses that stand in it
+        assert page.status == 200
+        pictures = set(re.findall(r'<(?:img|image)[^>]* (?:src|href)="([^"]+)"', page.body.decode()))
+        assert pictures
+        for picture in pictures:
+            shown = visit(cloud, urllib.parse.urljoin(review.sent, picture), accept="image/*")
+            assert (shown.status, shown.headers["Content-Type"]) == (200, "image/jpeg")
+        # and the answer arrives
+        assert visit(cloud, review.sent, {"decision": "approve", "field-0": "PX-1"}).status == 200
+        assert clerk.wait_for(uploaded)["reviewed"] is True
+
+
+def test_the_demo_on_a_cloud_that_stays_leaves_a_review_that_a_person_can_open(
+    cloud: LocalCloud, document_outputs: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # Given a cloud that is up, with the stack on it, and a form
+    screen, form = Screen(), tmp_path / "form.png"
+    form.write_bytes(png())
+    # When the demo has run there and is shown
+    outcome = demo.run(catalogue.get(ARCHITECTURE), [form], screen, cloud.name)
+    demo.show(outcome, screen, "python -m local")
+    # Then it shows, in one piece, a link that this machine answers as a browser asks for it
+    (link,) = re.findall(r"^https://\S+/review/\S+$", capsys.readouterr().out, re.MULTILINE)
+    assert outcome.standing.outputs == document_outputs
+    assert outcome.to_json()["open_link"] == link
+    page = visit(cloud, link, accept="text/html")
+    assert page.status == 200
+    assert b"Approve" in page.body
+    assert visit(cloud, link, {"decision": "reject"}).status == 200
+
+
 def test_the_page_keeps_to_itself(clerk: Clerk) -> None:
     # Given an open review
     uploaded = clerk.upload(png(UNSURE))
@@ -222,6 +273,8 @@ def test_the_scenario_tells_what_became_of_each_document(
     assert form.accuracy is not None
     assert form.accuracy.right + form.accuracy.wrong == len(drawn.fields)
     assert form.accuracy.fields_share > 0.9
+    # nobody was asked about any of its fields, however unsure they are, as this stack was told that others matter
+    assert (form.accuracy.reviewed_right, form.accuracy.reviewed_wrong) == (0, 0)
     assert form.tables
     assert (unsure.status, unsure.review, unsure.corrections) == ("COMPLETED", "Approved", 1)
     assert broken.status == "REJECTED"

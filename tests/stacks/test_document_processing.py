@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
+import jsonata
 import pytest
 from aws_cdk import assertions
 from pydantic import ValidationError
@@ -14,8 +17,10 @@ from pydantic import ValidationError
 from docs.state_graph import definitions
 from stacks.documents.document_processing import DocumentProcessing, DocumentProcessingSettings
 from stacks.documents.workflow import LASTING
-from stacks.policy import availability, leftovers, wildcards
+from stacks.policy import availability, leftovers, services, wildcards
 from stacks.policy.template import Template, read, statements, text
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "architectures" / "document-processing.md"
 
 A2I = {
     "human_review": "augmented-ai",
@@ -154,6 +159,52 @@ def test_augmented_ai_is_refused_in_a_default_stack_and_passes_every_other_check
     assert not list(template.resources("AWS::ApiGateway::RestApi"))
     assert "Start human loop" in states_of(template)
     assert "Ask a reviewer" not in states_of(template)
+
+
+def loop_name(expression: str, **execution: Any) -> str:
+    """What the state machine makes of the name's expression in an execution."""
+    found = jsonata.Jsonata(expression.removeprefix("{%").removesuffix("%}").strip())
+    found.register_lambda("hash", lambda text, algorithm: hashlib.new(algorithm, text.encode()).hexdigest())
+    return str(found.evaluate(None, {"states": {"context": {"Execution": execution}}}))
+
+
+def test_a_human_loop_has_the_name_of_its_run_and_no_other() -> None:
+    # Given the variant with Augmented AI, and executions of one document: as it came, by hand, redriven
+    states = states_of(made(**A2I))
+    name = states["Start human loop"]["Arguments"]["HumanLoopName"]
+    arn = "arn:aws:states:us-east-1:123456789012:execution:documents:"
+    runs = [(f"{arn}{'d' * 40}", 0), (f"{arn}By_hand-{'D' * 72}", 0), (f"{arn}{'d' * 40}", 1)]
+    names = [loop_name(name, Id=execution, RedriveCount=count) for execution, count in runs]
+    # Then each has a name that Augmented AI takes and the role may look at, and an attempt again has the same
+    assert len(set(names)) == 3
+    assert all(re.fullmatch(r"review-[a-z0-9](-*[a-z0-9]){0,55}", one) for one in names)
+    assert loop_name(name, Id=runs[0][0], RedriveCount=0) == names[0]
+    # and the loop that was started is the one that is looked at
+    assert states["Start human loop"]["Assign"] == {"loop": name}
+    assert states["Look at human loop"]["Arguments"] == {"HumanLoopName": "{% $loop %}"}
+
+
+def test_a_document_that_a_worker_of_augmented_ai_rejects_is_rejected() -> None:
+    # Given the state that reads the worker's answer
+    store = states_of(made(**A2I))["Store findings"]
+    # Then a rejection is tried once, and is recorded as that of the review page is
+    assert "RejectedByReviewer" in store["Retry"][0]["ErrorEquals"]
+    rejected = store["Catch"][0]
+    assert (rejected["ErrorEquals"], rejected["Next"]) == (["RejectedByReviewer"], "Record rejection")
+    assert rejected["Output"] == states_of(made())["What the reviewer says"]["Choices"][0]["Output"]
+
+
+def test_the_day_on_which_augmented_ai_closed_is_told_where_it_is_chosen() -> None:
+    # Given the day in the list of services
+    day = services.table()["service"]["augmented-ai"]["since"].isoformat()
+    # Then the setting says it, and so does the page where it tells of the variant
+    assert day in str(DocumentProcessingSettings.model_fields["human_review"].description)
+    (told,) = [
+        part
+        for part in PAGE.read_text(encoding="utf-8").split("\n\n")
+        if part.startswith("`human_review: augmented-ai`")
+    ]
+    assert day in told
 
 
 def test_the_default_stack_uses_nothing_that_is_closed(default: Template) -> None:

@@ -109,9 +109,26 @@ def test_a_reviewers_values_replace_what_was_read(store: Store) -> None:
 def test_the_answer_of_a_human_loop_is_taken_by_the_places_of_its_values(store: Store) -> None:
     store.given([field(), field("Town", "Rome")])
     store.put(places.doubts(DOCUMENT), {"fields": [field("Town", "Rome", 1)]})
-    store.put("loop.json", {"humanAnswers": [{"answerContent": {"field-0": v}} for v in ("Bari", "Turin")]})
+    answers = [{"answerContent": {"decision": "approve", "field-0": value}} for value in ("Bari", "Turin")]
+    store.put("loop.json", {"humanAnswers": answers})
     store.store(review="s3://documents/loop.json")
     assert [one["value"] for one in store.result()["fields"]] == ["Anna Smith", "Turin"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [({"decision": "reject"}, "RejectedByReviewer"), ({"field-0": "Turin"}, "NoAnswer")]
+)
+def test_a_human_loop_that_does_not_approve_stores_nothing(store: Store, content: dict[str, str], name: str) -> None:
+    # Given a worker who rejects the document, or who does not say
+    store.given([field("Town", "Rome")])
+    store.put(places.doubts(DOCUMENT), {"fields": [field("Town", "Rome", 0)]})
+    store.put("loop.json", {"humanAnswers": [{"answerContent": content}]})
+    # When the answer is to be stored
+    with pytest.raises(Exception, match=r"reject") as raised:
+        store.store(review="s3://documents/loop.json")
+    # Then the state machine hears it by name, and there is no row
+    assert raised.type.__name__ == name
+    assert store.rows() == {}
 
 
 def test_a_review_without_an_answer_is_raised_by_name(store: Store) -> None:

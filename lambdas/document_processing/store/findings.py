@@ -48,12 +48,15 @@ def of_human_loop(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def named_values(values: Mapping[str, str], doubts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Values by input names as an answer of the review page has them; what was left out stays as it was read."""
+    """Values by input names as an answer of the review page has them; what was left out stays as it was read.
+
+    The decision is the worker's, whatever it says, and empty where the template asked for none.
+    """
     fields = [
         {"number": one["number"], "name": one["name"], "value": values.get(f"field-{index}", one["value"])}
         for index, one in enumerate(doubts)
     ]
-    return {"decision": "approve", "reason": "", "fields": fields}
+    return {"decision": values.get("decision", ""), "reason": values.get("reason", ""), "fields": fields}
 
 
 def understood(texts: Mapping[str, Any], insight: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,12 +45,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Takes {bucket, key, version, document, batches, review}; `review` is empty where nobody was asked.
 
     Returns {fields, tables, entities, personal_data, corrections, sentiment, result}: counts, and the result's key.
+    Raises, by name: NoAnswer; RejectedByReviewer, of Augmented AI, before anything is stored; UnprocessedItems.
     """
     document = event["document"]
     answer = _answer(event["review"]) if event.get("review") else None
     if answer is not None and "fields" not in answer:
         # Of Augmented AI, whose answer has values only.
         answer = findings.named_values(answer, _json(places.doubts(document))["fields"])
+        if answer["decision"] == "reject":
+            raise named("RejectedByReviewer", "A reviewer rejected the document.")
+        if answer["decision"] != "approve":
+            raise named("NoAnswer", "The worker's answer says neither approve nor reject.")
     read = _json(places.reading(document))
     understood = [_understood(document, number) for number in event["batches"]]
     result = {
