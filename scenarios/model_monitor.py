@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from scenarios.cloud import Cloud
 
-Status = Literal["JUDGED", "NO_CAPTURES", "FAILED", "MISSING"]
+Status = Literal["JUDGED", "NO_CAPTURES", "REPLACED", "FAILED", "MISSING"]
 
+_WITHOUT_JOB: Mapping[str, Status] = {"no captures": "NO_CAPTURES", "model replaced": "REPLACED"}
 PATIENCE_SECONDS = 1800.0
 POLL_SECONDS = 0.2
 
@@ -26,7 +27,7 @@ class Verdict:
     """What the monitor says of one hour.
 
     JUDGED has the report's files: `violations` (feature, kind of check, description) and `drift`, our own monitor's
-    details. FAILED has a `reason`.
+    details. FAILED has a `reason`. REPLACED: all of the hour's answers were another model's, and nobody judges them.
     """
 
     hour: datetime
@@ -64,33 +65,84 @@ def judge(
     """
     begin = time.monotonic()
     started = start(cloud, outputs, hour)
-    if started["outcome"] == "no captures":
-        return Verdict(hour, started["job"], "NO_CAPTURES", time.monotonic() - begin)
+    if started["outcome"] in _WITHOUT_JOB:
+        return Verdict(hour, started["job"], _WITHOUT_JOB[started["outcome"]], time.monotonic() - begin)
+    return follow(cloud, outputs, hour, started["job"], progress, patience_seconds=patience_seconds)
+
+
+def follow(
+    cloud: Cloud,
+    outputs: Mapping[str, str],
+    hour: datetime,
+    job: str,
+    progress: Callable[[str], None] = lambda message: None,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Verdict:
+    """Waits for the end of an hour's job, whoever started it."""
+    begin = time.monotonic()
     sagemaker = cloud.client("sagemaker")
     while time.monotonic() - begin < patience_seconds:
-        described = sagemaker.describe_processing_job(ProcessingJobName=started["job"])
+        described = sagemaker.describe_processing_job(ProcessingJobName=job)
         status = described["ProcessingJobStatus"]
         progress(f"the job is {status}")
         if status == "Completed":
-            return _verdict(cloud, outputs, hour, started["job"], time.monotonic() - begin)
+            return _verdict(cloud, outputs, hour, job, time.monotonic() - begin)
         if status in ("Failed", "Stopped"):
             reason = described.get("FailureReason") or described.get("ExitMessage", "")
-            return Verdict(hour, started["job"], "FAILED", time.monotonic() - begin, reason)
+            return Verdict(hour, job, "FAILED", time.monotonic() - begin, reason)
         time.sleep(POLL_SECONDS)
-    return Verdict(hour, started["job"], "MISSING", time.monotonic() - begin, "the job did not end in time")
+    return Verdict(hour, job, "MISSING", time.monotonic() - begin, "the job did not end in time")
 
 
-def start(cloud: Cloud, outputs: Mapping[str, str], hour: datetime) -> dict[str, str]:
-    """Asks for an hour as the schedule does; returns the function's answer. Raises RuntimeError when it fails."""
+def start(cloud: Cloud, outputs: Mapping[str, str], hour: datetime, *, again: bool = False) -> dict[str, Any]:
+    """Asks for an hour as the schedule does; returns the function's answer. Raises RuntimeError when it fails.
+
+    `again` is for an operator: an hour that was given up is judged once more.
+    """
     planned = hour.astimezone(timezone.utc).replace(minute=20, second=0, microsecond=0) + timedelta(hours=1)
     answer = cloud.client("lambda").invoke(
         FunctionName=outputs["StartMonitorFunctionName"],
-        Payload=json.dumps({"time": planned.strftime("%Y-%m-%dT%H:%M:%SZ")}).encode(),
+        Payload=json.dumps({"time": planned.strftime("%Y-%m-%dT%H:%M:%SZ"), "again": again}).encode(),
     )
-    told: dict[str, str] = json.loads(answer["Payload"].read())
+    told: dict[str, Any] = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise RuntimeError(f"The monitor was not started: {told.get('errorType')}: {told.get('errorMessage')}")
     return told
+
+
+def redrive(cloud: Cloud, outputs: Mapping[str, str]) -> list[str]:
+    """Does once more what the dead letters are about, and removes them; returns the ARNs that were called.
+
+    The queue is no work queue, so SQS has nowhere to move its messages to. A letter of Lambda holds the request that
+    failed every attempt; one of a rule or of the schedule is the request itself, and says whom it was for.
+    """
+    sqs, url = cloud.client("sqs"), outputs["DeadLetterQueueUrl"]
+    called: list[str] = []
+    while letters := sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], WaitTimeSeconds=1
+    ).get("Messages", []):
+        for letter in letters:
+            target, payload = _request_of(letter)
+            if target.split(":")[2] == "states":
+                cloud.client("stepfunctions").start_execution(stateMachineArn=target, input=json.dumps(payload))
+            else:
+                cloud.client("lambda").invoke(
+                    FunctionName=target, InvocationType="Event", Payload=json.dumps(payload).encode()
+                )
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"])
+            called.append(target)
+    return called
+
+
+def _request_of(letter: Mapping[str, Any]) -> tuple[str, Any]:
+    """Whom a dead letter was for, and with what."""
+    body = json.loads(letter["Body"])
+    if "requestPayload" in body:
+        # `...:function:name:$LATEST`
+        arn = str(body["requestContext"]["functionArn"])
+        return ":".join(arn.split(":")[:7]), body["requestPayload"]
+    return str(letter["MessageAttributes"]["TARGET_ARN"]["StringValue"]), body
 
 
 def metric(

@@ -227,7 +227,8 @@ class ModelMonitor(cdk.Stack):
         start.allow(["sagemaker:DescribeModel"], own_arn(self, "sagemaker", f"model/{self.endpoint}-v*"))
         start.allow(["sagemaker:DescribeModelPackage"], own_arn(self, "sagemaker", f"model-package/{group}/*"))
         start.allow(
-            ["sagemaker:CreateProcessingJob"], own_arn(self, "sagemaker", f"processing-job/{cdk.Aws.STACK_NAME}-*")
+            ["sagemaker:CreateProcessingJob", "sagemaker:DescribeProcessingJob"],
+            own_arn(self, "sagemaker", f"processing-job/{cdk.Aws.STACK_NAME}-*"),
         )
         allow_passing(start.role, "sagemaker.amazonaws.com", self.job_role.role_arn)
         self._allow_metrics(start)
@@ -399,6 +400,8 @@ class ModelMonitor(cdk.Stack):
             metric=self._metric("Violations"),
             evaluation_periods=settings.watched_hours,
             datapoints_to_alarm=settings.bad_hours,
+            # A night without traffic would clear it, and the morning would start another training for the same drift.
+            no_data=cloudwatch.TreatMissingData.IGNORE,
         )
 
     def _alarms(self) -> list[cloudwatch.Alarm]:
