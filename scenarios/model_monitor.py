@@ -157,7 +157,8 @@ def metric(
         MetricName=name,
         Dimensions=dimensions,
         StartTime=since,
-        EndTime=datetime.now(timezone.utc) + timedelta(days=2),
+        # The local cloud's clock may be days ahead of this machine's.
+        EndTime=max(since, datetime.now(timezone.utc)) + timedelta(days=2),
         Period=3600,
         Statistics=["Maximum"],
     )["Datapoints"]

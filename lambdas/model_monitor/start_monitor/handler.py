@@ -39,7 +39,8 @@ replaced` or `given up`. An hour without traffic is a result and not a failure: 
 **Grants**: `s3:ListBucket` on the capture and ground-truth buckets (these prefixes); `sagemaker:DescribeEndpoint`,
 `DescribeEndpointConfig`, `DescribeModel`, `DescribeModelPackage`, to find the baseline that is registered with the
 package in production; `sagemaker:CreateProcessingJob` (and `AddTags`, if the stack sets tags) and
-`DescribeProcessingJob` on `processing-job/<JOB_NAME_PREFIX>-*`; `iam:PassRole` on the job's role; `cloudwatch:PutMetricData` in the namespace.
+`DescribeProcessingJob` on `processing-job/<JOB_NAME_PREFIX>-*`; `iam:PassRole` on the job's role;
+`cloudwatch:PutMetricData` in the namespace.
 """
 
 from __future__ import annotations
