@@ -327,8 +327,8 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             )
         ),
         "oversized-input": DoesNotApply(
-            "An endpoint takes 6 MB a request, and so no capture is larger; an hour that a job cannot read in its time"
-            " is a job that failed"
+            "SageMaker writes the captures, of requests that the endpoint took; an hour that is too much for a job in"
+            " its time is a job that failed"
         ),
         "throttled-service": AnsweredBy((f"{_MONITOR_FAILS}.test_a_throttled_service_is_asked_again",)),
         "service-down-then-back": AnsweredBy(
