@@ -78,14 +78,15 @@ def tell_claims(cloud: Cloud, monitor: dict[str, str], asked: Asked, moment: dat
     lines, at = [], 0
     when = moment.astimezone(timezone.utc)
     for name, count in asked.requests:
-        for label in asked.claimed[at : at + count]:
-            lines.append(
-                {
-                    "groundTruthData": {"data": str(label), "encoding": "CSV"},
-                    "eventMetadata": {"eventId": name},
-                    "eventVersion": "0",
-                }
-            )
+        # A record for a request, with a line for each of its deliveries.
+        labels = "\n".join(map(str, asked.claimed[at : at + count]))
+        lines.append(
+            {
+                "groundTruthData": {"data": labels, "encoding": "CSV"},
+                "eventMetadata": {"eventId": name},
+                "eventVersion": "0",
+            }
+        )
         at += count
     bucket, _, prefix = monitor["GroundTruthUri"].removeprefix("s3://").partition("/")
     body = "".join(f"{json.dumps(line)}\n" for line in lines)

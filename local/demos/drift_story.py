@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -80,7 +80,13 @@ class Hour:
     @property
     def drifted(self) -> list[str]:
         """The features with a violation, in the model's order."""
-        return [name for name in [*self.distances, *sorted(self.verdict.features)] if name in self.verdict.features]
+        found = self.verdict.features
+        return [name for name in dict.fromkeys([*self.distances, *sorted(found)]) if name in found]
+
+    @property
+    def quality(self) -> Mapping[str, float]:
+        """How good predictions were whose labels arrived in this hour; empty where none did."""
+        return (self.verdict.drift.get("quality") or {}).get("measured") or {}
 
 
 @dataclass
@@ -380,21 +386,20 @@ def measures(asked: Asked) -> dict[str, float]:
     return {name: float(told[name] or 0.0) for name in ("pr_auc", "recall", "precision")}
 
 
-@contextmanager
-def silent(progress: Callable[[str], None]) -> Any:
-    """A chapter for who shows nothing but the progress."""
-    yield _Silent(progress)
+def quiet(progress: Callable[[str], None]) -> Chapters:
+    """Chapters for who shows nothing but the progress."""
+
+    @contextmanager
+    def chapter(_doing: str, _done: str) -> Iterator[Chapter]:
+        yield _Quiet(progress)
+
+    return chapter
 
 
-class _Silent:
+class _Quiet:
     def __init__(self, progress: Callable[[str], None]) -> None:
         self.result = ""
         self._progress = progress
 
     def detail(self, message: str) -> None:
         self._progress(message)
-
-
-def day_after(moment: datetime) -> datetime:
-    """A day later."""
-    return moment + timedelta(days=1)
