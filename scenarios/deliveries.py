@@ -127,7 +127,9 @@ class Calls:
 
 
 @contextmanager
-def calling(cloud: Cloud, serving: dict[str, str], deliveries: Sequence[str], *, pause: float = 0.01) -> Iterator[Calls]:
+def calling(
+    cloud: Cloud, serving: dict[str, str], deliveries: Sequence[str], *, pause: float = 0.01
+) -> Iterator[Calls]:
     """Asks about one delivery after another, over and over, until the block ends; nothing is asked twice for an error.
 
     A request that fails is counted with its reason: the client's own attempts are switched off.

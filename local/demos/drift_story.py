@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 World = Literal["usual", "changed"]
 
 PATIENCE_SECONDS = 120.0
+# By which models are compared, each 0 to 1.
+MEASURES = {"pr_auc": "PR AUC", "f1": "F1", "recall": "recall", "precision": "precision"}
 _LOOK_SECONDS = 0.1
 
 
@@ -170,7 +172,11 @@ class Story:
             assert self.report.first
             with self.clock.hurrying():
                 deployed = realtime_endpoint.deploy(
-                    self.cloud, self.serving, self.report.first.package, chapter.detail, patience_seconds=PATIENCE_SECONDS
+                    self.cloud,
+                    self.serving,
+                    self.report.first.package,
+                    chapter.detail,
+                    patience_seconds=PATIENCE_SECONDS,
                 )
             self.report.first_deployment = deployed
             _expect(deployed.complete, f"the model was not deployed: {deployed.reason}")
@@ -231,7 +237,11 @@ class Story:
             with self.clock.hurrying(), deliveries.calling(self.cloud, self.serving, rows) as calls:
                 self.report.calls = calls
                 deployed = realtime_endpoint.deploy(
-                    self.cloud, self.serving, self.report.second.package, chapter.detail, patience_seconds=PATIENCE_SECONDS
+                    self.cloud,
+                    self.serving,
+                    self.report.second.package,
+                    chapter.detail,
+                    patience_seconds=PATIENCE_SECONDS,
                 )
             self.report.second_deployment = deployed
             _expect(deployed.complete, f"the new model was not deployed: {deployed.reason}")
@@ -370,7 +380,7 @@ def _trained(report: training_pipeline.Report) -> str:
 
 
 def measures(asked: Asked) -> dict[str, float]:
-    """How good answers were, by the truth: PR AUC, recall, precision, each 0 to 1; empty if nothing was asked."""
+    """How good answers were, by the truth: PR AUC, F1, recall, precision, each 0 to 1; empty if nothing was asked."""
     if not asked.answers:
         return {}
     import numpy as np
@@ -383,7 +393,7 @@ def measures(asked: Asked) -> dict[str, float]:
         np.array([float(label) for label in asked.claimed]),
     )
     told = judged.measures()
-    return {name: float(told[name] or 0.0) for name in ("pr_auc", "recall", "precision")}
+    return {name: float(told[name] or 0.0) for name in MEASURES}
 
 
 def quiet(progress: Callable[[str], None]) -> Chapters:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.demos import Demo, model_pictures, model_samples
-from local.demos.drift_story import Choices, Hour, Report, Story, measures, quiet
+from local.demos.drift_story import MEASURES, Choices, Hour, Report, Story, measures, quiet
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -143,7 +143,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
         )
     cases = {_CASES[name]: told for name, told in _cases(report).items() if told}
     if cases:
-        drawn.append(model_pictures.accuracy(cases, folder / "accuracy.png"))
+        drawn.append(model_pictures.accuracy(cases, MEASURES, folder / "accuracy.png"))
     return drawn
 
 
@@ -243,13 +243,13 @@ def _changes(report: Report) -> RenderableType:
 def _accuracy(report: Report, screen: Screen) -> RenderableType:
     table = _table(screen, "By the truth, which only the project knows")
     table.add_column("", no_wrap=True)
-    for name in ("PR AUC", "recall", "precision"):
-        table.add_column(name, justify="right")
+    for head in MEASURES.values():
+        table.add_column(head, justify="right")
     table.add_column("deliveries", justify="right")
     counts = {"usual": report.usual, "before": report.before, "after": report.after}
     for name, told in _cases(report).items():
         if told:
-            figures = [f"{told[measure]:.2f}" for measure in ("pr_auc", "recall", "precision")]
+            figures = [f"{told[measure]:.2f}" for measure in MEASURES]
             table.add_row(_CASES[name], *figures, f"{len(counts[name].answers):,}")
     return table
 

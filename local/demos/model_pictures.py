@@ -89,11 +89,10 @@ def drift(hours: Sequence[Mapping[str, float]], found: Sequence[bool], changed: 
     return _saved(figure, file)
 
 
-def accuracy(cases: Mapping[str, Mapping[str, float]], file: Path) -> Path:
-    """How good models were by the truth: PR AUC, recall and precision (0 to 1), a group of bars for each."""
-    figure = _figure(7.0, 3.8)
+def accuracy(cases: Mapping[str, Mapping[str, float]], measures: Mapping[str, str], file: Path) -> Path:
+    """How good models were by the truth: a group of bars for each measure (its key, its name), 0 to 1."""
+    figure = _figure(7.5, 3.8)
     axes = figure.subplots()
-    measures = {"pr_auc": "PR AUC", "recall": "recall", "precision": "precision"}
     width = 0.8 / len(cases)
     for at, (name, told) in enumerate(cases.items()):
         places = [group + (at - (len(cases) - 1) / 2) * width for group in range(len(measures))]
