@@ -617,6 +617,7 @@ _TRAIN = (
         ),
         stack="stacks.train.training_pipeline:TrainingPipeline",
         sensitive=True,
+        models="training",
     ),
     Architecture(
         id="ml-orchestration",
@@ -744,6 +745,7 @@ _SERVE = (
         needs=("training-pipeline",),
         stack="stacks.serve.realtime_endpoint:RealtimeEndpoint",
         sensitive=True,
+        models="training",
     ),
     Architecture(
         id="bring-your-own-model",
@@ -923,6 +925,7 @@ _OPERATE = (
         needs=("training-pipeline", "realtime-endpoint"),
         stack="stacks.operate.model_monitor:ModelMonitor",
         sensitive=True,
+        models="training",
     ),
     Architecture(
         id="ml-ci-cd",

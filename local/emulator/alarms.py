@@ -332,8 +332,8 @@ def _act(scope: Scope, alarm: Definition, old: str) -> None:
 def _scale(scope: Scope, alarm: Definition, verdict: Verdict, moment: float) -> None:
     """Carry out actions on scaling policies, with each evaluation that leaves the alarm in their state.
 
-    "For Auto Scaling actions, the alarm continues to invoke the action once per minute that the alarm remains in the
-    new state": Amazon CloudWatch User Guide, "Alarm actions", read 2026-11-27.
+    They are repeated once a minute as long as the alarm stays in the state, unlike notifications: Amazon CloudWatch
+    User Guide, "Alarm actions", named from memory.
     """
     values = verdict.data.get("recentDatapoints")
     if _scaler is None or not values or not alarm.get("ActionsEnabled", True):

@@ -14,8 +14,9 @@ Sources, read 2026-11-27: the documentation in botocore's service model (API Ref
 for Application Auto Scaling works" (User Guide: cool-downs, several policies, "typically more than 10 % lower");
 "Prerequisites" of "Automatically Scale Amazon SageMaker Models" (Amazon SageMaker Developer Guide, in its public
 source, which ends in 2023: cool-downs of 300 s, at least one instance, and the permissions on CloudWatch and SageMaker
-that whoever sets scaling up needs); Amazon CloudWatch User Guide, "Alarm actions" (once a minute). Not documented: the
-sum, the alarms' names and periods, the wording of messages; they are those that users of the service report.
+that whoever sets scaling up needs). Named from memory: that an alarm tells a policy once a minute (Amazon CloudWatch
+User Guide, "Alarm actions") and that all policies must agree to scale in (the User Guide's page above); and, as no page
+documents them, the sum, the alarms' names and periods, and the wording of messages.
 """
 
 from __future__ import annotations

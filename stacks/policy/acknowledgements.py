@@ -586,21 +586,6 @@ ACKNOWLEDGEMENTS += (
 )
 
 
-def expected(
-    settings: Mapping[str, Mapping[str, object]], table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS
-) -> dict[Finding, str]:
-    """The findings that the table acknowledges, with the reason of each.
-
-    `settings` are the values by architecture; entries of architectures that are not among them are left out.
-    """
-    return {
-        (entry.rule.format(**settings[entry.architecture]), f"{entry.architecture}/{construct}"): entry.reason
-        for entry in table
-        if entry.architecture in settings
-        for construct in entry.places(settings[entry.architecture])
-    }
-
-
 # --- training-pipeline, realtime-endpoint, model-monitor
 
 _TRAINING, _SERVING, _MONITOR = "training-pipeline", "realtime-endpoint", "model-monitor"
@@ -872,3 +857,18 @@ ACKNOWLEDGEMENTS += (
         (_MONITOR, ("StartMonitor/Role",), _OWN_MONITOR),
     ),
 )
+
+
+def expected(
+    settings: Mapping[str, Mapping[str, object]], table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS
+) -> dict[Finding, str]:
+    """The findings that the table acknowledges, with the reason of each.
+
+    `settings` are the values by architecture; entries of architectures that are not among them are left out.
+    """
+    return {
+        (entry.rule.format(**settings[entry.architecture]), f"{entry.architecture}/{construct}"): entry.reason
+        for entry in table
+        if entry.architecture in settings
+        for construct in entry.places(settings[entry.architecture])
+    }

@@ -1,4 +1,4 @@
-"""Runs the scripts of a pipeline as SageMaker's containers do: as processes, in folders that are theirs, from the archive."""
+"""Runs the scripts of a pipeline as SageMaker's containers do: from the archive, as processes, in their folders."""
 
 from __future__ import annotations
 
@@ -53,7 +53,14 @@ class Jobs:
 
     def prepare(self, *arguments: str) -> Ended:
         """Prepare, on what was given; its folders lie in `root`."""
-        folders = ["--input", self.root / "data", "--schema", self.code / "schema.json", "--output", self.root]
+        folders: list[str | Path] = [
+            "--input",
+            self.root / "data",
+            "--schema",
+            self.code / "schema.json",
+            "--output",
+            self.root,
+        ]
         return self.process("prepare", [*folders, "--message", self.root / "message", *arguments])
 
     def training(self, hyperparameters: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
@@ -85,7 +92,14 @@ class Jobs:
             production = self.root / "none"
             production.mkdir(exist_ok=True)
             (production / "sourcedir.tar.gz").write_bytes(archive_bytes(self.case))
-        folders = ["--model", self.root / "artefact", "--production", production, "--test", self.root / "test"]
+        folders: list[str | Path] = [
+            "--model",
+            self.root / "artefact",
+            "--production",
+            production,
+            "--test",
+            self.root / "test",
+        ]
         folders += ["--train", self.root / "train", "--output", self.root / "evaluation"]
         folders += ["--predictions", self.root / "predictions", "--message", self.root / "message"]
         return self.process("evaluate", [*folders, "--metric", metric])

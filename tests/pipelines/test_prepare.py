@@ -17,12 +17,12 @@ from pipelines.deliveries import world
 from tests.pipelines.containers import Jobs
 
 NewJobs = Callable[[Case], Jobs]
-Spoil = Callable[[pd.DataFrame, Path], None]
+Spoil = Callable[[pd.DataFrame, Path], object]
 
 
 def _write(text: str | bytes) -> Spoil:
     content = text.encode() if isinstance(text, str) else text
-    return lambda frame, folder: (folder / "rows.csv").write_bytes(content) and None
+    return lambda frame, folder: (folder / "rows.csv").write_bytes(content)
 
 
 def _change(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Spoil:
@@ -47,7 +47,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "binary data": (_write(b"\x1f\x8b\x00\x00claimed,price"), "rows.csv is no CSV: it is not text in UTF-8."),
     "zeros in text": (_write("claimed,price\n1,\0\n"), "rows.csv is no CSV: it holds binary data."),
     "an open quote": (
-        lambda frame, folder: (folder / "rows.csv").write_text(frame.to_csv(index=False) + '1,"2') and None,
+        lambda frame, folder: (folder / "rows.csv").write_text(frame.to_csv(index=False) + '1,"2'),
         "rows.csv is no CSV: unexpected end of data.",
     ),
     "no header": (

@@ -177,7 +177,8 @@ def _member(body: bytes, name: str) -> str:
 
 # --- The service-linked role of Application Auto Scaling -------------------------------------------------------------
 
-# "AWSApplicationAutoscalingSageMakerEndpointPolicy", AWS Managed Policy Reference, as far as it is used here.
+# "AWSApplicationAutoscalingSageMakerEndpointPolicy", AWS Managed Policy Reference, as far as it is used here, named
+# from memory.
 _ROLE_POLICY = {
     "Version": "2012-10-17",
     "Statement": [

@@ -10,8 +10,8 @@ captured.
 
 Sources, read 2026-11-27: the documentation in botocore's service model (API Reference of DataCaptureConfig: without
 content types in the configuration, data are Base64); "Capture data", Amazon SageMaker Developer Guide, in its public
-source, which ends in 2023 (delivery takes some minutes there). The shape of a line is that of files which endpoints
-wrote. Not documented: what happens to requests that the model refused, and to captures that the role may not write.
+source, which ends in 2023 (delivery takes some minutes there). Named from memory: the shape of a line and the name of
+an object. Not documented: what happens to requests that the model refused, and to captures that the role may not write.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ A transform job can use the same:
 Sources: "Use Your Own Inference Code with Hosting Services", Amazon SageMaker Developer Guide, in its public source,
 which ends in 2023, read 2026-11-27: `/ping` is answered within 2 s; a container that does not pass its health check
 within 4 minutes has failed (`ContainerStartupHealthCheckTimeoutInSeconds` sets another time); an inference takes 60 s
-at most; a container is asked to end by SIGTERM and ended 30 s later. The reasons of failure are those that users of the
-service report; the guide does not list them. Here a container that ends by itself has failed at once: whether AWS
-starts it again until the time is over is not documented.
+at most; a container is asked to end by SIGTERM and ended 30 s later. The reason of an unwell container is from reports
+of users, those about artefacts are named from memory. Here a container that ends by itself has failed at once: whether
+AWS starts it again until the time is over is not documented.
 """
 
 from __future__ import annotations

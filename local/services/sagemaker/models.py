@@ -8,9 +8,8 @@ components and instance pools.
 Recorded only: instance types, the VPC, the volume's size and key. A container has the machine it runs on.
 
 Sources: the documentation in botocore's service model (API Reference), read 2026-11-27. Not documented: the wording of
-messages; that a model's artefact must be readable when the model is made is what users of the service report. That a
-package must be approved before it is deployed: "Update the Approval Status of a Model", Amazon SageMaker Developer
-Guide.
+messages. Named from memory: that a model's artefact must be readable when the model is made, and that a package must be
+approved before it is deployed.
 """
 
 from __future__ import annotations
