@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -50,7 +50,7 @@ NOTHING = Asked((), (), (), ())
 
 def send(
     cloud: Cloud,
-    serving: dict[str, str],
+    serving: Mapping[str, str],
     deliveries: Sequence[str],
     claimed: Sequence[int],
     *,
@@ -70,7 +70,7 @@ def send(
     return Asked(tuple(deliveries), tuple(claimed), tuple(answers), tuple(requests))
 
 
-def tell_claims(cloud: Cloud, monitor: dict[str, str], asked: Asked, moment: datetime) -> None:
+def tell_claims(cloud: Cloud, monitor: Mapping[str, str], asked: Asked, moment: datetime) -> None:
     """Uploads the labels of what was asked, as they arrive at a moment, in Model Monitor's format for ground truth.
 
     `monitor` are the outputs of model-monitor.
@@ -94,7 +94,7 @@ def tell_claims(cloud: Cloud, monitor: dict[str, str], asked: Asked, moment: dat
     cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body.encode())
 
 
-def captures(cloud: Cloud, serving: dict[str, str], hour: datetime) -> list[dict[str, Any]]:
+def captures(cloud: Cloud, serving: Mapping[str, str], hour: datetime) -> list[dict[str, Any]]:
     """The requests of an hour that the endpoint has captured so far, as they lie in S3."""
     bucket, _, prefix = serving["CaptureUri"].removeprefix("s3://").partition("/")
     when = hour.astimezone(timezone.utc)
@@ -128,7 +128,7 @@ class Calls:
 
 @contextmanager
 def calling(
-    cloud: Cloud, serving: dict[str, str], deliveries: Sequence[str], *, pause: float = 0.01
+    cloud: Cloud, serving: Mapping[str, str], deliveries: Sequence[str], *, pause: float = 0.01
 ) -> Iterator[Calls]:
     """Asks about one delivery after another, over and over, until the block ends; nothing is asked twice for an error.
 

@@ -1,4 +1,4 @@
-"""The story of a model: trained, deployed by its approval, watched, found wrong, trained anew, replaced while it serves.
+"""The story of a model: trained, deployed by its approval, watched, found wrong, trained anew, and replaced.
 
 All that happens, happens in the three stacks and by their own events; this module does what people would do: it uploads
 data, approves models, and asks the endpoint about deliveries. And it moves the cloud's clock, which nobody can do on
@@ -117,7 +117,7 @@ class Report:
 
     def of(self, world: World, *, renewed: bool = False) -> list[Hour]:
         """The hours of a world, those before the new model or after it."""
-        raised = [at for at, hour in enumerate(self.hours) if hour.alarm == "ALARM"]
+        raised = [at for at, hour in enumerate(self.hours) if hour.world == "changed" and hour.alarm == "ALARM"]
         until = raised[0] + 1 if raised else len(self.hours)
         return [hour for hour in (self.hours[until:] if renewed else self.hours[:until]) if hour.world == world]
 
@@ -142,10 +142,14 @@ class Story:
         self._open: tuple[World, datetime] | None = None
 
     def tell(self, first_data: Sequence[Path]) -> Report:
-        """From the first data to the end of the alarm. It takes its data away again; models and reports stay."""
+        """From the first data to the end of the alarm. It takes its data away again; models and reports stay.
+
+        Without data it begins with the model that is in production.
+        """
         try:
-            self._train_first(first_data)
-            self._deploy_first()
+            if first_data:
+                self._train_first(first_data)
+                self._deploy_first()
             self._usual_day()
             self._changed_world()
             self._retrain()
@@ -350,6 +354,11 @@ class Story:
     def _followed(self, before: set[str], chapter: Chapter) -> training_pipeline.Report:
         return training_pipeline.follow(
             self.cloud, self.training, before, chapter.detail, patience_seconds=PATIENCE_SECONDS
+        )
+
+    def _approved(self, package: str, chapter: Chapter) -> realtime_endpoint.Report:
+        return realtime_endpoint.deploy(
+            self.cloud, self.serving, package, chapter.detail, patience_seconds=PATIENCE_SECONDS
         )
 
     def _until(self, look: Callable[[], Any], otherwise: str) -> Any:

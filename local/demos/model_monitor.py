@@ -32,8 +32,7 @@ class ModelMonitorDemo(Demo):
 
     def sample_files(self) -> list[Path]:
         """The deliveries of the usual world, drawn now."""
-        model_samples.write(self.samples, "deliveries.csv", Choices.training_rows, seed=1)
-        return super().sample_files()
+        return [model_samples.write(self.samples, "deliveries.csv", Choices.training_rows, seed=1)]
 
     def drive(self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], screen: Screen) -> Report:
         return _told(cloud, outputs, inputs, screen.step)
@@ -73,12 +72,12 @@ class ModelMonitorDemo(Demo):
             ("The shop", "made up by this project, which knows the truth: nothing of it was measured anywhere"),
             (
                 "The traffic",
-                f"{Choices.an_hour} deliveries an hour, and {Choices.compared:,} more in the first hour of the changed world",
+                f"{Choices.an_hour} deliveries an hour; {Choices.compared:,} in the first hour of the changed world",
             ),
             (
                 "The new data",
-                f"{Choices.training_rows:,} labelled deliveries of the changed world replace the old data: more than this"
-                " traffic brings, as a shop has more of it",
+                f"{Choices.training_rows:,} labelled deliveries of the changed world replace the old data: more"
+                " than this traffic brings, as a shop has more of it",
             ),
             ("The clock", "moved: a day and a half took as long as the steps above say"),
         ]

@@ -53,8 +53,8 @@ def roc(evaluation: Mapping[str, Any], file: Path) -> Path:
 def drift(hours: Sequence[Mapping[str, float]], found: Sequence[bool], changed: int, renewed: int, file: Path) -> Path:
     """How far each feature is from the training data, hour by hour.
 
-    `hours`: distance by feature, 0 to 1; `found`: whether the hour had a violation; `changed`, `renewed`: the first hour
-    of the changed world, and the first that the new model's baseline judged.
+    `hours`: distance by feature, 0 to 1; `found`: whether the hour had a violation; `changed`, `renewed`: the first
+    hour of the changed world, and the first that the new model's baseline judged.
     """
     figure = _figure(9.0, 3.8)
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""The local cloud's clock, as the demos of models move it: a day takes a minute, and a wait of minutes takes seconds."""
+"""The local cloud's clock, as the demos of models move it: a day takes a minute, a wait of minutes seconds."""
 
 from __future__ import annotations
 

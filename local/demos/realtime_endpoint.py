@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,8 +72,7 @@ class RealtimeEndpointDemo(Demo):
 
     def sample_files(self) -> list[Path]:
         """Drawn now, without a header: as the model's columns are."""
-        model_samples.write(_FOLDER, "deliveries.csv", ASKED, seed=31, labelled=False)
-        return super().sample_files()
+        return [model_samples.write(_FOLDER, "deliveries.csv", ASKED, seed=31, labelled=False)]
 
     def drive(self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], screen: Screen) -> Report:
         return _run(cloud, dict(outputs), inputs, screen.step)
@@ -182,10 +182,8 @@ def _run(cloud: LocalCloud, serving: dict[str, str], inputs: Sequence[Path], cha
 def _package(cloud: LocalCloud, serving: dict[str, str], report: Report, chapters: Chapters) -> str:
     """The newest package, trained now if there is none; empty if that came to nothing."""
     for status in ("PendingManualApproval", "Approved"):
-        try:
+        with suppress(NoPackageError):
             return realtime_endpoint.newest_package(cloud, serving, status)
-        except NoPackageError:
-            continue
     with chapters("Training a model", "Trained a model") as chapter:
         training = model_monitor.stack_outputs(cloud, serving["TrainingStackName"])
         data = model_samples.write(model_samples.FOLDER / "first", "deliveries.csv", ROWS, seed=1)
