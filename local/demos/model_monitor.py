@@ -79,7 +79,7 @@ class ModelMonitorDemo(Demo):
                 f"{Choices.training_rows:,} labelled deliveries of the changed world replace the old data: more"
                 " than this traffic brings, as a shop has more of it",
             ),
-            ("The clock", "moved: a day and a half took as long as the steps above say"),
+            ("The clock", "moved: a day and more took as long as the steps above say"),
         ]
 
     def to_json(self, report: Report) -> list[dict[str, Any]]:
@@ -186,7 +186,8 @@ def _hours(report: Report) -> RenderableType:
         for hour in hours:
             shown.append("!" if hour.drifted else ".", "bold red" if hour.drifted else "green")
         found = sum(bool(hour.drifted) for hour in hours)
-        shown.append(f"  {len(hours)} hours judged, {found or 'none'} with violations")
+        judged = "1 hour" if len(hours) == 1 else f"{len(hours)} hours"
+        shown.append(f"  {judged} judged, {found or 'none'} with violations")
         if hours[-1].alarm == "ALARM" and report.alarm_raised and not any(h.alarm == "ALARM" for h in hours[:-1]):
             shown.append(f"; alarm at {report.alarm_raised:%H:%M}", "red")
         if hours[-1].alarm == "OK" and report.alarm_cleared and hours is not rows[0][1]:
