@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.demos import Demo, model_pictures, model_samples
+from local.demos import ROOT, Demo, model_pictures, model_samples
 from local.demos.drift_story import MEASURES, Choices, Hour, Report, Story, measures, quiet
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ModelMonitorDemo(Demo):
             yield _update(report)
         if report.pictures:
             names = ", ".join(file.name for file in report.pictures)
-            yield Text(f"Pictures: {names}, in {report.pictures[0].parent.relative_to(model_samples.ROOT)}\n")
+            yield Text(f"Pictures: {names}, in {report.pictures[0].parent.relative_to(ROOT)}\n")
 
     def remarks(self, *, own_stack: bool) -> Sequence[tuple[str, str]]:
         return [
