@@ -241,6 +241,12 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             (
                 f"{_DOCUMENTS}_permissions.test_without_a_permission_of_a_role_the_document_fails_and_says_so",
                 f"{_DOCUMENTS}_permissions.test_without_permission_to_start_the_event_is_kept",
+                f"{_DOCUMENTS}_permissions.test_without_permission_to_publish_a_failure_is_in_its_row_all_the_same",
+                f"{_DOCUMENTS}_permissions"
+                ".test_without_permission_to_write_rows_somebody_is_told_which_document_failed",
+                f"{_DOCUMENTS}_permissions"
+                ".test_without_permission_to_count_a_review_that_waits_the_document_fails_and_says_so",
+                f"{_DOCUMENTS}_permissions.test_without_permission_to_record_an_end_its_message_is_kept",
                 f"{_DOCUMENTS}_permissions.test_without_permission_to_answer_a_message_is_kept",
                 f"{_DOCUMENTS}_permissions.test_without_a_permission_of_the_page_the_reviewer_may_try_again",
             )

@@ -243,7 +243,7 @@ _DOCUMENTS = (
         scenario="scenarios.document_processing",
         sensitive=True,
         models="language",
-        cost_idle=6.12,
+        cost_idle=6.48,
         cost_per_thousand=213.66,
     ),
     Architecture(

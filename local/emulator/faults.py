@@ -21,12 +21,23 @@ from botocore.exceptions import UnknownServiceError
 from local.services.wire import service_model
 
 Kind = Literal[
-    "throttle", "timeout", "internal", "slow", "kill-worker", "fail-job", "slow-job", "kill-job", "interrupt-job"
+    "throttle",
+    "timeout",
+    "internal",
+    "slow",
+    "kill-worker",
+    "fail-job",
+    "slow-job",
+    "kill-job",
+    "interrupt-job",
+    "fail-item",
 ]
 # Kinds that befall a job, not the HTTP attempt that started it.
 OF_JOBS = ("fail-job", "slow-job", "kill-job", "interrupt-job")
 # Kinds that befall a process, which only SageMaker's jobs are, and a spot instance, which only its training jobs have.
 OF_PROCESSES = ("kill-job", "interrupt-job")
+# Befalls one item of a batch, which is told in an answer that is otherwise good.
+OF_ITEMS = "fail-item"
 # No operation, but what Step Functions throttles beside them, in its own word ("Quotas related to state throttling").
 STATE_TRANSITION = "StateTransition"
 When = Literal["before", "after"]
@@ -50,7 +61,8 @@ class Rule:
                    fail-job: the job that the operation started fails. slow-job: it starts `seconds` late.
                    kill-job: SIGKILL to the process of SageMaker's job after `seconds`. interrupt-job: the spot instance
                    of its training job is taken away after `seconds`
-    times          attempts (or jobs) that it applies to; None for all
+                   fail-item: one item of a batch of Comprehend comes back as an error, the others as they should
+    times          attempts (or jobs, or items) that it applies to; None for all
     probability    of each attempt that matches, 0 to 1
     when           before: the operation is not carried out. after: it takes effect, its answer is lost or late
     code           another error code than the service's usual one (throttle and internal)
@@ -192,7 +204,7 @@ def pick(service: str, operation: str, *, from_worker: Callable[[], bool]) -> Ru
         for rule in _rules.values():
             if (
                 _applies(rule, service, operation)
-                and rule.kind not in OF_JOBS
+                and rule.kind not in (*OF_JOBS, OF_ITEMS)
                 and _random.random() < rule.probability
                 and (rule.kind != "kill-worker" or from_worker())
             ):
@@ -228,6 +240,18 @@ def pick_job(service: str, operation: str, kinds: Collection[str] = ("fail-job",
         for rule in found:
             rule.applied += 1
         return found
+
+
+def pick_item(service: str, operation: str) -> Rule | None:
+    """The first rule that applies to the next item of a batch, used up by one."""
+    if not _rules:
+        return None
+    with _lock:
+        for rule in _rules.values():
+            if rule.kind == OF_ITEMS and _applies(rule, service, operation) and _random.random() < rule.probability:
+                rule.applied += 1
+                return rule
+    return None
 
 
 def _applies(rule: Rule, service: str, operation: str) -> bool:

@@ -26,6 +26,7 @@ bytes. Its message is quoted in many bug reports.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from local.emulator import faults
 from local.services.wire import Caller, JsonService, Operation, ServiceError
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ class Comprehend(JsonService):
     def operations(self) -> Mapping[str, Operation]:
         """Served operations by their API name."""
         return {
-            "BatchDetectDominantLanguage": _batch(_languages, None),
-            "BatchDetectEntities": _batch(_entities, "entities"),
-            "BatchDetectKeyPhrases": _batch(_key_phrases, "key phrases"),
-            "BatchDetectSentiment": _batch(_sentiment, "sentiment"),
-            "BatchDetectSyntax": _batch(_syntax, "syntax"),
+            "BatchDetectDominantLanguage": _batch("BatchDetectDominantLanguage", _languages, None),
+            "BatchDetectEntities": _batch("BatchDetectEntities", _entities, "entities"),
+            "BatchDetectKeyPhrases": _batch("BatchDetectKeyPhrases", _key_phrases, "key phrases"),
+            "BatchDetectSentiment": _batch("BatchDetectSentiment", _sentiment, "sentiment"),
+            "BatchDetectSyntax": _batch("BatchDetectSyntax", _syntax, "syntax"),
             "ContainsPiiEntities": _single(_personal_labels, LARGE_TEXT_BYTES, "personal data", PERSONAL_LANGUAGES),
             "DetectDominantLanguage": _single(_languages, LARGE_TEXT_BYTES, None),
             "DetectEntities": detect_entities,
@@ -129,8 +130,11 @@ def _single(
     return operation
 
 
-def _batch(analysis: Analysis, what: str | None) -> Operation:
-    """An operation on up to 25 texts of at most 5,000 bytes each. What is wrong with one is told in the error list."""
+def _batch(name: str, analysis: Analysis, what: str | None) -> Operation:
+    """An operation on up to 25 texts of at most 5,000 bytes each. What is wrong with one is told in the error list.
+
+    A text may fail by a fault, too (`fail-item`).
+    """
 
     def operation(request: Request, caller: Caller) -> Members:
         del caller
@@ -145,11 +149,14 @@ def _batch(analysis: Analysis, what: str | None) -> Operation:
         results, errors = [], []
         for index, text in enumerate(texts):
             error = _problem(text, SMALL_TEXT_BYTES)
-            if error is None:
-                results.append({"Index": index, **analysis(text)})
-            else:
+            if error is not None:
                 code = _ITEM_CODES[error.code]
                 errors.append({"Index": index, "ErrorCode": code, "ErrorMessage": error.message})
+            elif (fault := faults.pick_item(Comprehend.name, name)) is not None:
+                message = "Internal error (a fault that was asked for)"
+                errors.append({"Index": index, "ErrorCode": fault.code or _FAILED_ITEM, "ErrorMessage": message})
+            else:
+                results.append({"Index": index, **analysis(text)})
         return {"ResultList": results, "ErrorList": errors}
 
     return operation
@@ -160,6 +167,7 @@ _ITEM_CODES = {
     "InvalidRequestException": "INVALID_REQUEST",
     "TextSizeLimitExceededException": "TEXT_SIZE_LIMIT_EXCEEDED",
 }
+_FAILED_ITEM = "INTERNAL_SERVER_ERROR"
 
 
 def _check_language(request: Request, what: str | None, offered: Sequence[str] | None = None) -> None:

@@ -158,10 +158,11 @@ class DocumentProcessing(cdk.Stack):
     with back-off and jitter. A worker dies: the state is tried again, and every write is a put under a fixed key. A
     reviewer does not come: asked again, an alarm, at last a failure. Two come: the first wins, the other is told. The
     answer's delivery fails: the next round takes it up. The document cannot be read: a row says REJECTED and why. All
-    else: a row says FAILED and why, and a topic is told. What cannot even be started is a dead letter.
+    else: a row says FAILED and why, and a topic is told. The execution is stopped, outlives its limits or cannot write
+    its row: `record_end` hears of it and does. What cannot even be started is a dead letter.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-25). Idle: dashboard, alarms, key, secret
-    and the polling of two queues. A thousand documents of three pages: mostly Textract's forms and tables, 0.065
+    and the polling of three queues. A thousand documents of three pages: mostly Textract's forms and tables, 0.065
     dollars a page. The page of the architecture counts both.
     """
 
@@ -207,6 +208,9 @@ class DocumentProcessing(cdk.Stack):
             self.render_pages = self._render_pages()
             self.ask_reviewer = self._ask_reviewer()
         self.machine = self._state_machine()
+        self.end_dead_letters, self.ends = self._queue_pair("Ends")
+        self._end_rule()
+        self.record_end = self._record_end()
         self._let_functions_use_the_machine()
         self.alarm_topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.alarms = self._alarms()
@@ -526,7 +530,7 @@ class DocumentProcessing(cdk.Stack):
 
     def _state_machine(self) -> stepfunctions.CfnStateMachine:
         """By its resource, not by CDK's construct: that one would grant the role wildcards of its own."""
-        log_group = logs.LogGroup(
+        self.machine_log = logs.LogGroup(
             self,
             "WorkflowLogs",
             retention=logs.RetentionDays.ONE_MONTH,
@@ -553,7 +557,7 @@ class DocumentProcessing(cdk.Stack):
                 destinations=[
                     stepfunctions.CfnStateMachine.LogDestinationProperty(
                         cloud_watch_logs_log_group=stepfunctions.CfnStateMachine.CloudWatchLogsLogGroupProperty(
-                            log_group_arn=log_group.log_group_arn
+                            log_group_arn=self.machine_log.log_group_arn
                         )
                     )
                 ],
@@ -632,6 +636,36 @@ class DocumentProcessing(cdk.Stack):
             )
         return role
 
+    def _end_rule(self) -> None:
+        """Bad ends, those too that a state has recorded: the event does not tell which."""
+        rule = events.CfnRule(
+            self,
+            "Ended",
+            description="Executions that failed, outlived their limits or were stopped",
+            event_pattern={
+                "source": ["aws.states"],
+                "detail-type": ["Step Functions Execution Status Change"],
+                "detail": {
+                    "stateMachineArn": [self.machine.attr_arn],
+                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+                },
+            },
+            targets=[rule_target("Ends", self.ends, self.end_dead_letters)],
+        )
+        let_service_send("events.amazonaws.com", (self.ends, self.end_dead_letters), source=rule.attr_arn)
+
+    def _record_end(self) -> PythonFunction:
+        record = self._function(
+            "RecordEnd",
+            "record_end",
+            "Lets a row say how its execution ended, where that could not",
+            environment={"RESULTS_TABLE": self.results.table_name},
+        )
+        record.allow(["dynamodb:UpdateItem"], self.results.table_arn)
+        record.allow(["kms:Decrypt"], self.key.key_arn)
+        self._feed(record, self.ends)
+        return record
+
     def _let_functions_use_the_machine(self) -> None:
         """Beside the functions' roles: within them the grants would make a circle, as the machine names the functions.
 
@@ -639,13 +673,14 @@ class DocumentProcessing(cdk.Stack):
         data is encrypted with it (AWS Step Functions Developer Guide, "Data at rest encryption in Step Functions").
         """
         answer = ["states:SendTaskFailure", "states:SendTaskSuccess"]
+        executions = own_arn(self, "states", f"execution:{self.machine.attr_name}:*")
         allowed = [
             (self.intake, ["states:StartExecution"], self.machine.attr_arn),
             (self.start_analysis, answer, self.machine.attr_arn),
             (self.resume, ["states:SendTaskSuccess"], self.machine.attr_arn),
+            (self.record_end, ["states:DescribeExecution"], executions),
         ]
         if self.reviewed_here:
-            executions = own_arn(self, "states", f"execution:{self.machine.attr_name}:*")
             allowed += [
                 (self.ask_reviewer, answer, self.machine.attr_arn),
                 (self.review_page, ["states:SendTaskSuccess"], self.machine.attr_arn),
@@ -666,7 +701,7 @@ class DocumentProcessing(cdk.Stack):
         """Every alarm tells the topic when it is raised and when it clears.
 
         Functions that the state machine calls have none of their own: what they fail at, an execution fails at, or is
-        tried again.
+        tried again. Nor has `record_end`: what it fails at comes back, and at last is a dead letter.
         """
         a_minute = cdk.Duration.minutes(1)
 
@@ -687,6 +722,7 @@ class DocumentProcessing(cdk.Stack):
         for name, queue, what in (
             ("UndeliveredUploads", self.upload_dead_letters, "An upload could not be started: mend, then redrive."),
             ("UndeliveredJobs", self.completion_dead_letters, "A job's end was not heard: mend, then redrive."),
+            ("UndeliveredEnds", self.end_dead_letters, "A row may not tell its end: mend, then redrive."),
         ):
             described.append((name, what, waiting_messages(queue), 1))
         outside = {"Intake": self.intake, "Resume": self.resume}
@@ -754,6 +790,7 @@ class DocumentProcessing(cdk.Stack):
                         self.completion_dead_letters.metric_approximate_number_of_messages_visible(
                             label="jobs given up"
                         ),
+                        self.end_dead_letters.metric_approximate_number_of_messages_visible(label="ends given up"),
                     ],
                     width=12,
                 ),
@@ -766,6 +803,7 @@ class DocumentProcessing(cdk.Stack):
             "UploadPrefix": self.settings.upload_prefix,
             "StateMachineArn": self.machine.attr_arn,
             "WorkflowRoleName": f"{self.node.find_child('WorkflowRole').role_name}",  # type: ignore[attr-defined]
+            "WorkflowLogGroupName": self.machine_log.log_group_name,
             "ResultsTableName": self.results.table_name,
             "JobsTableName": self.jobs.table_name,
             "ReviewsTableName": self.reviews.table_name,
@@ -773,6 +811,8 @@ class DocumentProcessing(cdk.Stack):
             "UploadDeadLetterQueueUrl": self.upload_dead_letters.queue_url,
             "JobQueueUrl": self.completed_jobs.queue_url,
             "JobDeadLetterQueueUrl": self.completion_dead_letters.queue_url,
+            "EndQueueUrl": self.ends.queue_url,
+            "EndDeadLetterQueueUrl": self.end_dead_letters.queue_url,
             "CompletionTopicArn": self.completions.topic_arn,
             "NotifierRoleName": self.notifier.role_name,
             "FailureTopicArn": self.failures.topic_arn,
@@ -785,6 +825,7 @@ class DocumentProcessing(cdk.Stack):
             "Look": self.look,
             "StartAnalysis": self.start_analysis,
             "Resume": self.resume,
+            "RecordEnd": self.record_end,
             "ReadDocument": self.read_document,
             "Store": self.store,
         }

@@ -43,6 +43,10 @@ REFUSALS = ["BadDocumentException", "DocumentTooLargeException", "UnsupportedDoc
 # The reason of a document that a person rejected, on the review page or as an error of the function that stores.
 REJECTION = {"code": "RejectedByReviewer", "message": "A reviewer rejected the document."}
 
+# A call that has not come back by then will not: Lambda ends every function after 15 minutes at most (AWS Lambda
+# Developer Guide, "Lambda quotas"). Without it a state would wait for 99,999,999 seconds.
+TASK_SECONDS = 900
+
 METRIC_NAMESPACE = "DocumentProcessing"
 WAITING_METRIC = "ReviewsWaiting"
 
@@ -194,19 +198,29 @@ class Workflow:
         )
 
     def _understand(self) -> State:
-        """Comprehend by batches of paragraphs, so many at once, for its calls a second are limited."""
+        """Comprehend by batches of paragraphs, so many at once, for its calls a second are limited.
+
+        A batch may come back with answers to some paragraphs and errors to others (Amazon Comprehend API Reference,
+        "BatchDetectEntities", `ErrorList`). Then it is asked again, and in the end fails as a whole: nothing is left
+        out of a result that says COMPLETED.
+        """
         place = "'documents/' & $document & '/{folder}/' & $formatInteger($states.input.batch, '0000') & '.json'"
         texts = "$states.input.texts"
         language = self.choices.language
 
-        def comprehend(operation: str, arguments: State, kept: str, result: str, following: str) -> State:
+        def comprehend(operation: str, arguments: State, kept: Mapping[str, str], following: str) -> State:
+            members = ", ".join(f"'{name}': {value}" for name, value in kept.items())
             return self._task(
                 f"{SDK}comprehend:{operation}",
                 {**arguments, "LanguageCode": language},
                 following,
                 catch=[],
-                Output=f"{{% $merge([$states.input, {{'{kept}': {result}}}]) %}}",
+                Output=f"{{% $merge([$states.input, {{{members}}}]) %}}",
             )
+
+        # In brackets, for JSONata makes no list of one code, and nothing of none.
+        refused = "[$states.result.ErrorList.ErrorCode]"
+        all_refused = "$append($states.input.entities_refused, $states.input.sentiments_refused)"
 
         return {
             "Type": "Map",
@@ -224,31 +238,53 @@ class Workflow:
                         catch=[],
                         Output={
                             "batch": "{% $states.input.batch %}",
+                            "round": 0,
                             "texts": "{% $parse($states.result.Body).texts %}",
                         },
                     ),
                     "Find entities": comprehend(
                         "batchDetectEntities",
                         {"TextList": f"{{% {texts} %}}"},
-                        "entities",
-                        "$states.result.ResultList",
+                        {"entities": "$states.result.ResultList", "entities_refused": refused},
                         "Find personal data",
                     ),
                     # There is no batch of this one, but it takes 100 KB at once: the paragraphs in one text.
                     "Find personal data": comprehend(
                         "detectPiiEntities",
                         {"Text": f"{{% $join({texts}, '\\n') %}}"},
-                        "pii",
-                        "$states.result.Entities",
+                        {"pii": "$states.result.Entities"},
                         "Find sentiment",
                     ),
                     "Find sentiment": comprehend(
                         "batchDetectSentiment",
                         {"TextList": f"{{% {texts} %}}"},
-                        "sentiments",
-                        "$states.result.ResultList",
-                        "Keep insights",
+                        {"sentiments": "$states.result.ResultList", "sentiments_refused": refused},
+                        "All answered",
                     ),
+                    "All answered": {
+                        "Type": "Choice",
+                        "Choices": [
+                            {"Condition": f"{{% $count({all_refused}) = 0 %}}", "Next": "Keep insights"},
+                            {
+                                "Condition": f"{{% $states.input.round < {self.choices.retry_attempts} %}}",
+                                "Next": "Wait to ask again",
+                            },
+                        ],
+                        "Default": "Not all answered",
+                    },
+                    "Wait to ask again": {
+                        "Type": "Wait",
+                        "Seconds": f"{{% $min([60, {self.choices.retry_seconds} * $power(2, $states.input.round)]) %}}",
+                        "Output": "{% $merge([$states.input, {'round': $states.input.round + 1}]) %}",
+                        "Next": "Find entities",
+                    },
+                    # In the shape of a function's cause, which the failure path reads.
+                    "Not all answered": {
+                        "Type": "Fail",
+                        "Error": "ComprehendRefused",
+                        "Cause": f"{{% $string({{'errorMessage': 'Comprehend answers for some paragraphs with ' &"
+                        f" $join($distinct({all_refused}), ', ') & '.'}}) %}}",
+                    },
                     "Keep insights": self._task(
                         f"{SDK}s3:putObject",
                         {
@@ -471,9 +507,7 @@ class Workflow:
     ) -> State:
         about = {name: f"{{% ${name} %}}" for name in ("bucket", "key", "version", "document")}
         arguments = {"FunctionName": getattr(self.parts, function), "Payload": {**about, **payload}}
-        state = self._task(resource, arguments, following, catch=[*catch, self._failed()], **more)
-        if timeout:
-            state["TimeoutSeconds"] = timeout
+        state = self._task(resource, arguments, following, timeout=timeout, catch=[*catch, self._failed()], **more)
         if retry_on_timeout:
             state["Retry"].append({"ErrorEquals": ["States.Timeout"], "MaxAttempts": 1, "IntervalSeconds": 1})
         return state
@@ -484,27 +518,33 @@ class Workflow:
         arguments: Mapping[str, Any],
         following: str | None,
         *,
+        timeout: int | None = None,
         catch: Sequence[State] | None = None,
         **more: Any,
     ) -> State:
-        """`catch` None: any failure goes to the failure path. Inside the Map, the Map itself catches."""
+        """`catch` None: any failure goes to the failure path. Inside the Map, the Map itself catches.
+
+        `timeout` in seconds is for states that wait for somebody, who decide themselves what its end means. Any other
+        is a call that hangs: it is made again.
+        """
         caught = [self._failed()] if catch is None else [*catch]
         return {
             "Type": "Task",
             "Resource": resource.format(partition=self.parts.partition),
             "Arguments": dict(arguments),
             **more,
-            "Retry": self._retry(),
+            "TimeoutSeconds": timeout or TASK_SECONDS,
+            "Retry": self._retry(after_timeout=timeout is None),
             **({"Catch": caught} if caught else {}),
             **({"Next": following} if following else {"End": True}),
         }
 
-    def _retry(self) -> list[State]:
+    def _retry(self, *, after_timeout: bool) -> list[State]:
         """What may pass is tried again, ever later and never all at the same moment."""
         return [
             {"ErrorEquals": LASTING, "MaxAttempts": 0},
             {
-                "ErrorEquals": ["States.TaskFailed"],
+                "ErrorEquals": ["States.TaskFailed", *(["States.Timeout"] if after_timeout else [])],
                 "IntervalSeconds": self.choices.retry_seconds,
                 "BackoffRate": 2,
                 "MaxAttempts": self.choices.retry_attempts,

@@ -225,7 +225,8 @@ class CallAnalytics(cdk.Stack):
     letter, and can be redriven. A file is no audio: its row says so. A job's event comes early, late, twice: token and
     end meet in a table, in any order. It never comes: after `job_timeout_seconds` the job is asked. A job fails, or a
     step does after its retries: the row has the reason, a topic tells. The language cannot be redacted: the call is
-    withheld.
+    withheld. An execution outlives its limits or is stopped: an alarm tells of the first, the row names the execution,
+    and whoever starts the call again finds it open.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-25): see the page's table. A thousand calls
     of five minutes, most of it for Transcribe: twice where the language has to be identified first.

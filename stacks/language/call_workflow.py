@@ -48,6 +48,10 @@ LASTING = [
     "UnsupportedLanguagePairException",
 ]
 
+# A call that has not come back by then will not: Lambda ends every function after 15 minutes at most (AWS Lambda
+# Developer Guide, "Lambda quotas"). Without it a state would wait for 99,999,999 seconds.
+TASK_SECONDS = 900
+
 IDENTIFIED = "identified/"
 TRANSCRIPTS = "transcripts/"
 OPEN = "open/"
@@ -370,7 +374,7 @@ class Workflow:
             resource=CALLBACK,
             with_call=False,
             catch=[{"ErrorEquals": ["States.Timeout"], "Output": {}, "Next": following}, self._failed()],
-            TimeoutSeconds=self.choices.job_timeout,
+            timeout=self.choices.job_timeout,
             Output={},
         )
 
@@ -611,6 +615,7 @@ class Workflow:
         *,
         resource: str = INVOKE,
         with_call: bool = True,
+        timeout: int | None = None,
         catch: Sequence[State] | None = None,
         **more: Any,
     ) -> State:
@@ -618,7 +623,7 @@ class Workflow:
             "FunctionName": getattr(self.parts, function),
             "Payload": {**({"call": "{% $call %}"} if with_call else {}), **payload},
         }
-        return self._task(resource, arguments, following, catch=catch, **more)
+        return self._task(resource, arguments, following, timeout=timeout, catch=catch, **more)
 
     def _task(
         self,
@@ -626,26 +631,32 @@ class Workflow:
         arguments: Mapping[str, Any],
         following: str,
         *,
+        timeout: int | None = None,
         catch: Sequence[State] | None = None,
         **more: Any,
     ) -> State:
-        """`catch` None: any failure goes to the failure path."""
+        """`catch` None: any failure goes to the failure path.
+
+        `timeout` in seconds is for states that wait for a job, who decide themselves what its end means. Any other is a
+        call that hangs: it is made again.
+        """
         return {
             "Type": "Task",
             "Resource": resource.format(partition=self.parts.partition),
             "Arguments": dict(arguments),
             **more,
-            "Retry": self._retry(),
+            "TimeoutSeconds": timeout or TASK_SECONDS,
+            "Retry": self._retry(after_timeout=timeout is None),
             "Catch": [self._failed()] if catch is None else [*catch],
             "Next": following,
         }
 
-    def _retry(self) -> list[State]:
+    def _retry(self, *, after_timeout: bool) -> list[State]:
         """What may pass is tried again, ever later and never all at the same moment."""
         return [
             {"ErrorEquals": LASTING, "MaxAttempts": 0},
             {
-                "ErrorEquals": ["States.TaskFailed"],
+                "ErrorEquals": ["States.TaskFailed", *(["States.Timeout"] if after_timeout else [])],
                 "IntervalSeconds": self.choices.retry_seconds,
                 "BackoffRate": 2,
                 "MaxAttempts": self.choices.retry_attempts,

@@ -166,7 +166,16 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
 
 _REVIEW_PAGE = {"human_review": "review-page"}
 _AUGMENTED_AI = {"human_review": "augmented-ai"}
-_FUNCTIONS = ("EmptiedDocuments/Worker", "Intake", "Look", "StartAnalysis", "Resume", "ReadDocument", "Store")
+_FUNCTIONS = (
+    "EmptiedDocuments/Worker",
+    "Intake",
+    "Look",
+    "StartAnalysis",
+    "Resume",
+    "RecordEnd",
+    "ReadDocument",
+    "Store",
+)
 _REVIEW_FUNCTIONS = ("ReviewPage", "RenderPages", "AskReviewer")
 _METHODS = tuple(
     f"ReviewApi/Default/review/{{link}}/{method}/Resource" for method in ("GET", "POST", "pages/{page}/GET")
@@ -243,7 +252,9 @@ ACKNOWLEDGEMENTS += (
     _documents(
         "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:"
         "<Workflow.Name>:*]",
-        "Whether a reviewer's answer came too late is asked of its execution: any of this one state machine.",
+        "Whether a reviewer's answer came too late is asked of its execution, and so is the document of one that ended"
+        " badly: any of this one state machine.",
+        ("RecordEndUsesWorkflow/Resource",),
         optional=("ReviewPageUsesWorkflow/Resource",),
     ),
     _documents(
@@ -349,7 +360,7 @@ ACKNOWLEDGEMENTS += (
         (
             "TextractNotifier/DefaultPolicy/Resource",
             "WorkflowRole/DefaultPolicy/Resource",
-            *(f"{name}UsesWorkflow/Resource" for name in ("Intake", "StartAnalysis", "Resume")),
+            *(f"{name}UsesWorkflow/Resource" for name in ("Intake", "StartAnalysis", "Resume", "RecordEnd")),
         ),
         tuple(f"{name}UsesWorkflow/Resource" for name in ("AskReviewer", "ReviewPage")),
     ),

@@ -151,6 +151,13 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
     ),
     UnusedGrant(
         architecture="document-processing",
+        role="events.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="EndsDeadLetters",
+        reason="Takes the word of an execution's end when the queue of ends cannot.",
+    ),
+    UnusedGrant(
+        architecture="document-processing",
         role="sns.amazonaws.com",
         action="sqs:SendMessage",
         resource="CompletedJobsDeadLetters",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local.emulator import faults
 from local.services.comprehend import ENTITY_TYPES, Comprehend
 from local.services.models.language import english_model, language_model, mood_model, pieces
 from local.services.wire import service_model
@@ -328,6 +329,24 @@ def test_what_is_wrong_with_one_text_of_a_batch_is_told_of_that_one(
         alone = single(Text=texts[one["Index"]], **arguments)
         alone.pop("ResponseMetadata")
         assert {name: value for name, value in one.items() if name != "Index"} == alone
+
+
+@pytest.mark.parametrize(("operation", "arguments"), BATCHES.items())
+def test_a_text_of_a_batch_fails_alone_when_it_is_asked_to(
+    comprehend: Any, operation: str, arguments: dict[str, str]
+) -> None:
+    # Given a fault for one text
+    name = "".join(word.title() for word in operation.split("_"))
+    rule = faults.add(service="comprehend", operation=name, kind="fail-item", times=1)
+    try:
+        # When two are sent together
+        answer = getattr(comprehend, operation)(TextList=["It rains today.", "It was good."], **arguments)
+    finally:
+        faults.clear(rule)
+    # Then the first is an error, and the other has its result
+    (error,) = answer["ErrorList"]
+    assert (error["Index"], error["ErrorCode"], bool(error["ErrorMessage"])) == (0, "INTERNAL_SERVER_ERROR", True)
+    assert [one["Index"] for one in answer["ResultList"]] == [1]
 
 
 @pytest.mark.parametrize(("operation", "arguments"), BATCHES.items())

@@ -208,6 +208,17 @@ def test_a_job_fails_or_begins_late_when_it_is_asked_to() -> None:
     assert faults.pick_job("textract", "StartDocumentAnalysis") == []
 
 
+def test_an_item_of_a_batch_fails_when_it_is_asked_to() -> None:
+    # Given a rule for the items of one operation
+    faults.add(service="comprehend", operation="BatchDetectEntities", kind="fail-item", times=1)
+    # When attempts, jobs and items are looked at, Then neither of the first meets it, and one item does
+    assert faults.pick("comprehend", "BatchDetectEntities", from_worker=lambda: False) is None
+    assert faults.pick_job("comprehend", "BatchDetectEntities") == []
+    assert faults.pick_item("comprehend", "BatchDetectSentiment") is None
+    found = [faults.pick_item("comprehend", "BatchDetectEntities") for _ in range(2)]
+    assert [rule and rule.kind for rule in found] == ["fail-item", None]
+
+
 # --- Killed workers
 
 WRITER = """

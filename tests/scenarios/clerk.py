@@ -12,8 +12,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from lambdas.document_processing.places import document_id
 from local.cloud import LocalCloud
-from scenarios.document_processing import FINAL, Desk, Page, Review, Upload, executions, read_rows, upload, visit
+from scenarios.document_processing import (
+    FINAL,
+    Desk,
+    Page,
+    Review,
+    Upload,
+    executions,
+    findings,
+    read_rows,
+    upload,
+    visit,
+)
 from tests import waiting
 from tests.scenarios.queues import TwoQueues
 
@@ -26,6 +38,7 @@ SMALL: Mapping[str, Any] = {
     "fields_that_matter": ["Policy"],
     "minimum_confidence": 50,
     "maximum_pages": 3,
+    "maximum_megabytes": 1,
     "retry_seconds": 1,
     "retry_attempts": 3,
     "maximum_receives": 2,
@@ -98,13 +111,12 @@ class Clerk(TwoQueues):
 
     def start_again(self, uploaded: Upload) -> None:
         """Start another execution for a document, as an operator would after a failure."""
-        row = self.row(uploaded)
-        assert row
+        bucket = self.outputs["BucketName"]
         given = {
-            "bucket": self.outputs["BucketName"],
+            "bucket": bucket,
             "key": uploaded.key,
             "version": uploaded.version,
-            "document": row["document_id"],
+            "document": document_id(bucket, uploaded.key, uploaded.version),
         }
         self.states.start_execution(stateMachineArn=self.outputs["StateMachineArn"], input=json.dumps(given))
 
@@ -139,6 +151,21 @@ class Clerk(TwoQueues):
 
         return self.until(reached, f"{uploaded.key} to be COMPLETED")
 
+    def check_findings(self, uploaded: Upload) -> None:
+        """Holds what was found in a document against what its row tells: as many, each once, and the result too."""
+        row = self.row(uploaded)
+        assert row
+        found = findings(self.cloud, self.outputs, uploaded.document, uploaded.version)
+        told = [int(row[kind]) for kind in ("fields", "tables", "entities")]
+        assert [len(found[kind]) for kind in ("field", "table", "entity")] == told, uploaded.key
+        body = self.cloud.client("s3").get_object(Bucket=self.outputs["BucketName"], Key=row["result"])["Body"]
+        result = json.loads(body.read())
+        assert [len(result[kind]) for kind in ("fields", "tables", "entities")] == told, uploaded.key
+        assert [(one["name"], one["value"]) for one in found["field"]] == [
+            (one["name"], one["value"]) for one in result["fields"]
+        ]
+        assert [one["text"] for one in found["entity"]] == [one["text"] for one in result["entities"]]
+
     def until(
         self, found: Callable[[], Found | None], what: str, *, seconds: float = PATIENCE_SECONDS, hurry: bool = False
     ) -> Found:
@@ -170,6 +197,11 @@ class Clerk(TwoQueues):
         pages = self.states.get_paginator("get_execution_history").paginate(executionArn=execution)
         return [event for page in pages for event in page["events"]]
 
+    def execution_of(self, uploaded: Upload) -> dict[str, Any] | None:
+        """The execution that an upload was started with, whether or not there is a row of it."""
+        name = document_id(self.outputs["BucketName"], uploaded.key, uploaded.version)
+        return next((one for one in executions(self.cloud, self.outputs) if one["name"] == name), None)
+
     def states_entered(self, execution: str) -> list[str]:
         """The names of the states that an execution came through, in order."""
         return [
@@ -188,6 +220,10 @@ class Clerk(TwoQueues):
     def calls(self, operation: str) -> int:
         """How many attempts of an operation ("textract.AnalyzeDocument") the cloud got since it started."""
         return self.control.calls().get(operation, 0)
+
+    def applied(self, fault: str) -> int:
+        """How often a fault has been met."""
+        return int(next(rule for rule in self.control.faults() if rule["id"] == fault)["applied"])
 
     # --- reviews
 
@@ -233,11 +269,11 @@ class Clerk(TwoQueues):
     # --- queues
 
     def empty(self) -> bool:
-        """Whether nothing waits in the two queues, nor is being worked on."""
+        """Whether nothing waits in the queues, nor is being worked on."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         return all(
             int(count) == 0
-            for queue in ("UploadQueueUrl", "JobQueueUrl")
+            for queue in ("UploadQueueUrl", "JobQueueUrl", "EndQueueUrl")
             for count in self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)[
                 "Attributes"
             ].values()
@@ -246,8 +282,9 @@ class Clerk(TwoQueues):
     def clean(self) -> None:
         """Take away faults, and messages that another test left."""
         self.control.faults_clear()
-        for queue in ("UploadQueueUrl", "UploadDeadLetterQueueUrl", "JobQueueUrl", "JobDeadLetterQueueUrl"):
-            self.sqs.purge_queue(QueueUrl=self.outputs[queue])
+        for kind in ("Upload", "Job", "End"):
+            self.sqs.purge_queue(QueueUrl=self.outputs[f"{kind}QueueUrl"])
+            self.sqs.purge_queue(QueueUrl=self.outputs[f"{kind}DeadLetterQueueUrl"])
 
     # --- grants
 
@@ -282,6 +319,18 @@ class Clerk(TwoQueues):
 
     def log_lines(self, function: str) -> list[str]:
         """What a function wrote ("Look"), or "Workflow" the state machine."""
-        group = self.outputs[f"{function}LogGroupName"]
+        return self._lines_of(self.outputs[f"{function}LogGroupName"])
+
+    def all_log_lines(self) -> dict[str, list[str]]:
+        """What was written to every log group of the stack, whoever writes there, by its id in the template."""
+        formation = self.cloud.client("cloudformation")
+        resources = formation.describe_stack_resources(StackName=ARCHITECTURE)["StackResources"]
+        return {
+            one["LogicalResourceId"][:-8]: self._lines_of(one["PhysicalResourceId"])
+            for one in resources
+            if one["ResourceType"] == "AWS::Logs::LogGroup"
+        }
+
+    def _lines_of(self, group: str) -> list[str]:
         pages = self.cloud.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
         return [event["message"] for page in pages for event in page["events"]]

@@ -49,8 +49,8 @@ def pdf(pages: Sequence[Mapping[str, str]] = (FORM,)) -> bytes:
 
 
 def tiff(pages: Sequence[Mapping[str, str]]) -> bytes:
-    """A TIFF file with a page for each set of fields."""
+    """A TIFF file with a page for each set of fields, compressed as scanners do."""
     out = io.BytesIO()
     first, *others = [form(fields) for fields in pages]
-    first.save(out, "TIFF", save_all=True, append_images=others)
+    first.save(out, "TIFF", save_all=True, append_images=others, compression="tiff_lzw")
     return out.getvalue()

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from local.control import Control
 
 Found = TypeVar("Found")
-Kind = Literal["Upload", "Job"]
+Kind = Literal["Upload", "Job", "End"]
 
 _COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "VisibilityTimeout")
 

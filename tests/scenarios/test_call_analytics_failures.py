@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from stacks.language.call_workflow import TASK_SECONDS
 from tests.local.emulated import make_queue, messages, policy
 from tests.scenarios.operator import Operator, booking, short
 
@@ -152,6 +153,18 @@ def test_a_service_that_is_down_leaves_a_reason_and_the_call_can_be_started_agai
     operator.start_again(uploaded)
     row = operator.wait_for(uploaded, again=True)
     assert "reason" not in row
+
+
+def test_a_call_that_never_comes_back_is_made_again(operator: Operator) -> None:
+    # Given Transcribe that does not answer once, when it is asked what became of a job
+    rule = {"service": "transcribe", "operation": "GetTranscriptionJob", "kind": "timeout", "seconds": 60, "times": 1}
+    operator.control.faults_add(**rule)
+    uploaded = operator.upload()
+    operator.until(lambda: all(one["applied"] for one in operator.control.faults()), "the call to hang")
+    # When the state's time is over
+    operator.control.clock_advance(TASK_SECONDS + 1)
+    # Then it is made again, and the recording is analysed
+    operator.wait_for(uploaded, hurry=True)
 
 
 def test_an_answer_that_is_lost_starts_no_second_job(operator: Operator) -> None:

@@ -283,17 +283,28 @@ def test_the_scenario_tells_what_became_of_each_document(
 
 
 def test_no_log_holds_a_name_or_a_value(clerk: Clerk) -> None:
-    # Given a document that was read, one that was reviewed, and one that failed, all with telling names
-    uploads = [clerk.upload(png(), "jane-doe.png"), clerk.upload(png(UNSURE), "jane-doe-2.png")]
-    clerk.wait_for(uploads[0])
-    review = clerk.review_of(uploads[1])
+    # Given documents with telling names: one read at once, one by a job, one that was reviewed
+    at_once = clerk.upload(png(), "jane-doe.png")
+    by_job = clerk.upload(pdf([FORM, FORM]), "jane-doe.pdf")
+    unsure = clerk.upload(png(UNSURE), "jane-doe-2.png")
+    clerk.wait_for(at_once)
+    clerk.wait_for(by_job)
+    review = clerk.review_of(unsure)
     clerk.visit(review, {"decision": "approve", "field-0": "SECRETVALUE"})
-    clerk.wait_for(uploads[1])
-    # When the logs are read
-    names = ["Intake", "Look", "ReadDocument", "RenderPages", "AskReviewer", "ReviewPage", "Store"]
-    lines = [line for name in names for line in clerk.log_lines(name)]
-    # Then they say something, but no name, no value and no link
-    assert any('"message":"stored"' in line for line in lines)
+    clerk.wait_for(unsure)
+    # and one that fails with its words in hand
+    clerk.control.faults_add(service="comprehend", operation="BatchDetectSentiment", kind="internal")
+    clerk.wait_for(clerk.upload(png(), "jane-doe-3.png"), "FAILED", hurry=True)
+    clerk.control.faults_clear()
+    # When all logs of the stack are read
+    clerk.until(lambda: clerk.log_lines("Workflow") and clerk.log_lines("RecordEnd"), "word of the failure")
+    logs = clerk.all_log_lines()
+    # Then each says something, but for what empties the bucket when the stack goes
+    assert {group for group, lines in logs.items() if not lines} <= {"EmptiedDocumentsWorkerLogs"}
+    assert len(logs) == 12
+    # but no name, no value, no sentence and no link
     link = review.url.rpartition("/")[2]
-    for secret in ("jane-doe", "Mary", "SECRETVALUE", "Alice Brown", SENTENCE, link):
-        assert not [line for line in lines if secret in line], secret
+    secrets = ("jane-doe", "SECRETVALUE", *FORM.values(), *UNSURE.values(), "Mary", "Alice Brown", SENTENCE, link)
+    for group, lines in logs.items():
+        for secret in secrets:
+            assert not [line for line in lines if secret in line], f"{secret} in {group}"

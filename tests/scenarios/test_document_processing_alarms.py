@@ -35,6 +35,20 @@ class DocumentStory(WorkflowStory[Clerk]):
         self.driver.sqs.send_message(QueueUrl=self.driver.outputs["JobQueueUrl"], MessageBody=message)
 
     @contextmanager
+    def an_end_that_is_not_recorded(self) -> Iterator[None]:
+        with self.without("RecordEnd", "dynamodb:UpdateItem"):
+            uploaded = self.driver.upload(png(UNSURE))
+            self.driver.review_of(uploaded)
+            row = self.driver.row(uploaded)
+            assert row
+            self.driver.states.stop_execution(executionArn=row["execution"])
+            self.driver.wait_for_letters("End")
+        self.pass_minutes(1)
+        yield
+        self.driver.redrive("EndDeadLetterQueueUrl")
+        self.driver.wait_for(uploaded, "FAILED")
+
+    @contextmanager
     def a_review_that_waits(self) -> Iterator[None]:
         uploaded = self.driver.upload(png(UNSURE))
         review = self.driver.review_of(uploaded)
@@ -85,6 +99,7 @@ TROUBLES: dict[str, Trouble[DocumentStory]] = {
     "ThrottledAlarm": Trouble(Story.executions_that_are_slowed_down, Story.another_machine_that_is_slowed_down),
     "UndeliveredUploadsAlarm": Trouble(Story.an_upload_that_cannot_be_started, Story.a_message_in_another_queue),
     "UndeliveredJobsAlarm": Trouble(Story.a_job_whose_end_is_not_heard, Story.a_message_in_another_queue),
+    "UndeliveredEndsAlarm": Trouble(Story.an_end_that_is_not_recorded, Story.a_message_in_another_queue),
     "ReviewWaitsAlarm": Trouble(Story.a_review_that_waits, Story.a_review_that_waits_elsewhere),
     "IntakeErrorsAlarm": Trouble(Story.an_intake_that_is_killed, Story.another_function_that_breaks),
     "IntakeThrottlesAlarm": Trouble(Story.too_many_uploads, Story.another_function_that_is_refused),

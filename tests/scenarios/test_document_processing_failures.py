@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from scenarios.document_processing import findings
+from stacks.documents.workflow import TASK_SECONDS
 from tests.local.emulated import make_queue, messages, policy
-from tests.scenarios.clerk import Clerk
+from tests.scenarios.clerk import SMALL, Clerk, Row
 from tests.scenarios.papers import FORM, UNSURE, pdf, png
 
 
@@ -42,12 +44,13 @@ def told(clerk: Clerk) -> Iterator[list[str]]:
         ("broken.pdf", b"%PDF-1.7\nnothing follows", "CorruptFile"),
         ("broken.png", b"\x89PNG\r\n\x1a\n", "CorruptFile"),
         ("long.pdf", pdf([FORM] * 4), "TooManyPages"),
+        ("large.png", png() + bytes(1_000_000), "FileTooLarge"),
     ],
 )
 def test_a_document_that_can_never_be_read_is_rejected_once_with_a_reason(
     clerk: Clerk, name: str, content: bytes, code: str
 ) -> None:
-    # Given a file that only claims to be a document, or a document that is too long
+    # Given a file that only claims to be a document, or a document that is too long or too large
     before = clerk.calls("textract.AnalyzeDocument") + clerk.calls("textract.StartDocumentAnalysis")
     # When it is uploaded
     row = clerk.wait_for(clerk.upload(content, name), "REJECTED")
@@ -107,6 +110,68 @@ def test_a_service_that_is_down_leaves_a_reason_and_the_document_can_be_started_
     assert "reason" not in row
 
 
+def test_a_call_that_never_comes_back_is_made_again(clerk: Clerk) -> None:
+    # Given Comprehend that does not answer one call at all
+    fault = clerk.control.faults_add(
+        service="comprehend", operation="BatchDetectEntities", kind="timeout", seconds=60, times=1
+    )
+    uploaded = clerk.upload(png())
+    clerk.until(lambda: clerk.applied(fault), "the call to hang")
+    assert clerk.never(lambda: (clerk.row(uploaded) or {})["status"] != "PROCESSING", seconds=2)
+    # When the state's time is over
+    clerk.control.clock_advance(TASK_SECONDS + 1)
+    # Then it is made again, and the document is done
+    clerk.wait_for(uploaded, hurry=True)
+
+
+# Long enough to be more than one text for Comprehend.
+LONG_FORM = {**FORM, **{f"Note {n}": f"Seen by Doctor Number {n} in Boston" for n in range(1, 8)}}
+
+
+def paragraphs_of(clerk: Clerk, row: Row) -> list[str]:
+    """The texts of a document's first batch."""
+    key = f"documents/{row['document_id']}/texts/0001.json"
+    body = clerk.cloud.client("s3").get_object(Bucket=clerk.outputs["BucketName"], Key=key)["Body"]
+    return list(json.loads(body.read())["texts"])
+
+
+@pytest.mark.parametrize("operation", ["BatchDetectEntities", "BatchDetectSentiment"])
+def test_a_paragraph_that_comprehend_does_not_answer_for_is_asked_about_again(clerk: Clerk, operation: str) -> None:
+    # Given a document of several paragraphs, as it is understood when all goes well
+    before = clerk.calls(f"comprehend.{operation}")
+    whole = clerk.wait_for(clerk.upload(png(LONG_FORM)))
+    batches = clerk.calls(f"comprehend.{operation}") - before
+    assert len(paragraphs_of(clerk, whole)) > 1
+    # When Comprehend answers for all but one of them
+    clerk.control.faults_add(service="comprehend", operation=operation, kind="fail-item", times=1)
+    uploaded = clerk.upload(png(LONG_FORM))
+    row = clerk.wait_for(uploaded, hurry=True)
+    # Then it is asked once more, and nothing is left out
+    assert clerk.calls(f"comprehend.{operation}") == before + 2 * batches + 1
+    assert {name: row[name] for name in ("entities", "personal_data", "sentiment")} == {
+        name: whole[name] for name in ("entities", "personal_data", "sentiment")
+    }
+    clerk.check_findings(uploaded)
+
+
+@pytest.mark.parametrize("operation", ["BatchDetectEntities", "BatchDetectSentiment"])
+def test_a_paragraph_that_comprehend_never_answers_for_fails_the_document(clerk: Clerk, operation: str) -> None:
+    # Given Comprehend that has errors for paragraphs in answers that are otherwise good, however often it is asked
+    clerk.control.faults_add(service="comprehend", operation=operation, kind="fail-item")
+    # When a document is uploaded
+    uploaded = clerk.upload(png(LONG_FORM))
+    row = clerk.wait_for(uploaded, "FAILED", hurry=True)
+    # Then its row says why, and it was asked as often as any service is
+    assert row["reason"]["code"] == "ComprehendRefused"
+    assert "INTERNAL_SERVER_ERROR" in row["reason"]["message"]
+    rounds = clerk.states_entered(row["execution"]).count("Wait to ask again")
+    assert rounds == SMALL["retry_attempts"]
+    # When Comprehend is well again and the document is started again, Then it is done
+    clerk.control.faults_clear()
+    clerk.start_again(uploaded)
+    clerk.wait_for_again(uploaded)
+
+
 @pytest.mark.parametrize(
     ("operation", "service"),
     [("AnalyzeDocument", "textract"), ("PutObject", "s3"), ("BatchWriteItem", "dynamodb")],
@@ -117,9 +182,49 @@ def test_a_killed_worker_is_replaced_and_nothing_is_done_twice(clerk: Clerk, ope
     # When a document is uploaded
     uploaded = clerk.upload(png())
     # Then another one does it: one row, and one of each finding
-    clerk.wait_for(uploaded, hurry=True)
-    assert next(rule for rule in clerk.control.faults() if rule["id"] == fault)["applied"] == 1
+    row = clerk.wait_for(uploaded, hurry=True)
+    assert clerk.applied(fault) == 1
     assert len(clerk.executions_of(uploaded)) == 1
+    # and what it found is whole: every field and entity that the row counts, and that stands on the page
+    clerk.check_findings(uploaded)
+    found = findings(clerk.cloud, clerk.outputs, uploaded.document, uploaded.version)
+    assert {field["name"]: field["value"] for field in found["field"]}.items() >= FORM.items()
+    assert any("Alice Brown" in entity["text"] for entity in found["entity"])
+    assert row["sentiment"] == "POSITIVE"
+
+
+# --- an execution that comes through no more states
+
+
+def test_a_document_whose_execution_is_stopped_says_so_and_can_be_started_again(clerk: Clerk) -> None:
+    # Given a document that waits for its reviewer
+    uploaded = clerk.upload(png(UNSURE))
+    clerk.review_of(uploaded)
+    row = clerk.row(uploaded)
+    assert row
+    # When an operator stops its execution
+    clerk.states.stop_execution(executionArn=row["execution"])
+    # Then its row does not say for ever that it is being processed
+    assert clerk.wait_for(uploaded, "FAILED")["reason"]["code"] == "ExecutionStopped"
+    # and when it is started again, that is done
+    assert clerk.desk
+    clerk.desk.reviews.clear()
+    clerk.start_again(uploaded)
+    clerk.visit(clerk.review_of_again(uploaded), {"decision": "approve", "field-0": "1"})
+    assert "reason" not in clerk.wait_for_again(uploaded)
+
+
+def test_a_document_whose_execution_outlives_its_limits_says_so(clerk: Clerk) -> None:
+    # Given a document that waits for its reviewer, and Step Functions that lets nothing go on
+    uploaded = clerk.upload(png(UNSURE))
+    clerk.review_of(uploaded)
+    described = clerk.states.describe_state_machine(stateMachineArn=clerk.outputs["StateMachineArn"])
+    clerk.control.faults_add(service="states", operation="StateTransition", kind="throttle")
+    # When the time of its execution is over
+    clerk.control.clock_advance(json.loads(described["definition"])["TimeoutSeconds"] + 1)
+    # Then its row says why it ended
+    assert clerk.wait_for(uploaded, "FAILED")["reason"]["code"] == "States.Timeout"
+    clerk.control.faults_clear()
 
 
 # --- a job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ from local.cloud import LocalCloud
 from local.deploy import deploy, destroy
 from local.permissions import Granted, PermissionReport, Status, compare, granted
 from scenarios import document_processing
-from scenarios.document_processing import Desk
+from scenarios.document_processing import Desk, Upload
+from tests.local.emulated import subscribed
 from tests.scenarios.clerk import ARCHITECTURE, SMALL, Clerk
 from tests.scenarios.papers import FORM, UNSURE, pdf, png
 
@@ -153,6 +155,97 @@ def test_without_permission_to_start_the_event_is_kept(clerk: Clerk) -> None:
     )["Attributes"]["QueueArn"]
     clerk.sqs.start_message_move_task(SourceArn=arn)
     clerk.wait_for(uploaded)
+
+
+def test_without_permission_to_publish_a_failure_is_in_its_row_all_the_same(clerk: Clerk) -> None:
+    # Given a workflow that may tell nobody of failures any more, and Comprehend down
+    clerk.control.faults_add(service="comprehend", operation="BatchDetectEntities", kind="internal")
+    with subscribed(clerk.cloud, clerk.outputs["FailureTopicArn"]) as told:
+        with clerk.without(clerk.outputs["WorkflowRoleName"], "sns:Publish"):
+            # When a document fails
+            uploaded = clerk.upload(png())
+            row = clerk.wait_for(uploaded, "FAILED", hurry=True)
+            clerk.until(lambda: ended_as(clerk, uploaded) == "FAILED", "the execution to end", hurry=True)
+            # Then its row says why, its execution fails with that very reason, and nobody is told
+            assert row["reason"]["code"].startswith("Comprehend.")
+            error = clerk.states.describe_execution(executionArn=row["execution"])["error"]
+            assert error == row["reason"]["code"]
+            assert clerk.never(told)
+        # When the permission is back and another one fails, Then somebody is told
+        other = clerk.wait_for(clerk.upload(png()), "FAILED", hurry=True)
+        (message,) = clerk.until(told, "word of the failure")
+        assert json.loads(message)["document"] == other["document_id"]
+    # and the first one can be started again
+    clerk.control.faults_clear()
+    clerk.start_again(uploaded)
+    clerk.wait_for_again(uploaded)
+
+
+def test_without_permission_to_write_rows_somebody_is_told_which_document_failed(clerk: Clerk) -> None:
+    # Given a workflow that may not write into the results table any more
+    with (
+        subscribed(clerk.cloud, clerk.outputs["FailureTopicArn"]) as told,
+        clerk.without(clerk.outputs["WorkflowRoleName"], "dynamodb:UpdateItem"),
+    ):
+        # When a document is uploaded
+        uploaded = clerk.upload(png())
+        # Then its execution fails before it has a row, and the topic is told of the document and why
+        clerk.until(lambda: ended_as(clerk, uploaded) == "FAILED", "the execution to fail", hurry=True)
+        (message,) = clerk.until(told, "word of the failure")
+        execution = clerk.execution_of(uploaded)
+        assert execution
+        assert json.loads(message)["document"] == execution["name"]
+        # What Step Functions calls a denial that the service's own model does not name.
+        assert json.loads(message)["code"] == "DynamoDB.AmazonDynamoDBException"
+        # and the row, which the function that hears of it writes in its stead, says the same
+        assert clerk.wait_for(uploaded, "FAILED")["reason"]["code"] == "DynamoDB.AmazonDynamoDBException"
+    # When the permission is back and the document is started again, Then it is done
+    clerk.start_again(uploaded)
+    clerk.wait_for_again(uploaded)
+
+
+def test_without_permission_to_count_a_review_that_waits_the_document_fails_and_says_so(clerk: Clerk) -> None:
+    # Given an open review, and a workflow that may not count any more that it waits
+    uploaded = clerk.upload(png(UNSURE))
+    review = clerk.review_of(uploaded)
+    with clerk.without(clerk.outputs["WorkflowRoleName"], "cloudwatch:PutMetricData"):
+        # When nobody comes in time
+        clerk.control.clock_advance(SMALL["review_reminder_seconds"] + 1)
+        # Then the row says that it failed and why, and so does the page to who comes late
+        row = clerk.wait_for(uploaded, "FAILED", hurry=True)
+        assert row["reason"]["code"] in ("CloudWatch.CloudWatchException", "AccessDeniedException"), row["reason"]
+        clerk.until(lambda: ended_as(clerk, uploaded) == "FAILED", "the execution to end", hurry=True)
+        assert clerk.visit(review, {"decision": "approve"}).status == 410
+    # When the permission is back and the document is started again, Then its reviewer is asked once more
+    assert clerk.desk
+    clerk.desk.reviews.clear()
+    clerk.start_again(uploaded)
+    clerk.visit(clerk.review_of_again(uploaded), {"decision": "approve", "field-0": "1"})
+    clerk.wait_for_again(uploaded)
+
+
+@pytest.mark.parametrize("action", ["dynamodb:UpdateItem", "states:DescribeExecution"])
+def test_without_permission_to_record_an_end_its_message_is_kept(clerk: Clerk, action: str) -> None:
+    # Given a function that may not learn, or not write, how an execution ended
+    uploaded = clerk.upload(png(UNSURE))
+    clerk.review_of(uploaded)
+    row = clerk.row(uploaded)
+    assert row
+    with clerk.without(clerk.outputs["RecordEndRoleName"], action):
+        # When somebody stops one
+        clerk.states.stop_execution(executionArn=row["execution"])
+        # Then the message ends in the dead-letter queue, and the row is still open
+        clerk.wait_for_letters("End")
+        assert clerk.row(uploaded) == row
+    # When the permission is back and the message is redriven, Then the row has its end
+    clerk.redrive("EndDeadLetterQueueUrl")
+    clerk.wait_for(uploaded, "FAILED")
+
+
+def ended_as(clerk: Clerk, uploaded: Upload) -> str | None:
+    """The status of the execution that an upload was started with; None before there is one."""
+    found = clerk.execution_of(uploaded)
+    return str(found["status"]) if found else None
 
 
 @pytest.mark.parametrize("action", ["dynamodb:UpdateItem", "states:SendTaskSuccess"])

@@ -131,6 +131,10 @@ def test_every_task_is_retried_with_jitter_and_has_a_way_to_fail(default: Templa
             retry = state["Retry"][-1]
             assert (retry["JitterStrategy"], retry["BackoffRate"]) == ("FULL", 2), name
             assert state["Catch"], name
+            # and a call that hangs is given up and made again, while who waits for a job asks it
+            assert state["TimeoutSeconds"], name
+            hangs = ".waitForTaskToken" not in state["Resource"]
+            assert ("States.Timeout" in retry["ErrorEquals"]) is hangs, name
 
 
 def test_personal_data_may_be_kept_by_a_setting() -> None:

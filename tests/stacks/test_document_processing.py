@@ -90,13 +90,19 @@ def test_every_task_ends_is_retried_with_jitter_and_leads_to_the_failure_path(de
         lasting, passing = state["Retry"][:2]
         assert (lasting["ErrorEquals"], lasting["MaxAttempts"]) == (LASTING, 0)
         assert (passing["BackoffRate"], passing["JitterStrategy"]) == (2, "FULL")
+        # and a call that hangs is given up and made again, while who waits for somebody decides what late means
+        assert state["TimeoutSeconds"], name
+        hangs = not state["Resource"].endswith("waitForTaskToken")
+        assert ("States.Timeout" in passing["ErrorEquals"]) is hangs, name
         # and whatever else happens has a way on
         if name not in inside_the_map:
             assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
     # and what waits for a token waits for so long and no longer
     waiting = {name: state for name, state in states.items() if state.get("Resource", "").endswith("waitForTaskToken")}
-    assert set(waiting) == {"Start analysis", "Ask a reviewer"}
-    assert all(state["TimeoutSeconds"] for state in waiting.values())
+    assert {name: state["TimeoutSeconds"] for name, state in waiting.items()} == {
+        "Start analysis": 3600,
+        "Ask a reviewer": 14_400,
+    }
 
 
 def test_services_are_called_directly_where_only_data_is_passed_on(default: Template) -> None:
