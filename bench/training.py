@@ -69,18 +69,18 @@ def _bare(content: bytes) -> None:
         (root / "data" / "rows.csv").write_bytes(content)
         # The code itself stands for "no model in production", as in the pipeline.
         (root / "none" / "sourcedir.tar.gz").write_bytes(archive)
-        schema = ["--schema", code / "schema.json"]
+        schema: list[str | Path] = ["--schema", code / "schema.json"]
         _script(code, "prepare", ["--input", root / "data", *schema, "--output", root, "--message", root / "message"])
         channels = {f"SM_CHANNEL_{name.upper()}": root / name for name in ("train", "validation", "preprocessing")}
         places = {"SM_MODEL_DIR": root / "model", "SM_OUTPUT_DATA_DIR": root / "output"}
         _script(code, "train", _hyperparameters(), {**channels, **places})
         with tarfile.open(root / "artefact" / "model.tar.gz", "w:gz") as packed:
             packed.add(root / "model", ".")
-        parts = [part for name in ("test", "train") for part in (f"--{name}", root / name)]
-        models = ["--model", root / "artefact", "--production", root / "none"]
-        written = ["--output", root / "evaluation", "--predictions", root / "predictions"]
+        parts: list[str | Path] = [part for name in ("test", "train") for part in (f"--{name}", root / name)]
+        models: list[str | Path] = ["--model", root / "artefact", "--production", root / "none"]
+        written: list[str | Path] = ["--output", root / "evaluation", "--predictions", root / "predictions"]
         _script(code, "evaluate", [*models, *parts, "--metric", "pr_auc", *written])
-        compared = ["--data", root / "baseline", "--predictions", root / "predictions"]
+        compared: list[str | Path] = ["--data", root / "baseline", "--predictions", root / "predictions"]
         _script(code, "pipelines.monitoring.baseline", [*compared, *schema, "--output", root / "constraints"])
 
 
