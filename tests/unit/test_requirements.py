@@ -20,7 +20,7 @@ def pins(name: str) -> dict[str, frozenset[str]]:
     return {package: frozenset(versions) for package, versions in found.items()}
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.combinations(SETS, 2))
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(SETS, 2)))
 def test_what_two_sets_have_in_common_they_have_in_the_same_version(one: str, other: str) -> None:
     # Given the locks of two sets that are installed into one environment
     first, second = pins(one), pins(other)
