@@ -117,12 +117,13 @@ def states() -> dict[str, str]:
     }
 
 
-def state_was_set(account: str, region: str, alarm: Definition, old: str) -> None:
-    """SetAlarmState changed an alarm from `old`: its actions are due, and the composites above it look again."""
+def state_was_set(account: str, region: str, alarm: Definition, old: str, new: str) -> None:
+    """SetAlarmState changed an alarm's state: its actions are due, and the composites above it look again."""
     scope = Scope(account, region)
     with _lock:
         alarm.pop("EvaluationState", None)
-        _act(scope, alarm, old)
+        # An evaluation may have come between, and changed it once more. What was set is told all the same.
+        _act(scope, {**alarm, "StateValue": new}, old)
         _evaluate_composites(forced=False)
 
 

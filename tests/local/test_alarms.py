@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
+from local.emulator import alarms
 from tests.local.emulated import decided, eventually, last_sequence, make_queue, messages, policy, unique
 
 NAMESPACE = "Test"
@@ -247,6 +248,18 @@ def test_a_state_that_was_set_lasts_until_the_next_evaluation(watched: Watched, 
     assert watched.cloud.control.alarms()[name] == "ALARM"
     assert [one["NewStateReason"] for one in told.heard()] == ["drill"]
     assert watched.minute_later()[name] == "OK"
+
+
+def test_a_state_that_was_set_is_told_although_an_evaluation_came_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an alarm that was set to ALARM, and evaluated to OK before anybody was told
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(alarms, "_act", lambda _scope, alarm, old: told.append((old, alarm["StateValue"])))
+    monkeypatch.setattr(alarms, "_evaluate_composites", lambda **_: None)
+    alarm = {"AlarmName": "a", "StateValue": "OK"}
+    # When it is told, Then that it was set is; and it stays as it was evaluated
+    alarms.state_was_set("000000000000", "us-east-1", alarm, "OK", "ALARM")
+    assert told == [("OK", "ALARM")]
+    assert alarm["StateValue"] == "OK"
 
 
 def test_a_change_of_state_is_told_to_the_topic(watched: Watched, told: Told) -> None:

@@ -211,7 +211,20 @@ class Watcher:
 
     def wait_for_letters(self) -> None:
         """Until something was given up. Two more attempts come first, some seconds apart."""
-        until(self.letters, "a dead letter", seconds=SECONDS)
+        until(self.letters, "a dead letter", seconds=SECONDS, diagnosis=self._diagnosis)
+
+    def _diagnosis(self) -> str:
+        """The drift alarm, whether its rule is on, and what was decided last."""
+        rules = [one for one in self.cloud.client("events").list_rules()["Rules"] if "Drifted" in one["Name"]]
+        name = self.outputs["DriftAlarmName"]
+        history = self.cloud.client("cloudwatch").describe_alarm_history(AlarmName=name)["AlarmHistoryItems"]
+        return "\n".join(
+            [
+                *(f"{one['Name']} is {one['State']}" for one in rules),
+                *(f"{one['Timestamp']} {one['HistorySummary']}" for one in history[:6]),
+                *(f"{one['role']} {one['action']} {one['allowed']}" for one in self.control.decisions()[-12:]),
+            ]
+        )
 
     def redrive(self) -> list[str]:
         """What an operator does; see scenarios."""

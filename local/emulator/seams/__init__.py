@@ -1865,8 +1865,8 @@ def _take_over_alarms() -> None:
             raise TypeError(name)
         setattr(_cloudwatch, name, lambda *_, **__: None)
 
-    def state_was_set(alarm: dict[str, Any], old: str, _new: str, _reason: str) -> None:
-        alarms.state_was_set(_responses.get_account_id(), _responses.get_region(), alarm, old)
+    def state_was_set(alarm: dict[str, Any], old: str, new: str, _reason: str) -> None:
+        alarms.state_was_set(_responses.get_account_id(), _responses.get_region(), alarm, old, new)
 
     _cloudwatch._dispatch_alarm_actions = state_was_set
     _keep_whole_definitions()
