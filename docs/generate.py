@@ -98,8 +98,9 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
             f"{architecture.id} cost": thousand_table(architecture.id),
         }
         if machines := state_graph.definitions(template):
-            # Its parts have no one way from left to right, which a picture could show.
             parts[f"{architecture.id} states"] = states(machines)
+        if machines or architecture.needs:
+            # Its parts have no one way from left to right, which a picture could show.
             continue
         files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):

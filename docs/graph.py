@@ -19,7 +19,7 @@ Properties = Mapping[str, Any]
 # event: hands on what happened. poll: is read by. call: asks a service. failure: where what fails goes.
 # watch: is measured by. notify: tells.
 EdgeKind = Literal["event", "poll", "call", "failure", "watch", "notify"]
-Group = Literal["storage", "messages", "compute", "intelligence", "watching"]
+Group = Literal["storage", "messages", "compute", "intelligence", "watching", "stacks"]
 
 # How a resource type is called in a diagram, and what it is a kind of.
 DRAWN: dict[str, tuple[str, Group]] = {
@@ -34,7 +34,13 @@ DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::SecretsManager::Secret": ("Secrets Manager secret", "storage"),
     "AWS::Logs::LogGroup": ("CloudWatch log group", "watching"),
     "AWS::CloudWatch::Alarm": ("CloudWatch alarm", "watching"),
+    "AWS::CloudWatch::CompositeAlarm": ("CloudWatch composite alarm", "watching"),
     "AWS::KMS::Key": ("KMS key", "storage"),
+    "AWS::SageMaker::DataQualityJobDefinition": ("Model Monitor job definition", "intelligence"),
+    "AWS::SageMaker::ModelPackageGroup": ("SageMaker model package group", "storage"),
+    "AWS::SageMaker::MonitoringSchedule": ("Model Monitor schedule", "messages"),
+    "AWS::SageMaker::Pipeline": ("SageMaker pipeline", "compute"),
+    "AWS::Scheduler::Schedule": ("EventBridge schedule", "messages"),
 }
 
 # Types that are no box of their own: they are edges, or settings of a box.
@@ -48,8 +54,8 @@ NOT_DRAWN = {
     "AWS::CDK::Metadata": "CDK's own",
     "AWS::CloudWatch::Dashboard": "shows what the alarms watch",
     "AWS::IAM::Policy": "its statements are edges",
-    "AWS::IAM::Role": "belongs to its function",
-    "AWS::Lambda::EventInvokeConfig": "restricts a box",
+    "AWS::IAM::Role": "belongs to what acts by it, unless SageMaker's machines do",
+    "AWS::Lambda::EventInvokeConfig": "restricts a box, or is an edge",
     "AWS::Lambda::EventSourceMapping": "is an edge",
     "AWS::Lambda::Permission": "restricts a box",
     "AWS::S3::BucketPolicy": "restricts a box",
@@ -61,16 +67,33 @@ NOT_DRAWN = {
 
 # Services that are called and are no resource of the stack, by the prefix of their IAM actions.
 OUTSIDE: dict[str, tuple[str, Group]] = {
+    "application-autoscaling": ("Application Auto Scaling", "compute"),
     "cloudwatch": ("CloudWatch metrics", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
+    "ecr": ("AWS's container images", "storage"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),
     "rekognition": ("Amazon Rekognition", "intelligence"),
+    "s3": ("S3 bucket outside the stack", "storage"),
+    "sagemaker": ("Amazon SageMaker", "intelligence"),
     "textract": ("Amazon Textract", "intelligence"),
     "transcribe": ("Amazon Transcribe", "intelligence"),
     "translate": ("Amazon Translate", "intelligence"),
     "xray": ("AWS X-Ray", "watching"),
 }
+
+# What SageMaker's machines do by a role of the stack: jobs, or an endpoint. The role stands for them.
+WORKLOAD = ("SageMaker workload", "intelligence")
+# A stack from which this one imports; the parameter that names it ends so.
+NEEDED: tuple[str, Group] = ("Needed stack", "stacks")
+NEEDED_PARAMETER = re.compile(r"[A-Za-z]+Stack")
+
+# Types that may be called after the stack, and how their ARNs begin then: a grant on such an ARN is one on the box.
+NAMED_AFTER_STACK = {
+    "AWS::SageMaker::ModelPackageGroup": ("ModelPackageGroupName", "model-package/"),
+    "AWS::SageMaker::Pipeline": ("PipelineName", "pipeline/"),
+}
+OWN_NAME = {"Ref": "AWS::StackName"}
 
 # What an operation does, in a word, by how its name begins.
 VERBS = {
@@ -133,11 +156,28 @@ class _Found:
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     calls: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    # Boxes that are called after the stack, by how their ARNs begin.
+    own: dict[str, str] = field(default_factory=dict)
 
     def add(self, source: str, target: str, kind: EdgeKind, label: str = "") -> None:
         edge = Edge(source, target, kind, label)
         if edge not in self.edges:
             self.edges.append(edge)
+
+    def outside(self, prefix: str) -> str:
+        """The box of a service that is no resource of the stack. Raises DiagramError for one that is not known."""
+        if prefix not in OUTSIDE:
+            raise DiagramError(f"{prefix}: say in docs/graph.py how this service is drawn.")
+        kind, group = OUTSIDE[prefix]
+        node_id = prefix.replace("-", "_")
+        self.nodes.setdefault(node_id, Node(node_id, kind, group, ("",)))
+        return node_id
+
+    def boxes(self, *values: Any) -> list[str]:
+        """The boxes that parts of a template mean: by reference, or by a name that is the stack's."""
+        ends = [end for end in references(list(values)) if end in self.nodes]
+        ends += [own for text in map(_resource_text, values) for start, own in self.own.items() if f":{start}" in text]
+        return list(dict.fromkeys(ends))
 
     def call(self, source: str, target: str, operations: list[str]) -> None:
         """One arrow from a function to what it calls, however many statements grant it."""
@@ -154,24 +194,38 @@ def read(template: Template) -> Graph:
     """
     resources: Mapping[str, Any] = template["Resources"]
     at_deletion = _for_deletion(resources)
+    workloads = _workloads(resources)
     found = _Found()
+    for name, parameter in template.get("Parameters", {}).items():
+        if NEEDED_PARAMETER.fullmatch(name):
+            found.nodes[name] = Node(name, *NEEDED, (parameter["Default"],))
     for logical_id, resource in resources.items():
         type_ = resource["Type"]
+        if type_ in NAMED_AFTER_STACK:
+            property_, start = NAMED_AFTER_STACK[type_]
+            if resource["Properties"].get(property_) == OWN_NAME:
+                found.own[f"{start}STACK"] = logical_id
         if type_ in DRAWN:
             kind, group = DRAWN[type_]
             found.nodes[logical_id] = Node(logical_id, kind, group, (readable(logical_id),), logical_id in at_deletion)
+        elif logical_id in workloads:
+            found.nodes[logical_id] = Node(logical_id, *WORKLOAD, (readable(logical_id).removesuffix("Role"),))
         elif type_ not in NOT_DRAWN and not type_.startswith("Custom::"):
             raise DiagramError(f"{type_} ({logical_id}): say in docs/graph.py how it is drawn, or why it is not.")
     for logical_id, resource in resources.items():
         if resource["Type"] in _CONNECT:
             _CONNECT[resource["Type"]](found, logical_id, resource.get("Properties", {}))
     for function, statement in _grants(resources):
-        _connect_calls(found, function, statement)
+        if function in found.nodes and resources[function]["Type"] not in _EDGES_SAY_ALL:
+            _connect_calls(found, function, statement)
     return _merged(_without_doubled_calls(found))
 
 
 def permissions(template: Template) -> list[tuple[str, str, str]]:
-    """(function or state machine, action, resource) for each grant of its role, as they stand in its policies."""
+    """(who, action, resource) for each grant of each role, as they stand in its policies.
+
+    Who is the function, state machine, pipeline or schedule of the role; a role of none of these is named itself.
+    """
     resources: Mapping[str, Any] = template["Resources"]
     rows = []
     for function, statement in _grants(resources):
@@ -199,13 +253,41 @@ def references(value: Any) -> Iterator[str]:
 
 def _connect_rule(found: _Found, logical_id: str, properties: Properties) -> None:
     pattern = properties.get("EventPattern", {})
-    for source in references(pattern):
+    values = [value for values in pattern.get("detail", {}).values() if isinstance(values, list) for value in values]
+    sources = found.boxes(pattern, *values)
+    if not sources and pattern.get("source") == ["aws.sagemaker"]:
+        sources = [found.outside("sagemaker")]
+    for source in sources:
         found.add(source, logical_id, "event", ", ".join(pattern.get("detail-type", [])))
     for target in properties.get("Targets", []):
-        for end in references(target["Arn"]):
-            found.add(logical_id, end, "event")
-        for end in references(target.get("DeadLetterConfig", {})):
-            found.add(logical_id, end, "failure", "undeliverable")
+        _connect_target(found, logical_id, target)
+
+
+def _connect_target(found: _Found, logical_id: str, target: Properties) -> None:
+    for end in references(target["Arn"]):
+        found.add(logical_id, end, "event")
+    for end in references(target.get("DeadLetterConfig", {})):
+        found.add(logical_id, end, "failure", "undeliverable")
+
+
+def _connect_schedule(found: _Found, logical_id: str, properties: Properties) -> None:
+    _connect_target(found, logical_id, properties["Target"])
+
+
+def _connect_monitoring(found: _Found, logical_id: str, properties: Properties) -> None:
+    for end in found.boxes(properties["MonitoringScheduleConfig"]):
+        found.add(logical_id, end, "event")
+
+
+def _connect_job_definition(found: _Found, logical_id: str, properties: Properties) -> None:
+    for role in references(properties["RoleArn"]):
+        found.add(logical_id, role, "event", "starts")
+
+
+def _connect_attempts(found: _Found, _logical_id: str, properties: Properties) -> None:
+    for function in references(properties["FunctionName"]):
+        for end in references(properties.get("DestinationConfig", {}).get("OnFailure", {})):
+            found.add(function, end, "failure", "after all attempts")
 
 
 def _connect_queue(found: _Found, logical_id: str, properties: Properties) -> None:
@@ -224,10 +306,26 @@ def _connect_poller(found: _Found, _logical_id: str, properties: Properties) -> 
 
 def _connect_alarm(found: _Found, logical_id: str, properties: Properties) -> None:
     metric = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", properties.get("MetricName", "")).lower()
-    for watched in references(properties.get("Dimensions", [])):
+    for watched in _watched(found, properties):
         found.add(watched, logical_id, "watch", metric.removeprefix("approximate "))
+    for part in references(properties.get("AlarmRule", "")):
+        found.add(part, logical_id, "watch")
     for topic in references(properties.get("AlarmActions", [])):
         found.add(logical_id, topic, "notify")
+
+
+def _watched(found: _Found, properties: Properties) -> list[str]:
+    """What the alarm's metric is of, by its dimensions; a metric of the stack's own is CloudWatch's."""
+    namespace: str = properties.get("Namespace", "AWS/")
+    if not namespace.startswith(("AWS/", "/aws/")):
+        return [found.outside("cloudwatch")]
+    dimensions = properties.get("Dimensions", [])
+    watched = list(references(dimensions))
+    if not watched and namespace.lower().startswith("aws/sagemaker"):
+        own = {"PipelineName": "pipeline/STACK"}
+        watched = [found.own[own[one["Name"]]] for one in dimensions if own.get(one["Name"]) in found.own]
+        return watched or [found.outside("sagemaker")]
+    return watched
 
 
 def _connect_subscription(found: _Found, _logical_id: str, properties: Properties) -> None:
@@ -251,13 +349,23 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::SNS::Subscription": _connect_subscription,
     "AWS::SQS::Queue": _connect_queue,
     "AWS::Lambda::EventSourceMapping": _connect_poller,
+    "AWS::Lambda::EventInvokeConfig": _connect_attempts,
     "AWS::CloudWatch::Alarm": _connect_alarm,
+    "AWS::CloudWatch::CompositeAlarm": _connect_alarm,
+    "AWS::SageMaker::DataQualityJobDefinition": _connect_job_definition,
+    "AWS::SageMaker::MonitoringSchedule": _connect_monitoring,
+    "AWS::Scheduler::Schedule": _connect_schedule,
 }
 
 
 def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -> None:
     actions: list[str] = _list(statement["Action"])
-    ends = [end for end in dict.fromkeys(references(statement["Resource"])) if end in found.nodes]
+    ends = found.boxes(*_list(statement["Resource"]))
+    if "iam:PassRole" in actions:
+        # Another service takes the role on; what SageMaker does by it has a box.
+        for end in ends:
+            found.add(function, end, "event", "starts")
+        return
     if ends:
         for end in ends:
             found.call(function, end, [action.partition(":")[2] for action in actions])
@@ -265,29 +373,33 @@ def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -
     by_service = defaultdict(list)
     for action in actions:
         prefix, _, operation = action.partition(":")
-        if action == "iam:PassRole":
-            # Goes with the call of the service that takes the role on.
+        if prefix == "iam":
+            # Goes with the call of the service that takes a role on.
             continue
         by_service[prefix].append(operation)
     for prefix, operations in by_service.items():
-        if prefix not in OUTSIDE:
-            raise DiagramError(f"{prefix}: say in docs/graph.py how this service is drawn.")
-        kind, group = OUTSIDE[prefix]
-        found.nodes.setdefault(prefix, Node(prefix, kind, group, ("",)))
-        found.call(function, prefix, operations)
+        found.call(function, found.outside(prefix), operations)
 
 
-# What acts by a role of its own, and the property that names it.
-_WITH_ROLE = {"AWS::Lambda::Function": "Role", "AWS::StepFunctions::StateMachine": "RoleArn"}
+# What acts by a role of its own, and where that is named.
+_WITH_ROLE = {
+    "AWS::Lambda::Function": "Role",
+    "AWS::SageMaker::Pipeline": "RoleArn",
+    "AWS::Scheduler::Schedule": "Target",
+    "AWS::StepFunctions::StateMachine": "RoleArn",
+}
+# What these may do is what their edges say.
+_EDGES_SAY_ALL = {"AWS::Scheduler::Schedule"}
 
 
 def _grants(resources: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(function or state machine, statement) for each statement that allows something to its role."""
-    functions = {
+    """(who, statement) for each statement that allows something to a role: see `permissions`."""
+    actors = {
         role: logical_id
         for logical_id, resource in resources.items()
         if resource["Type"] in _WITH_ROLE
         for role in references(resource["Properties"][_WITH_ROLE[resource["Type"]]])
+        if role in resources and resources[role]["Type"] == "AWS::IAM::Role"
     }
     for logical_id, resource in resources.items():
         properties = resource.get("Properties", {})
@@ -299,8 +411,25 @@ def _grants(resources: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
             continue
         for role, document in documents:
             for statement in document["Statement"]:
-                if role in functions and statement["Effect"] == "Allow":
-                    yield functions[role], statement
+                if statement["Effect"] == "Allow":
+                    yield actors.get(role, role), statement
+
+
+def _workloads(resources: Template) -> set[str]:
+    """The roles that SageMaker takes on, but for those of pipelines, which have a box."""
+    pipelines = {
+        role
+        for resource in resources.values()
+        if resource["Type"] == "AWS::SageMaker::Pipeline"
+        for role in references(resource["Properties"]["RoleArn"])
+    }
+    return {
+        logical_id
+        for logical_id, resource in resources.items()
+        if resource["Type"] == "AWS::IAM::Role"
+        and "sagemaker.amazonaws.com" in str(resource["Properties"]["AssumeRolePolicyDocument"])
+        and logical_id not in pipelines
+    }
 
 
 def _for_deletion(resources: Template) -> set[str]:
@@ -366,12 +495,27 @@ def _in_words(operations: Iterable[str]) -> str:
     return ", ".join(others + words)
 
 
+_PSEUDO = {
+    "AWS::AccountId": "ACCOUNT",
+    "AWS::Partition": "aws",
+    "AWS::Region": "REGION",
+    "AWS::StackName": "STACK",
+}
+
+
 def _resource_text(resource: Any) -> str:
     """`Images/uploads/*` for the ARN of everything under a prefix of a bucket of the stack."""
     if isinstance(resource, str):
         return resource
+    if resource.get("Ref") in _PSEUDO:
+        return _PSEUDO[resource["Ref"]]
+    if "Fn::Sub" in resource and isinstance(resource["Fn::Sub"], str):
+        return re.sub(r"\$\{([\w:]+)\}", lambda match: _PSEUDO.get(match[1], readable(match[1])), resource["Fn::Sub"])
     if "Fn::Join" in resource:
         return "".join(_resource_text(part) for part in resource["Fn::Join"][1])
+    if "Fn::ImportValue" in resource:
+        # Exports are called after the stack that exports: see `stacks/blocks/neighbours.py`.
+        return f"<{_resource_text(resource['Fn::ImportValue'])}>"
     ends = list(references(resource))
     return readable(ends[0]) if ends else str(resource)
 
