@@ -210,7 +210,7 @@ def settings_table(architecture: Architecture) -> str:
     rows = []
     for name, field in schema["properties"].items():
         options = [field, *field.get("anyOf", [])]
-        bounds = [f"{option['minimum']:g} to {option['maximum']:g}" for option in options if "minimum" in option]
+        bounds = [f"{option['minimum']:.10g} to {option['maximum']:.10g}" for option in options if "minimum" in option]
         bounds += [" or ".join(f"`{value}`" for value in option["enum"]) for option in options if "enum" in option]
         default = "none" if field.get("default") is None else f"`{field['default']}`"
         rows.append((f"`{name}`", default, "; ".join(bounds), field.get("description", "")))
@@ -266,7 +266,8 @@ def _price(name: str) -> dict[str, Any]:
 
 def _sum_table(lines: list[CostLine], head: str) -> str:
     rows = [
-        (line.what, f"{line.quantity:,g}", f"{_dollars(line.price)} {line.unit}", _dollars(line.usd)) for line in lines
+        (line.what, f"{line.quantity:,.10g}", f"{_exactly(line.price)} {line.unit}", _dollars(line.usd))
+        for line in lines
     ]
     rows.append(("**together**", "", "", f"**{total(lines):.2f}**"))
     return "\n".join(_table(("What", "How many", "Price", head), rows))
@@ -300,8 +301,12 @@ def _dollars(usd: float | None) -> str:
     """`3.40`, `0.005`, `0.0000002`: at least cents, and no rounding of what is smaller."""
     if usd is None:
         return ""
-    exact = f"{usd:.10f}".rstrip("0")
-    return exact if len(exact) > len(f"{usd:.2f}") and usd < 0.1 else f"{usd:.2f}"
+    return _exactly(usd) if usd < 0.1 else f"{usd:.2f}"
+
+
+def _exactly(usd: float) -> str:
+    """`3.40`, `0.115`: at least cents, and no rounding."""
+    return max(f"{usd:.10f}".rstrip("0"), f"{usd:.2f}", key=len)
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

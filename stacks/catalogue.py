@@ -620,8 +620,8 @@ _TRAIN = (
         scenario="scenarios.training_pipeline",
         sensitive=True,
         models="training",
-        cost_idle=1.0,
-        cost_per_thousand=1.0,
+        cost_idle=1.30,
+        cost_per_thousand=39.42,
     ),
     Architecture(
         id="ml-orchestration",
@@ -752,8 +752,8 @@ _SERVE = (
         scenario="scenarios.realtime_endpoint",
         sensitive=True,
         models="training",
-        cost_idle=1.0,
-        cost_per_thousand=1.0,
+        cost_idle=5.10,
+        cost_per_thousand=0.03,
     ),
     Architecture(
         id="bring-your-own-model",
@@ -936,8 +936,8 @@ _OPERATE = (
         scenario="scenarios.model_monitor",
         sensitive=True,
         models="training",
-        cost_idle=1.0,
-        cost_per_thousand=1.0,
+        cost_idle=4.50,
+        cost_per_thousand=17.06,
     ),
     Architecture(
         id="ml-ci-cd",

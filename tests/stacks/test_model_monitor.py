@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from docs import graph
 from stacks.operate.model_monitor import ModelMonitorSettings
 from stacks.policy import availability
 from stacks.policy.template import Template
