@@ -198,13 +198,13 @@ def read(template: Template) -> Graph:
     found = _Found()
     for name, parameter in template.get("Parameters", {}).items():
         if NEEDED_PARAMETER.fullmatch(name):
-            found.nodes[name] = Node(name, *NEEDED, (parameter["Default"],))
+            found.nodes[name] = Node(name, *NEEDED, (parameter.get("Default", name),))
     for logical_id, resource in resources.items():
         type_ = resource["Type"]
         if type_ in NAMED_AFTER_STACK:
             property_, start = NAMED_AFTER_STACK[type_]
             if resource["Properties"].get(property_) == OWN_NAME:
-                found.own[f"{start}STACK"] = logical_id
+                found.own[f"{start}<StackName>"] = logical_id
         if type_ in DRAWN:
             kind, group = DRAWN[type_]
             found.nodes[logical_id] = Node(logical_id, kind, group, (readable(logical_id),), logical_id in at_deletion)
@@ -255,23 +255,24 @@ def _connect_rule(found: _Found, logical_id: str, properties: Properties) -> Non
     pattern = properties.get("EventPattern", {})
     values = [value for values in pattern.get("detail", {}).values() if isinstance(values, list) for value in values]
     sources = found.boxes(pattern, *values)
-    if not sources and pattern.get("source") == ["aws.sagemaker"]:
-        sources = [found.outside("sagemaker")]
+    if not sources:
+        # A pattern may name what is no box, or nothing but the service.
+        sources = [found.outside(name.removeprefix("aws.")) for name in pattern.get("source", [])]
     for source in sources:
         found.add(source, logical_id, "event", ", ".join(pattern.get("detail-type", [])))
     for target in properties.get("Targets", []):
         _connect_target(found, logical_id, target)
 
 
-def _connect_target(found: _Found, logical_id: str, target: Properties) -> None:
+def _connect_target(found: _Found, logical_id: str, target: Properties, label: str = "") -> None:
     for end in references(target["Arn"]):
-        found.add(logical_id, end, "event")
+        found.add(logical_id, end, "event", label)
     for end in references(target.get("DeadLetterConfig", {})):
         found.add(logical_id, end, "failure", "undeliverable")
 
 
 def _connect_schedule(found: _Found, logical_id: str, properties: Properties) -> None:
-    _connect_target(found, logical_id, properties["Target"])
+    _connect_target(found, logical_id, properties["Target"], properties["ScheduleExpression"])
 
 
 def _connect_monitoring(found: _Found, logical_id: str, properties: Properties) -> None:
@@ -322,7 +323,7 @@ def _watched(found: _Found, properties: Properties) -> list[str]:
     dimensions = properties.get("Dimensions", [])
     watched = list(references(dimensions))
     if not watched and namespace.lower().startswith("aws/sagemaker"):
-        own = {"PipelineName": "pipeline/STACK"}
+        own = {"PipelineName": "pipeline/<StackName>"}
         watched = [found.own[own[one["Name"]]] for one in dimensions if own.get(one["Name"]) in found.own]
         return watched or [found.outside("sagemaker")]
     return watched
@@ -427,7 +428,7 @@ def _workloads(resources: Template) -> set[str]:
         logical_id
         for logical_id, resource in resources.items()
         if resource["Type"] == "AWS::IAM::Role"
-        and "sagemaker.amazonaws.com" in str(resource["Properties"]["AssumeRolePolicyDocument"])
+        and "sagemaker.amazonaws.com" in str(resource["Properties"].get("AssumeRolePolicyDocument"))
         and logical_id not in pipelines
     }
 
@@ -495,22 +496,16 @@ def _in_words(operations: Iterable[str]) -> str:
     return ", ".join(others + words)
 
 
-_PSEUDO = {
-    "AWS::AccountId": "ACCOUNT",
-    "AWS::Partition": "aws",
-    "AWS::Region": "REGION",
-    "AWS::StackName": "STACK",
-}
-
-
 def _resource_text(resource: Any) -> str:
     """`Images/uploads/*` for the ARN of everything under a prefix of a bucket of the stack."""
     if isinstance(resource, str):
         return resource
-    if resource.get("Ref") in _PSEUDO:
-        return _PSEUDO[resource["Ref"]]
-    if "Fn::Sub" in resource and isinstance(resource["Fn::Sub"], str):
-        return re.sub(r"\$\{([\w:]+)\}", lambda match: _PSEUDO.get(match[1], readable(match[1])), resource["Fn::Sub"])
+    if str(resource.get("Ref", "")).startswith("AWS::"):
+        return f"<{resource['Ref'].removeprefix('AWS::')}>"
+    if "Fn::FindInMap" in resource:
+        return f"<{resource['Fn::FindInMap'][0]}>"
+    if isinstance(resource.get("Fn::Sub"), str):
+        return re.sub(r"\$\{AWS::(\w+)\}", r"<\1>", resource["Fn::Sub"])
     if "Fn::Join" in resource:
         return "".join(_resource_text(part) for part in resource["Fn::Join"][1])
     if "Fn::ImportValue" in resource:

@@ -258,7 +258,8 @@ class Story:
     def _calm_down(self) -> None:
         """What came of it: the same world, judged by the new model's baseline, until the alarm is over."""
         with self.chapters("Sending traffic to the new model", "Sent traffic to the new model") as chapter:
-            hour, asked, count = self._present, NOTHING, len(self.report.hours)
+            # Of the hour of the update, too: the new model was asked in it, and the old one before.
+            hour, asked, count = self._present, self.report.after, len(self.report.hours)
             for _ in range(self.choices.most_hours):
                 hour = self._next_hour("changed", hour, asked, chapter)
                 asked = self._ask("changed", self.choices.an_hour)

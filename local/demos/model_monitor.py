@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.demos import Demo, model_pictures, model_samples
+from local.demos import ROOT, Demo, model_pictures, model_samples
 from local.demos.drift_story import MEASURES, Choices, Hour, Report, Story, measures, quiet
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ModelMonitorDemo(Demo):
             yield _update(report)
         if report.pictures:
             names = ", ".join(file.name for file in report.pictures)
-            yield Text(f"Pictures: {names}, in {report.pictures[0].parent.relative_to(model_samples.ROOT)}\n")
+            yield Text(f"Pictures: {names}, in {report.pictures[0].parent.relative_to(ROOT)}\n")
 
     def remarks(self, *, own_stack: bool) -> Sequence[tuple[str, str]]:
         return [
@@ -79,7 +79,7 @@ class ModelMonitorDemo(Demo):
                 f"{Choices.training_rows:,} labelled deliveries of the changed world replace the old data: more"
                 " than this traffic brings, as a shop has more of it",
             ),
-            ("The clock", "moved: a day and a half took as long as the steps above say"),
+            ("The clock", "moved: a day and more took as long as the steps above say"),
         ]
 
     def to_json(self, report: Report) -> list[dict[str, Any]]:
@@ -186,7 +186,8 @@ def _hours(report: Report) -> RenderableType:
         for hour in hours:
             shown.append("!" if hour.drifted else ".", "bold red" if hour.drifted else "green")
         found = sum(bool(hour.drifted) for hour in hours)
-        shown.append(f"  {len(hours)} hours judged, {found or 'none'} with violations")
+        judged = "1 hour" if len(hours) == 1 else f"{len(hours)} hours"
+        shown.append(f"  {judged} judged, {found or 'none'} with violations")
         if hours[-1].alarm == "ALARM" and report.alarm_raised and not any(h.alarm == "ALARM" for h in hours[:-1]):
             shown.append(f"; alarm at {report.alarm_raised:%H:%M}", "red")
         if hours[-1].alarm == "OK" and report.alarm_cleared and hours is not rows[0][1]:

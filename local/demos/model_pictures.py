@@ -63,7 +63,7 @@ def drift(hours: Sequence[Mapping[str, float]], found: Sequence[bool], changed: 
         loud = at < len(_FEATURES)
         axes.plot(
             range(len(hours)),
-            [hour.get(name) for hour in hours],
+            [hour.get(name, float("nan")) for hour in hours],
             marker="o",
             markersize=3,
             color=_FEATURES[at] if loud else _FAINT,

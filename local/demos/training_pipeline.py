@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.demos import Demo, model_pictures, model_samples
+from local.demos import ROOT, Demo, model_pictures, model_samples
 from scenarios import training_pipeline
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class TrainingPipelineDemo(Demo):
         for one in report.reports:
             yield from model_samples.show_training(one, screen)
         for picture in report.pictures:
-            yield Text(f"Picture: {picture.relative_to(model_samples.ROOT)}\n")
+            yield Text(f"Picture: {picture.relative_to(ROOT)}\n")
 
     def remarks(self, *, own_stack: bool) -> Sequence[tuple[str, str]]:
         return [

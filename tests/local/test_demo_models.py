@@ -128,7 +128,7 @@ def test_the_story_can_be_read_on_any_terminal(
     # Then it says what happened, and no line is too long
     text = capsys.readouterr().out
     words = " ".join(text.split())
-    assert "1 hours judged, 1 with violations; alarm at 12:00" in words
+    assert "1 hour judged, 1 with violations; alarm at 12:00" in words
     assert "over at 14:00" in words
     assert "price is not as it was" in words
     assert "3 requests while the model was replaced, none failed" in words
