@@ -86,8 +86,8 @@ class TrainingPipeline(cdk.Stack):
     with metrics and the monitor's baseline, and waits for a person's approval; else the pipeline fails and says why.
     `realtime-endpoint` deploys what is approved.
 
-    **What if.** The data has no header, lacks a column or has one class only: the job fails with a reason, and the
-    topic is told with the execution's ARN. The service throttles, or an instance fails: the step is tried again. Spot
+    **What if.** The data has no header, lacks a column or has one class only: the job fails, and the topic
+    is told the step, its reason and the execution's ARN. The service throttles, or an instance fails: the step is tried again. Spot
     capacity is taken away: the training goes on from its checkpoint. The marker's event comes twice: one token, one
     execution. The event cannot be delivered: it is a dead letter, with an alarm. The new model is worse: nothing is
     registered. Older versions than the newest approved one serve again: reject the newer, or trainings compare with it.
@@ -130,7 +130,7 @@ class TrainingPipeline(cdk.Stack):
         self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
         self.retired = self._retire()
         self.rules = self._rules()
-        self.failure_rule = self._failure_rule()
+        self.failure_rules = self._failure_rules()
         self.alarm_topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.alarms = self._alarms()
         self._outputs()
@@ -371,36 +371,47 @@ class TrainingPipeline(cdk.Stack):
 
     # --- what tells
 
-    def _failure_rule(self) -> events.CfnRule:
-        """Every execution that failed, with its ARN: its steps say why. A model that is not better fails, too."""
-        rule = events.CfnRule(
-            self,
-            "ExecutionFailed",
-            description="An execution of the pipeline failed",
-            event_pattern={
-                "source": ["aws.sagemaker"],
-                "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
-                "detail": {"pipelineArn": [self._pipeline_arn], "currentPipelineExecutionStatus": ["Failed"]},
-            },
-            targets=[
-                events.CfnRule.TargetProperty(
-                    id="Failures",
-                    arn=self.failures.topic_arn,
-                    dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
-                )
-            ],
-        )
+    def _failure_rules(self) -> list[events.CfnRule]:
+        """Every step that failed, with its reason, and every execution. A model that is not better fails, too.
+
+        An execution's event has no reason (Amazon EventBridge events of SageMaker AI, "Pipeline execution state change"
+        and "Pipeline step state change"), and an execution may fail by itself, before a step or between two.
+        """
+        kinds = {
+            "StepFailed": ("A step of the pipeline failed, and why", "Execution Step", "currentStepStatus"),
+            "ExecutionFailed": ("An execution of the pipeline failed", "Execution", "currentPipelineExecutionStatus"),
+        }
+        rules = [
+            events.CfnRule(
+                self,
+                name,
+                description=description,
+                event_pattern={
+                    "source": ["aws.sagemaker"],
+                    "detail-type": [f"SageMaker Model Building Pipeline {what} Status Change"],
+                    "detail": {"pipelineArn": [self._pipeline_arn], status: ["Failed"]},
+                },
+                targets=[
+                    events.CfnRule.TargetProperty(
+                        id="Failures",
+                        arn=self.failures.topic_arn,
+                        dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
+                    )
+                ],
+            )
+            for name, (description, what, status) in kinds.items()
+        ]
         self.failures.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("events.amazonaws.com")],
                 actions=["sns:Publish"],
                 resources=[self.failures.topic_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": rule.attr_arn}},
+                conditions={"ArnEquals": {"aws:SourceArn": [rule.attr_arn for rule in rules]}},
             )
         )
-        sources = [each.attr_arn for each in (*self.rules, rule)]
+        sources = [each.attr_arn for each in (*self.rules, *rules)]
         let_service_send("events.amazonaws.com", [self.dead_letters], source=sources)
-        return rule
+        return rules
 
     def _alarms(self) -> list[cloudwatch.Alarm]:
         """Each tells the topic when it is raised and when it clears."""
@@ -464,7 +475,7 @@ class TrainingPipeline(cdk.Stack):
             "DeadLetterQueueUrl": self.dead_letters.queue_url,
             "FailureTopicArn": self.failures.topic_arn,
             "AlarmTopicArn": self.alarm_topic.topic_arn,
-            "FailureRuleName": self.failure_rule.ref,
+            "FailureRuleName": self.failure_rules[-1].ref,
         }
         if self.rules:
             values["RuleName"] = self.rules[0].ref

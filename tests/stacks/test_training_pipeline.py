@@ -201,17 +201,25 @@ def test_the_start_compares_with_what_is_approved_and_starts_an_event_once(templ
             assert state["Retry"]
 
 
-def test_a_failed_execution_is_told_to_the_topic(template: Template) -> None:
-    # Given the rule for executions that fail
-    rule = template.body["Resources"]["ExecutionFailed"]["Properties"]
+@pytest.mark.parametrize(
+    ("rule", "what", "status"),
+    [("StepFailed", "Execution Step", "currentStepStatus"), ("ExecutionFailed", "Execution", "currentPipelineExecutionStatus")],
+)
+def test_a_failure_is_told_to_the_topic(template: Template, rule: str, what: str, status: str) -> None:
+    # Given a rule for what fails
+    properties = template.body["Resources"][rule]["Properties"]
     # Then it is about this pipeline, and tells the topic, with a dead-letter queue
-    assert rule["EventPattern"]["detail-type"] == ["SageMaker Model Building Pipeline Execution Status Change"]
-    assert rule["EventPattern"]["detail"]["currentPipelineExecutionStatus"] == ["Failed"]
-    assert next(iter(strings(rule["EventPattern"]["detail"]["pipelineArn"]))).endswith("pipeline/${AWS::StackName}")
-    (target,) = rule["Targets"]
+    assert properties["EventPattern"]["detail-type"] == [f"SageMaker Model Building Pipeline {what} Status Change"]
+    detail = properties["EventPattern"]["detail"]
+    assert detail[status] == ["Failed"]
+    assert next(iter(strings(detail["pipelineArn"]))).endswith("pipeline/${AWS::StackName}")
+    (target,) = properties["Targets"]
     assert target["Arn"]["Ref"].startswith("Failures")
     assert target["DeadLetterConfig"]
-    # And only this rule may publish there
+
+
+def test_nobody_else_publishes_failures(template: Template) -> None:
+    # Given the policy of the topic of failures
     policy = next(
         resource["Properties"]["PolicyDocument"]["Statement"]
         for name, resource in template.resources("AWS::SNS::TopicPolicy")
@@ -219,7 +227,7 @@ def test_a_failed_execution_is_told_to_the_topic(template: Template) -> None:
     )
     allowed = [statement for statement in policy if statement["Effect"] == "Allow"]
     assert [statement["Condition"] for statement in allowed] == [
-        {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ExecutionFailed", "Arn"]}}}
+        {"ArnEquals": {"aws:SourceArn": [{"Fn::GetAtt": [rule, "Arn"]} for rule in ("StepFailed", "ExecutionFailed")]}}
     ]
 
 
