@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stacks.blocks.alarms import alarm, tell_of_alarms, waiting_messages
 from stacks.blocks.arns import own_arn
 from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
-from stacks.blocks.keys import let_service_use, own_key
+from stacks.blocks.keys import own_key
 from stacks.blocks.model_places import CHECKPOINTS, CODE, DATA, EVALUATION, MODELS, RUNS
 from stacks.blocks.neighbours import export
 from stacks.blocks.placed_files import PlacedFiles
@@ -44,7 +44,7 @@ from stacks.blocks.sagemaker_roles import (
 )
 from stacks.blocks.state_machines import state_machine
 from stacks.blocks.topics import topic
-from stacks.train import start
+from stacks.train import start, tell
 from stacks.train.source_archive import source_archive
 
 MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
@@ -130,7 +130,8 @@ class TrainingPipeline(cdk.Stack):
         self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
         self.retired = self._retire()
         self.rules = self._rules()
-        self.failure_rules = self._failure_rules()
+        self.tell = self._tell()
+        self.failure_rule = self._failure_rule()
         self.alarm_topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.alarms = self._alarms()
         self._outputs()
@@ -139,19 +140,12 @@ class TrainingPipeline(cdk.Stack):
 
     def _key(self) -> kms.Key:
         """One key for data, models, disks and messages."""
-        key = own_key(
+        return own_key(
             self,
             "Key",
             description="Encrypts the data, models, disks and messages of one stack",
             queue_senders=["events.amazonaws.com"],
         )
-        # Rules tell the topic of failures, by the encryption context in which SNS names it.
-        let_service_use(
-            key,
-            "events.amazonaws.com",
-            where={"kms:EncryptionContext:aws:sns:topicArn": own_arn(self, "sns", f"{cdk.Aws.STACK_NAME}-*")},
-        )
-        return key
 
     def _bucket(self) -> s3.Bucket:
         """Data comes in under `raw/`; what the pipeline makes of it lies under prefixes of its own."""
@@ -225,12 +219,8 @@ class TrainingPipeline(cdk.Stack):
         """
         role = service_role(self, "PipelineRole", "sagemaker.amazonaws.com", "What the pipeline may do")
         for step_type, kind, operation in _JOBS:
-            jobs = [
-                own_arn(self, "sagemaker", f"{kind}/pipelines-*-{name.lower()}-*")
-                for name in step_names(self.definition, step_type)
-            ]
             actions = [f"sagemaker:{verb}{operation}" for verb in ("Create", "Describe", "Stop")]
-            allow(role, actions, *jobs)
+            allow(role, actions, *self._jobs_of(step_type, kind))
         allow_passing(role, "sagemaker.amazonaws.com", self.processing_role.role_arn, self.training_role.role_arn)
         allow(role, ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage"], self._packages_arn)
         # The condition reads the evaluation.
@@ -371,47 +361,43 @@ class TrainingPipeline(cdk.Stack):
 
     # --- what tells
 
-    def _failure_rules(self) -> list[events.CfnRule]:
-        """Every step that failed, with its reason, and every execution. A model that is not better fails, too.
-
-        An execution's event has no reason (Amazon EventBridge events of SageMaker AI, "Pipeline execution state change"
-        and "Pipeline step state change"), and an execution may fail by itself, before a step or between two.
-        """
-        kinds = {
-            "StepFailed": ("A step of the pipeline failed, and why", "Execution Step", "currentStepStatus"),
-            "ExecutionFailed": ("An execution of the pipeline failed", "Execution", "currentPipelineExecutionStatus"),
-        }
-        rules = [
-            events.CfnRule(
-                self,
-                name,
-                description=description,
-                event_pattern={
-                    "source": ["aws.sagemaker"],
-                    "detail-type": [f"SageMaker Model Building Pipeline {what} Status Change"],
-                    "detail": {"pipelineArn": [self._pipeline_arn], status: ["Failed"]},
-                },
-                targets=[
-                    events.CfnRule.TargetProperty(
-                        id="Failures",
-                        arn=self.failures.topic_arn,
-                        dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
-                    )
-                ],
-            )
-            for name, (description, what, status) in kinds.items()
-        ]
-        self.failures.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("events.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[self.failures.topic_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": [rule.attr_arn for rule in rules]}},
-            )
+    def _tell(self) -> stepfunctions.CfnStateMachine:
+        """Finds out why an execution failed, and tells the topic."""
+        role = self.tell_role = service_role(
+            self, "TellRole", "states.amazonaws.com", "What telling of a failure may do"
         )
-        sources = [each.attr_arn for each in (*self.rules, *rules)]
+        allow(role, ["sagemaker:ListPipelineExecutionSteps"], f"{self._pipeline_arn}/execution/*")
+        allow(role, ["sagemaker:DescribeProcessingJob"], *self._jobs_of("Processing", "processing-job"))
+        allow(role, ["sns:Publish"], self.failures.topic_arn)
+        allow(role, KEY_USE, self.key.key_arn)
+        parts = tell.Parts(partition=self.partition, failure_topic=self.failures.topic_arn)
+        return state_machine(self, "Tell", definition=tell.definition(parts), role=role, encryption_key=self.key)
+
+    def _failure_rule(self) -> events.CfnRule:
+        """Every execution that failed. One whose model is not better fails, too."""
+        teller = service_role(self, "TellerRole", "events.amazonaws.com", "Has a failure told")
+        allow(teller, ["states:StartExecution"], self.tell.attr_arn)
+        rule = events.CfnRule(
+            self,
+            "ExecutionFailed",
+            description="An execution of the pipeline failed",
+            event_pattern={
+                "source": ["aws.sagemaker"],
+                "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
+                "detail": {"pipelineArn": [self._pipeline_arn], "currentPipelineExecutionStatus": ["Failed"]},
+            },
+            targets=[
+                events.CfnRule.TargetProperty(
+                    id="Tell",
+                    arn=self.tell.attr_arn,
+                    role_arn=teller.role_arn,
+                    dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
+                )
+            ],
+        )
+        sources = [each.attr_arn for each in (*self.rules, rule)]
         let_service_send("events.amazonaws.com", [self.dead_letters], source=sources)
-        return rules
+        return rule
 
     def _alarms(self) -> list[cloudwatch.Alarm]:
         """Each tells the topic when it is raised and when it clears."""
@@ -475,12 +461,17 @@ class TrainingPipeline(cdk.Stack):
             "DeadLetterQueueUrl": self.dead_letters.queue_url,
             "FailureTopicArn": self.failures.topic_arn,
             "AlarmTopicArn": self.alarm_topic.topic_arn,
-            "FailureRuleName": self.failure_rules[-1].ref,
+            "FailureRuleName": self.failure_rule.ref,
         }
         if self.rules:
             values["RuleName"] = self.rules[0].ref
         for name, value in values.items():
             cdk.CfnOutput(self, name, value=value)
+
+    def _jobs_of(self, step_type: str, kind: str) -> list[str]:
+        """The ARNs of the jobs of all steps of a type, as patterns."""
+        names = step_names(self.definition, step_type)
+        return [own_arn(self, "sagemaker", f"{kind}/pipelines-*-{name.lower()}-*") for name in names]
 
     @property
     def _packages_arn(self) -> str:
