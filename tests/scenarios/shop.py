@@ -7,8 +7,9 @@ each test tells its own executions and deployments from those that were there.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,63 @@ class Shop:
         before = training_pipeline.executions(self.cloud, self.training)
         training_pipeline.upload(self.cloud, self.training, files)
         return self.follow(before)
+
+    def start(self, **parameters: str) -> str:
+        """Starts an execution on the data that is there, past the state machine; returns its ARN."""
+        given = [{"Name": name, "Value": value} for name, value in parameters.items()]
+        started = self.client("sagemaker").start_pipeline_execution(
+            PipelineName=self.training["PipelineName"], PipelineParameters=given
+        )
+        return str(started["PipelineExecutionArn"])
+
+    def end_of(self, execution: str) -> training_pipeline.Report:
+        """Waits for the end of an execution."""
+        others = training_pipeline.executions(self.cloud, self.training) - {execution}
+        return self.follow(others)
+
+    def again(self, execution: str) -> None:
+        """Has an execution that failed or was stopped go on with the step that it stands at."""
+        self.client("sagemaker").retry_pipeline_execution(
+            PipelineExecutionArn=execution, ClientRequestToken=uuid.uuid4().hex
+        )
+
+    def stop(self, execution: str) -> None:
+        """Asks an execution to stop."""
+        self.client("sagemaker").stop_pipeline_execution(
+            PipelineExecutionArn=execution, ClientRequestToken=uuid.uuid4().hex
+        )
+
+    def step(self, execution: str, name: str) -> Mapping[str, Any]:
+        """A step of an execution, as SageMaker lists it; empty until it begins."""
+        listed = self.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution)
+        return next((one for one in listed["PipelineExecutionSteps"] if one["StepName"] == name), {})
+
+    def wait_for_job(self, execution: str, step: str) -> str:
+        """The name of a step's job, once there is one."""
+
+        def arn() -> str:
+            kinds = self.step(execution, step).get("Metadata", {}).values()
+            return next((kind["Arn"] for kind in kinds if "Arn" in kind), "")
+
+        return until(arn, f"the job of {step}", seconds=SECONDS).rpartition("/")[2]
+
+    def hurry(self, found: Callable[[], Any], what: str) -> Any:
+        """Waits for something while the cloud's clock leaps, so that pauses between attempts are short."""
+        return until(found, what, seconds=SECONDS, meanwhile=lambda: self.cloud.control.clock_advance(20))
+
+    @contextmanager
+    def longer_training(self, **hyperparameters: str) -> Iterator[None]:
+        """The pipeline with other hyperparameters for a while, such as trainings that last."""
+        sagemaker, name = self.client("sagemaker"), self.training["PipelineName"]
+        before = sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"]
+        definition = json.loads(before)
+        (train,) = (step for step in definition["Steps"] if step["Type"] == "Training")
+        train["Arguments"]["HyperParameters"] |= hyperparameters
+        sagemaker.update_pipeline(PipelineName=name, PipelineDefinition=json.dumps(definition))
+        try:
+            yield
+        finally:
+            sagemaker.update_pipeline(PipelineName=name, PipelineDefinition=before)
 
     def follow(self, before: set[str]) -> training_pipeline.Report:
         """Waits for the end of an execution that was not there before."""
@@ -118,6 +176,10 @@ class Shop:
         """A function that waits for what a topic is told from now on."""
         with subscribed(self.cloud, topic_arn) as look:
             yield lambda: until(look, "the topic to be told", seconds=SECONDS)
+
+    def listening(self, topic_arn: str) -> AbstractContextManager[Callable[[], list[str]]]:
+        """A function that looks what a topic was told since the last look."""
+        return subscribed(self.cloud, topic_arn)
 
     @contextmanager
     def without(self, role: str, action: str) -> Iterator[None]:
