@@ -200,6 +200,7 @@ class Deployment:
                 },
                 "Find endpoint",
                 catch=[self._failed("Discard configuration")],
+                Assign={"old_configuration": "", "old_model": ""},
             ),
         }
 
@@ -230,7 +231,6 @@ class Deployment:
                 {"EndpointName": parts.endpoint, "EndpointConfigName": "{% $name %}"},
                 "Wait for endpoint",
                 catch=[self._failed("Was it another")],
-                Assign={"old_configuration": "", "old_model": ""},
             ),
             "Read what serves": self._task(
                 f"{SAGEMAKER}describeEndpoint",
@@ -284,13 +284,23 @@ class Deployment:
                 "Type": "Choice",
                 "Choices": [
                     {"Condition": f"{{% $standing in {_texts(BUSY)} %}}", "Next": "Wait for the other"},
-                    {
-                        "Condition": "{% $standing = 'InService' %}",
-                        "Assign": {"took_over": False},
-                        "Next": "Register for scaling",
-                    },
+                    {"Condition": "{% $standing = 'InService' %}", "Next": "See what serves"},
                 ],
                 "Default": "Discard configuration",
+            },
+            "See what serves": self._task(
+                f"{SAGEMAKER}describeEndpoint",
+                {"EndpointName": parts.endpoint},
+                "Has it changed",
+                catch=[self._failed("Discard configuration")],
+                Assign={"serving": "{% $states.result.EndpointConfigName %}"},
+            ),
+            # It may have ended since.
+            "Has it changed": {
+                "Type": "Choice",
+                "Choices": [{"Condition": "{% $serving != $old_configuration %}", "Next": "Read what serves"}],
+                "Assign": {"took_over": False},
+                "Default": "Register for scaling",
             },
             "Wait for endpoint": {"Type": "Wait", "Seconds": choices.poll_seconds, "Next": "Look at endpoint"},
             "Look at endpoint": self._task(
@@ -318,13 +328,16 @@ class Deployment:
                         "Next": "Register for scaling",
                     },
                     {
-                        "Condition": "{% $states.input.status = 'InService' %}",
+                        "Condition": "{% $states.input.status = 'InService'"
+                        " and $states.input.configuration = $old_configuration %}",
                         "Assign": {
                             **_failure("RolledBack", "The model before serves again: ", "Update endpoint"),
                             "took_over": False,
                         },
                         "Next": "Register for scaling",
                     },
+                    # It took over, and another deployment has taken over from it since.
+                    {"Condition": "{% $states.input.status = 'InService' %}", "Next": "What was there before"},
                 ],
                 "Default": "Endpoint failed",
             },

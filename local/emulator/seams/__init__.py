@@ -119,6 +119,10 @@ def install() -> None:
 _client_port: contextvars.ContextVar[int] = contextvars.ContextVar("client_port", default=0)
 
 
+# How late the answer to the current request will be, by a fault: a service that measures itself counts that as its own.
+_late: contextvars.ContextVar[float] = contextvars.ContextVar("late", default=0.0)
+
+
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """MiniStack's ASGI application."""
     _client_port.set((scope.get("client") or ("", 0))[1])
@@ -141,7 +145,9 @@ def _inject_faults() -> None:
             return answer
         answer = faults.error(rule, service, _protocol(service, headers))
         if rule.when == "after" or rule.kind == "slow":
+            late = _late.set(rule.seconds)
             answer = await original(method, path, headers, body, query, request_id)
+            _late.reset(late)
         if rule.kind == "kill-worker" and (victim := worker()) is not None:
             os.kill(victim, signal.SIGKILL)
         else:
