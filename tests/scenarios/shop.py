@@ -7,16 +7,20 @@ each test tells its own executions and deployments from those that were there.
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from local.cloud import LocalCloud
 from pipelines.deliveries.world import FEATURES, draw
 from scenarios import realtime_endpoint, training_pipeline
-from tests.local.emulated import subscribed
+from tests.local.emulated import subscribed, unique
+from tests.local.hosted import artefact
+from tests.local.sagemaking import XGBOOST
 from tests.waiting import until
 
 TRAINING, SERVING, MONITOR = "training-pipeline", "realtime-endpoint", "model-monitor"
@@ -24,12 +28,23 @@ TRAINING, SERVING, MONITOR = "training-pipeline", "realtime-endpoint", "model-mo
 # One instance is one process here; looks are frequent, and nothing bakes.
 SMALL: Mapping[str, Mapping[str, Any]] = {
     TRAINING: {},
-    SERVING: {"instance_count": 1, "maximum_instances": 2, "poll_seconds": 1, "bake_seconds": 0},
+    SERVING: {
+        "instance_count": 1,
+        "maximum_instances": 2,
+        "poll_seconds": 1,
+        "bake_seconds": 0,
+        # Its schedules are off, but in the tests that are about them: the clock is moved over many an evening.
+        "stop_overnight": True,
+    },
     MONITOR: {},
 }
 # Enough for the test part, a tenth of it, to tell a better model surely.
 ROWS = 6000
 SECONDS = 60.0
+SATURDAY = 5
+
+# A model whose container ends before it answers its health check.
+NEVER_WELL = "raise RuntimeError('this model cannot be loaded')"
 
 
 def data(count: int = ROWS, seed: int = 1, *, shifted: bool = False) -> bytes:
@@ -40,6 +55,38 @@ def data(count: int = ROWS, seed: int = 1, *, shifted: bool = False) -> bytes:
 def parcels(count: int, seed: int, *, shifted: bool = False) -> str:
     """Deliveries as the endpoint is asked about them: CSV without a header or a label."""
     return str(draw(count, seed, shifted=shifted)[list(FEATURES)].to_csv(index=False, header=False))
+
+
+def switch_nights(cloud: LocalCloud, stack: str, *, on: bool) -> None:
+    """Lets the schedules of a stack of realtime-endpoint call, or not."""
+    resources = cloud.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+    scheduler = cloud.client("scheduler")
+    for one in resources:
+        if one["ResourceType"] == "AWS::Scheduler::Schedule":
+            found = scheduler.get_schedule(Name=one["PhysicalResourceId"])
+            members = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+            kept = {member: found[member] for member in members}
+            scheduler.update_schedule(**kept, State="ENABLED" if on else "DISABLED")
+
+
+@contextmanager
+def nights(cloud: LocalCloud, stack: str) -> Iterator[None]:
+    """The stack's evenings and mornings come within the block only, which begins at noon of a working day."""
+    until_hour(cloud, 12)
+    switch_nights(cloud, stack, on=True)
+    try:
+        yield
+    finally:
+        switch_nights(cloud, stack, on=False)
+
+
+def until_hour(cloud: LocalCloud, hour: int) -> None:
+    """Moves the clock to a minute after the next full hour of that name (UTC) from Monday to Friday."""
+    now = datetime.fromtimestamp(time.time() + cloud.control.clock(), tz=timezone.utc)
+    then = now.replace(hour=hour, minute=1, second=0, microsecond=0)
+    while then <= now or then.weekday() >= SATURDAY:
+        then += timedelta(days=1)
+    cloud.control.clock_advance((then - now).total_seconds())
 
 
 @dataclass
@@ -130,19 +177,74 @@ class Shop:
         for version in found:
             s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
 
-    def ready(self) -> None:
-        """Has a model of the usual world in service, the first that was trained, unless it is."""
+    def trained(self) -> str:
+        """The first package that was trained, of the usual world."""
         if not (packages := self.packages()):
             self.clear()
             trained = self.train({"first.csv": data()})
             assert trained.status == "REGISTERED", trained
             packages = [trained.package]
-        if self.in_service() != packages[-1]:
-            sagemaker = self.client("sagemaker")
-            # Approving what is approved is no event.
-            sagemaker.update_model_package(ModelPackageArn=packages[-1], ModelApprovalStatus="Rejected")
-            deployed = realtime_endpoint.deploy(self.cloud, self.serving, packages[-1], patience_seconds=SECONDS)
+        return packages[-1]
+
+    def ready(self) -> None:
+        """Has a model of the usual world in service, the first that was trained, unless it is."""
+        switch_nights(self.cloud, SERVING, on=False)
+        package = self.trained()
+        if self.in_service() != package:
+            deployed = self.deploy(package)
             assert deployed.complete, deployed
+
+    def deploy(self, package: str, serving: Mapping[str, str] | None = None) -> realtime_endpoint.Report:
+        """Approves a package, whatever was thought of it before, and waits for the end of its deployment."""
+        # Approving what is approved is no event.
+        self.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
+        return realtime_endpoint.deploy(self.cloud, serving or self.serving, package, patience_seconds=SECONDS)
+
+    @contextmanager
+    def package(self, script: str) -> Iterator[str]:
+        """A package that waits for approval, of a model that is nothing but this script; gone after the block."""
+        key = f"models/{unique('script')}/model.tar.gz"
+        self.client("s3").put_object(Bucket=self.training["BucketName"], Key=key, Body=artefact(script))
+        container = {"Image": XGBOOST, "ModelDataUrl": f"s3://{self.training['BucketName']}/{key}"}
+        made = self.client("sagemaker").create_model_package(
+            ModelPackageGroupName=self.serving["TrainingStackName"],
+            ModelApprovalStatus="PendingManualApproval",
+            InferenceSpecification={"Containers": [container], "SupportedContentTypes": ["text/csv"]},
+        )["ModelPackageArn"]
+        try:
+            yield made
+        finally:
+            self.client("sagemaker").delete_model_package(ModelPackageName=made)
+
+    def made(self) -> tuple[int, int]:
+        """How many models and configurations there are of the endpoint's deployments."""
+        sagemaker, name = self.client("sagemaker"), f"{self.serving['EndpointName']}-v"
+        models = sagemaker.list_models(NameContains=name)["Models"]
+        return len(models), len(sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"])
+
+    def role_of_rule(self) -> str:
+        """The name of the role that starts a deployment for an approval."""
+        (target,) = self.client("events").list_targets_by_rule(Rule=self.serving["RuleName"])["Targets"]
+        return str(target["RoleArn"]).rpartition("/")[2]
+
+    def scaled(self) -> list[str]:
+        """The names of the endpoint's scaling policies."""
+        found = self.client("application-autoscaling").describe_scaling_policies(
+            ServiceNamespace="sagemaker", ResourceId=f"endpoint/{self.serving['EndpointName']}/variant/AllTraffic"
+        )
+        return [policy["PolicyName"] for policy in found["ScalingPolicies"]]
+
+    @contextmanager
+    def redefined(self, old: str, new: str) -> Iterator[None]:
+        """Deployments have another text in their definition within the block."""
+        states, machine = self.client("stepfunctions"), self.serving["DeploymentArn"]
+        definition = states.describe_state_machine(stateMachineArn=machine)["definition"]
+        assert old in definition
+        states.update_state_machine(stateMachineArn=machine, definition=definition.replace(old, new))
+        try:
+            yield
+        finally:
+            states.update_state_machine(stateMachineArn=machine, definition=definition)
 
     def in_service(self) -> str:
         """The package of the model that answers; empty if none does."""
