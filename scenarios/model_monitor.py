@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from scenarios.cloud import Cloud
 
-Status = Literal["JUDGED", "NO_CAPTURES", "FAILED", "MISSING"]
+Status = Literal["JUDGED", "NO_CAPTURES", "REPLACED", "FAILED", "MISSING"]
 
+_WITHOUT_JOB: Mapping[str, Status] = {"no captures": "NO_CAPTURES", "model replaced": "REPLACED"}
 PATIENCE_SECONDS = 1800.0
 POLL_SECONDS = 0.2
 
@@ -28,7 +29,7 @@ class Verdict:
     """What the monitor says of one hour.
 
     JUDGED has the report's files: `violations` (feature, kind of check, description) and `drift`, our own monitor's
-    details. FAILED has a `reason`.
+    details. FAILED has a `reason`. REPLACED: all of the hour's answers were another model's, and nobody judges them.
     """
 
     hour: datetime
@@ -48,7 +49,7 @@ class Verdict:
     @property
     def complete(self) -> bool:
         """Whether the hour was looked at: it was judged, or had nothing to judge."""
-        return self.status in ("JUDGED", "NO_CAPTURES")
+        return self.status not in ("FAILED", "MISSING")
 
 
 def run(
@@ -92,8 +93,8 @@ def judge(
     """
     begin = time.monotonic()
     started = start(cloud, outputs, hour)
-    if started["outcome"] == "no captures":
-        return Verdict(hour, started["job"], "NO_CAPTURES", time.monotonic() - begin)
+    if started["outcome"] in _WITHOUT_JOB:
+        return Verdict(hour, started["job"], _WITHOUT_JOB[started["outcome"]], time.monotonic() - begin)
     return follow(cloud, outputs, hour, started["job"], progress, begin=begin, patience_seconds=patience_seconds)
 
 
@@ -134,17 +135,54 @@ def job_of(cloud: Cloud, outputs: Mapping[str, str], hour: datetime) -> str | No
     return None
 
 
-def start(cloud: Cloud, outputs: Mapping[str, str], hour: datetime) -> dict[str, str]:
-    """Asks for an hour as the schedule does; returns the function's answer. Raises RuntimeError when it fails."""
+def start(cloud: Cloud, outputs: Mapping[str, str], hour: datetime, *, again: bool = False) -> dict[str, Any]:
+    """Asks for an hour as the schedule does; returns the function's answer. Raises RuntimeError when it fails.
+
+    `again` is for an operator: an hour that was given up is judged once more.
+    """
     planned = hour.astimezone(timezone.utc).replace(minute=20, second=0, microsecond=0) + timedelta(hours=1)
     answer = cloud.client("lambda").invoke(
         FunctionName=outputs["StartMonitorFunctionName"],
-        Payload=json.dumps({"time": planned.strftime("%Y-%m-%dT%H:%M:%SZ")}).encode(),
+        Payload=json.dumps({"time": planned.strftime("%Y-%m-%dT%H:%M:%SZ"), "again": again}).encode(),
     )
-    told: dict[str, str] = json.loads(answer["Payload"].read())
+    told: dict[str, Any] = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise RuntimeError(f"The monitor was not started: {told.get('errorType')}: {told.get('errorMessage')}")
     return told
+
+
+def redrive(cloud: Cloud, outputs: Mapping[str, str]) -> list[str]:
+    """Does once more what the dead letters are about, and removes them; returns the ARNs that were called.
+
+    The queue is no work queue, so SQS has nowhere to move its messages to. A letter of Lambda holds the request that
+    failed every attempt; one of a rule or of the schedule is the request itself, and says whom it was for.
+    """
+    sqs, url = cloud.client("sqs"), outputs["DeadLetterQueueUrl"]
+    called: list[str] = []
+    while letters := sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], WaitTimeSeconds=1
+    ).get("Messages", []):
+        for letter in letters:
+            target, payload = _request_of(letter)
+            if target.split(":")[2] == "states":
+                cloud.client("stepfunctions").start_execution(stateMachineArn=target, input=json.dumps(payload))
+            else:
+                cloud.client("lambda").invoke(
+                    FunctionName=target, InvocationType="Event", Payload=json.dumps(payload).encode()
+                )
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"])
+            called.append(target)
+    return called
+
+
+def _request_of(letter: Mapping[str, Any]) -> tuple[str, Any]:
+    """Whom a dead letter was for, and with what."""
+    body = json.loads(letter["Body"])
+    if "requestPayload" in body:
+        # `...:function:name:$LATEST`
+        arn = str(body["requestContext"]["functionArn"])
+        return ":".join(arn.split(":")[:7]), body["requestPayload"]
+    return str(letter["MessageAttributes"]["TARGET_ARN"]["StringValue"]), body
 
 
 def metric(
@@ -159,7 +197,8 @@ def metric(
         MetricName=name,
         Dimensions=dimensions,
         StartTime=since,
-        EndTime=datetime.now(timezone.utc) + timedelta(days=2),
+        # The local cloud's clock may be days ahead of this machine's.
+        EndTime=max(since, datetime.now(timezone.utc)) + timedelta(days=2),
         Period=3600,
         Statistics=["Maximum"],
     )["Datapoints"]

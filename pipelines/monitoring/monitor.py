@@ -1,10 +1,12 @@
 """Judges one window of captured traffic against a baseline, and writes the report.
 
     python3 -m pipelines.monitoring.monitor --captures FOLDER --baseline FOLDER --schema FILE --output FOLDER
-        [--ground-truth FOLDER] [--history FOLDER] [--start TIME --end TIME] [--message FILE] [--plot]
+        [--ground-truth FOLDER] [--history FOLDER] [--start TIME --end TIME] [--since TIME]
+        [--message FILE] [--plot]
 
 `--captures`: data-capture records (`captures` has their shape); those whose inference lies in [start, end) are judged.
 `--ground-truth`: labels that arrived, for these or for earlier inferences; `--history`: captures that they may be for.
+`--since`: when the model came into service that the baseline is of. History before it is another model's and left out.
 `--baseline`: what `baseline` wrote. `--message`: where the exit message goes (/opt/ml/output/message in a job).
 `--plot`: draws drift.png, too, where matplotlib is there.
 
@@ -42,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--start", type=_time)
     parser.add_argument("--end", type=_time)
+    parser.add_argument("--since", type=_time)
     parser.add_argument("--message", type=Path)
     parser.add_argument("--plot", action="store_true")
     options = parser.parse_args(arguments)
@@ -58,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
             ground_truth=_folder(options.ground_truth),
             history=_folder(options.history),
             between=(options.start, options.end),
+            since=options.since,
             plot=options.plot,
         )
     except UnusableInputError as error:
@@ -104,12 +108,13 @@ def run(
     ground_truth: Path | None = None,
     history: Path | None = None,
     between: tuple[datetime | None, datetime | None] = (None, None),
+    since: datetime | None = None,
     plot: bool = False,
 ) -> Report:
     """Reads, judges, writes."""
     start, end = between
     captured = read_captures(captures, schema, start, end) if captures else Captures(Window({}, 0))
-    earlier = read_captures(history, schema) if history else Captures(Window({}, 0))
+    earlier = read_captures(history, schema, since) if history else Captures(Window({}, 0))
     labels = read_labels(ground_truth) if ground_truth else None
     labelled, without = merge(labels, {**earlier.answers, **captured.answers}) if labels else (None, 0)
     report = make_report(
@@ -165,6 +170,7 @@ def _window(
         "malformed": dict(captured.malformed),
         "malformed_labels": dict(labels.malformed) if labels else {},
         "history_requests": earlier.requests,
+        "history_of_other_models": earlier.outside,
         "history_malformed": dict(earlier.malformed),
     }
 

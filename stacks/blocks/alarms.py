@@ -24,8 +24,12 @@ def alarm(
     threshold: float = 0,
     evaluation_periods: int = 1,
     datapoints_to_alarm: int | None = None,
+    no_data: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
 ) -> cloudwatch.Alarm:
-    """Raised above the threshold in so many of so many periods. No data is good news: nothing has happened."""
+    """Raised above the threshold in so many of so many periods.
+
+    No data is good news, unless told otherwise: nothing has happened.
+    """
     return cloudwatch.Alarm(
         scope,
         construct_id,
@@ -35,7 +39,7 @@ def alarm(
         evaluation_periods=evaluation_periods,
         datapoints_to_alarm=datapoints_to_alarm,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        treat_missing_data=no_data,
     )
 
 

@@ -227,14 +227,17 @@ class ModelMonitor(cdk.Stack):
         start.allow(["sagemaker:DescribeModel"], own_arn(self, "sagemaker", f"model/{self.endpoint}-v*"))
         start.allow(["sagemaker:DescribeModelPackage"], own_arn(self, "sagemaker", f"model-package/{group}/*"))
         start.allow(
-            ["sagemaker:CreateProcessingJob"], own_arn(self, "sagemaker", f"processing-job/{cdk.Aws.STACK_NAME}-*")
+            ["sagemaker:CreateProcessingJob", "sagemaker:DescribeProcessingJob"],
+            own_arn(self, "sagemaker", f"processing-job/{cdk.Aws.STACK_NAME}-*"),
         )
         allow_passing(start.role, "sagemaker.amazonaws.com", self.job_role.role_arn)
         self._allow_metrics(start)
         return start
 
     def _hourly(self) -> None:
-        role = service_role(self, "ScheduleRole", "scheduler.amazonaws.com", "Calls the monitor every hour")
+        role = self.schedule_role = service_role(
+            self, "ScheduleRole", "scheduler.amazonaws.com", "Calls the monitor every hour"
+        )
         allow(role, ["lambda:InvokeFunction"], self.start_monitor.function.function_arn)
         allow(role, ["sqs:SendMessage"], self.dead_letters.queue_arn)
         allow(role, KEY_USE, self.key.key_arn)
@@ -399,6 +402,8 @@ class ModelMonitor(cdk.Stack):
             metric=self._metric("Violations"),
             evaluation_periods=settings.watched_hours,
             datapoints_to_alarm=settings.bad_hours,
+            # A night without traffic would clear it, and the morning would start another training for the same drift.
+            no_data=cloudwatch.TreatMissingData.IGNORE,
         )
 
     def _alarms(self) -> list[cloudwatch.Alarm]:
@@ -439,7 +444,9 @@ class ModelMonitor(cdk.Stack):
     def _retrain(self) -> events.CfnRule:
         """Once, as the alarm is raised: while it stays so, the new model waits for its approval."""
         start = self.training.value("StartArn")
-        starter = service_role(self, "RetrainRole", "events.amazonaws.com", "Starts the training when traffic drifts")
+        starter = self.retrain_role = service_role(
+            self, "RetrainRole", "events.amazonaws.com", "Starts the training when traffic drifts"
+        )
         allow(starter, ["states:StartExecution"], start)
         return events.CfnRule(
             self,
@@ -500,9 +507,12 @@ class ModelMonitor(cdk.Stack):
             "DriftAlarmName": self.drift_alarm.alarm_name,
             "DashboardName": self.dashboard.dashboard_name,
         }
+        if self.drift_rule:
+            values["RetrainRoleName"] = self.retrain_role.role_name
         if self.own:
             values["StartMonitorFunctionName"] = self.start_monitor.function.function_name
             values["StartMonitorRoleName"] = self.start_monitor.role.role_name
+            values["ScheduleRoleName"] = self.schedule_role.role_name
         for name, value in values.items():
             cdk.CfnOutput(self, name, value=value)
 

@@ -7,7 +7,7 @@ import importlib
 import json
 import types
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import botocore.session
@@ -17,8 +17,8 @@ from botocore.stub import Stubber
 from botocore.validate import validate_parameters
 from moto import mock_aws
 
-from lambdas.model_monitor.start_monitor.baseline import NoBaselineError
-from lambdas.model_monitor.start_monitor.jobs import Found, Settings, job_name, last_full_hour, request
+from lambdas.model_monitor.start_monitor.baseline import NoBaselineError, Production, alone_since
+from lambdas.model_monitor.start_monitor.jobs import Found, Settings, job_name, last_full_hour, request, window
 from pipelines.monitoring import monitor
 from pipelines.monitoring.schema import Schema
 from tests.unit.conftest import Context
@@ -78,8 +78,11 @@ def settings(**changed: str) -> Settings:
     return Settings.read(VARIABLES | changed)
 
 
-def expect_production(sagemaker: Stubber, **package: Any) -> None:
-    """The endpoint serves a model of a package."""
+LONG_AGO = datetime(2026, 11, 1, tzinfo=timezone.utc)
+
+
+def expect_production(sagemaker: Stubber, endpoint: dict[str, Any] | None = None, **package: Any) -> None:
+    """The endpoint serves a model of a package, since long ago unless its description says otherwise."""
     sagemaker.add_response(
         "describe_endpoint",
         {
@@ -87,8 +90,9 @@ def expect_production(sagemaker: Stubber, **package: Any) -> None:
             "EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/deliveries",
             "EndpointConfigName": "deliveries-7",
             "EndpointStatus": "InService",
-            "CreationTime": datetime.now(timezone.utc),
-            "LastModifiedTime": datetime.now(timezone.utc),
+            "CreationTime": LONG_AGO,
+            "LastModifiedTime": LONG_AGO,
+            **(endpoint or {}),
         },
         {"EndpointName": "deliveries"},
     )
@@ -101,7 +105,7 @@ def expect_production(sagemaker: Stubber, **package: Any) -> None:
                 {"VariantName": "Shadow", "ModelName": "other"},
                 {"VariantName": "AllTraffic", "ModelName": "deliveries-7"},
             ],
-            "CreationTime": datetime.now(timezone.utc),
+            "CreationTime": (endpoint or {}).get("LastModifiedTime", LONG_AGO) - timedelta(minutes=5),
         },
         {"EndpointConfigName": "deliveries-7"},
     )
@@ -136,9 +140,32 @@ def registered(uri: str) -> dict[str, Any]:
 BASELINE = {"DriftCheckBaselines": registered("s3://models/7/baseline/statistics.json")}
 
 
+SERVED = Production("s3://models/7/baseline/", LONG_AGO, None)
+
+
 def expect_job(sagemaker: Stubber, job: dict[str, Any]) -> None:
     arn = "arn:aws:sagemaker:us-east-1:123456789012:processing-job/x"
     sagemaker.add_response("create_processing_job", {"ProcessingJobArn": arn}, job)
+
+
+def expect_taken(sagemaker: Stubber, status: str) -> None:
+    """The name is that of a job which has come so far."""
+    sagemaker.add_client_error("create_processing_job", "ResourceInUse", http_status_code=400)
+    described = {
+        "ProcessingJobName": "x",
+        "ProcessingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:processing-job/x",
+        "ProcessingJobStatus": status,
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.t3.medium", "VolumeSizeInGB": 10}
+        },
+        "AppSpecification": {"ImageUri": "x"},
+        "CreationTime": LONG_AGO,
+    }
+    sagemaker.add_response("describe_processing_job", described, None)
+
+
+def captured_only(chosen: Settings, hour: datetime) -> Found:
+    return dataclasses.replace(chosen.wanted(hour), ground_truth=(), history=())
 
 
 def no_captures(module: types.ModuleType) -> list[float]:
@@ -198,7 +225,7 @@ def test_an_event_without_a_time_is_an_error(module: types.ModuleType, time: str
 
 
 def full(settings: Settings, hour: datetime) -> dict[str, Any]:
-    return request(settings, hour, settings.wanted(hour), "s3://models/7/baseline/")
+    return request(settings, hour, settings.wanted(hour), SERVED)
 
 
 def test_the_request_is_one_that_sagemaker_takes_with_all_inputs_and_none_too_many() -> None:
@@ -272,11 +299,11 @@ def test_an_input_that_is_not_there_is_not_named() -> None:
     hour = last_full_hour(EVENT["time"])
     wanted = settings().wanted(hour)
     # Given an hour without labels
-    captured = request(settings(), hour, wanted.only(lambda uri: "ground-truth" not in uri), "s3://m/b/")
+    captured = request(settings(), hour, wanted.only(lambda uri: "ground-truth" not in uri), SERVED)
     assert set(inputs(captured)) == {"code", "baseline", "captures"}
     assert "--ground-truth" not in captured["AppSpecification"]["ContainerArguments"]
     # Given one without captures, and labels of a day before
-    labelled = request(settings(), hour, wanted.only(lambda uri: "ground" in uri or uri.endswith("/26/")), "s3://m/b/")
+    labelled = request(settings(), hour, wanted.only(lambda uri: "ground" in uri or uri.endswith("/26/")), SERVED)
     assert set(inputs(labelled)) == {"code", "baseline", "ground-truth", "history-0"}
     assert "--captures" not in labelled["AppSpecification"]["ContainerArguments"]
 
@@ -306,11 +333,16 @@ def test_an_hour_with_traffic_starts_its_job(
     expect_production(sagemaker, **BASELINE)
     chosen, hour = settings(), last_full_hour(EVENT["time"])
     only = dataclasses.replace(chosen.wanted(hour), ground_truth=(), history=())
-    expect_job(sagemaker, request(chosen, hour, only, "s3://models/7/baseline/"))
+    expect_job(sagemaker, request(chosen, hour, only, SERVED))
     # When the schedule calls
     answer = module.handler(EVENT, Context())
     # Then the hour's job is started under its name, with the baseline of the package in production
-    assert answer == {"outcome": "started", "hour": "2026-11-27T09:00:00Z", "job": "model-monitor-2026112709"}
+    assert answer == {
+        "outcome": "started",
+        "hour": "2026-11-27T09:00:00Z",
+        "job": "model-monitor-2026112709",
+        "earlier": [],
+    }
     assert job_name(chosen, hour) == answer["job"]
     assert no_captures(module) == [0.0]
 
@@ -320,7 +352,7 @@ def test_a_second_call_for_the_hour_starts_nothing_and_does_not_fail(
 ) -> None:
     upload("captures", HOUR)
     expect_production(sagemaker, **BASELINE)
-    sagemaker.add_client_error("create_processing_job", "ResourceInUse", http_status_code=400)
+    expect_taken(sagemaker, "InProgress")
     assert module.handler(EVENT, Context())["outcome"] == "already started"
 
 
@@ -346,7 +378,7 @@ def test_labels_alone_start_a_job_with_the_days_before(
     wanted = chosen.wanted(hour)
     expect_job(
         sagemaker,
-        request(chosen, hour, Found((), wanted.ground_truth, wanted.history[1:2]), "s3://models/7/baseline/"),
+        request(chosen, hour, Found((), wanted.ground_truth, wanted.history[1:2]), SERVED),
     )
     # When the schedule calls, Then a job judges them, and the metric still tells that there was no traffic
     assert module.handler(EVENT, Context())["outcome"] == "started"
@@ -365,7 +397,7 @@ def test_a_package_may_have_its_baseline_among_its_metrics(
 ) -> None:
     upload("captures", HOUR)
     expect_production(sagemaker, ModelMetrics=registered("s3://models/8/b/statistics.json"))
-    sagemaker.add_client_error("create_processing_job", "ResourceInUse")
+    expect_taken(sagemaker, "Completed")
     assert module.handler(EVENT, Context())["outcome"] == "already started"
 
 
@@ -376,6 +408,142 @@ def test_a_model_without_a_baseline_is_a_failure(
     expect_production(sagemaker)
     with pytest.raises(NoBaselineError, match="no baseline of its data"):
         module.handler(EVENT, Context())
+
+
+@pytest.mark.parametrize("status", ["Failed", "Stopped"])
+def test_a_failed_attempt_is_followed_by_one_under_the_next_name(
+    module: types.ModuleType, sagemaker: Stubber, upload: Callable[..., None], status: str
+) -> None:
+    # Given an hour whose job failed
+    upload("captures", HOUR)
+    expect_production(sagemaker, **BASELINE)
+    chosen, hour = settings(), last_full_hour(EVENT["time"])
+    expect_taken(sagemaker, status)
+    expect_job(sagemaker, request(chosen, hour, captured_only(chosen, hour), SERVED, 2))
+    # When the hour is asked for again, Then another job is started, whose report goes elsewhere
+    answer = module.handler(EVENT, Context())
+    assert (answer["outcome"], answer["job"]) == ("started", "model-monitor-2026112709-2")
+
+
+def test_an_hour_is_given_up_after_three_attempts_until_an_operator_asks(
+    module: types.ModuleType, sagemaker: Stubber, upload: Callable[..., None]
+) -> None:
+    # Given an hour whose three jobs failed
+    upload("captures", HOUR)
+    expect_production(sagemaker, **BASELINE)
+    for _ in range(3):
+        expect_taken(sagemaker, "Failed")
+    # When it is asked for by the schedule, Then it is given up, and that is no failure
+    assert module.handler(EVENT, Context())["outcome"] == "given up"
+    # When an operator asks, Then it is judged
+    expect_production(sagemaker, **BASELINE)
+    for _ in range(3):
+        expect_taken(sagemaker, "Failed")
+    chosen, hour = settings(), last_full_hour(EVENT["time"])
+    expect_job(sagemaker, request(chosen, hour, captured_only(chosen, hour), SERVED, 4))
+    assert module.handler({**EVENT, "again": True}, Context())["job"] == "model-monitor-2026112709-4"
+
+
+def test_two_calls_that_overlap_start_one_second_attempt(
+    module: types.ModuleType, sagemaker: Stubber, upload: Callable[..., None]
+) -> None:
+    # Given a failed job, and another call that has just started the next
+    upload("captures", HOUR)
+    expect_production(sagemaker, **BASELINE)
+    expect_taken(sagemaker, "Failed")
+    expect_taken(sagemaker, "InProgress")
+    # When this call comes to it, Then it starts nothing
+    answer = module.handler(EVENT, Context())
+    assert (answer["outcome"], answer["job"]) == ("already started", "model-monitor-2026112709-2")
+
+
+def test_hours_before_that_nobody_judged_are_started_too(
+    module: types.ModuleType, sagemaker: Stubber, upload: Callable[..., None]
+) -> None:
+    # Given traffic of the two hours before and of the one before those, and none in this one
+    upload("captures", *(HOUR.replace("/09/", f"/0{hour}/") for hour in (6, 7, 8)))
+    expect_production(sagemaker, **BASELINE)
+    chosen = settings()
+    # And the job of one failed, the other never was
+    for at, attempt in ((8, 2), (7, 1)):
+        hour = datetime(2026, 11, 27, at, tzinfo=timezone.utc)
+        if attempt == 2:
+            expect_taken(sagemaker, "Failed")
+        expect_job(sagemaker, request(chosen, hour, captured_only(chosen, hour), SERVED, attempt))
+    # When the schedule calls, Then both are started, and no others
+    answer = module.handler(EVENT, Context())
+    assert answer["outcome"] == "no captures"
+    assert [one["job"] for one in answer["earlier"]] == ["model-monitor-2026112708-2", "model-monitor-2026112707"]
+
+
+# --- an update of the endpoint
+
+
+def at(time: str) -> datetime:
+    return datetime.fromisoformat(f"2026-11-27T{time}+00:00")
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "part"),
+    [
+        ("08:59:59", None, ("09:00:00", "10:00:00")),
+        ("09:20:00.25", None, ("09:20:01", "10:00:00")),
+        ("10:00:00", None, None),
+        ("10:12:00", None, None),
+        ("08:00:00", "09:30:00", ("09:00:00", "09:30:00")),
+        ("08:00:00", "08:59:00", None),
+        ("08:00:00", "10:05:00", ("09:00:00", "10:00:00")),
+    ],
+)
+def test_only_what_the_model_in_production_alone_has_answered_is_read(
+    since: str, until: str | None, part: tuple[str, str] | None
+) -> None:
+    served = Production("s3://m/b/", at(since), at(until) if until else None)
+    assert window(at("09:00:00"), served) == (tuple(map(at, part)) if part else None)
+
+
+def test_an_endpoint_that_was_scaled_later_does_not_forget_its_hour() -> None:
+    # Given an endpoint that was updated at nine and scaled at noon
+    scaled: dict[str, Any] = {"LastModifiedTime": at("12:00:00")}
+    # Then it is at ten past ten at the latest that the new model was alone, or when its own limit was over
+    assert alone_since(scaled, at("09:00:00")) == at("10:10:00")
+    policy = {"BlueGreenUpdatePolicy": {"MaximumExecutionTimeoutInSeconds": 600}}
+    assert alone_since({**scaled, "LastDeploymentConfig": policy}, at("09:00:00")) == at("09:20:00")
+    # And when it was changed before, that is the end of the update
+    assert alone_since({"LastModifiedTime": at("09:05:00")}, at("09:00:00")) == at("09:05:00")
+
+
+def test_the_job_of_an_hour_with_an_update_is_told_which_part_to_read(
+    module: types.ModuleType, sagemaker: Stubber, upload: Callable[..., None]
+) -> None:
+    # Given an endpoint that was updated in the hour
+    upload("captures", HOUR)
+    expect_production(sagemaker, {"LastModifiedTime": at("09:20:00")}, **BASELINE)
+    chosen, hour = settings(), last_full_hour(EVENT["time"])
+    served = Production("s3://models/7/baseline/", at("09:20:00"), None)
+    job = request(chosen, hour, captured_only(chosen, hour), served)
+    expect_job(sagemaker, job)
+    assert module.handler(EVENT, Context())["outcome"] == "started"
+    # Then captures are read from then on, and labels are for answers from then on
+    words = job["AppSpecification"]["ContainerArguments"]
+    told = {words[n]: words[n + 1] for n in range(len(words) - 1) if words[n].startswith("--")}
+    assert (told["--start"], told["--end"], told["--since"]) == (
+        "2026-11-27T09:20:00Z",
+        "2026-11-27T10:00:00Z",
+        "2026-11-27T09:20:00Z",
+    )
+
+
+def test_an_hour_of_a_model_that_was_replaced_is_not_judged(
+    module: types.ModuleType, sagemaker: Stubber, upload: Callable[..., None]
+) -> None:
+    # Given an endpoint that was updated after the hour's end
+    upload("captures", HOUR)
+    expect_production(sagemaker, {"LastModifiedTime": at("10:05:00")}, **BASELINE)
+    # When the schedule calls, Then there is no job, and it says why
+    assert module.handler(EVENT, Context())["outcome"] == "model replaced"
+    with pytest.raises(ValueError, match="No part"):
+        request(settings(), at("09:00:00"), Found(("c",), (), ()), Production("b", at("10:05:00"), None))
 
 
 @pytest.mark.parametrize("code", ["ResourceLimitExceeded", "AccessDeniedException", "ThrottlingException"])
@@ -400,5 +568,5 @@ def test_the_log_tells_the_hour_and_no_content(
     written = io.StringIO()
     monkeypatch.setattr(module.logger.registered_handler, "stream", written)
     module.handler(EVENT, Context())
-    told = json.loads(written.getvalue())
+    told = json.loads(written.getvalue().splitlines()[0])
     assert (told["outcome"], told["hour"]) == ("no captures", "2026-11-27T09:00:00Z")

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from lambdas.model_monitor.start_monitor.baseline import Production
+
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
 
 # A job has ten inputs at most (SageMaker API Reference, "CreateProcessingJob", read 2026-11-27): code, baseline,
 # captures, labels, and the days of which labels may be.
 MAXIMUM_LABEL_DAYS = 5
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -112,18 +115,43 @@ def last_full_hour(time: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("The event's time has no zone.")
     started = moment.astimezone(timezone.utc).replace(minute=0, second=0, microsecond=0)
-    return started - timedelta(hours=1)
+    return started - HOUR
 
 
-def job_name(settings: Settings, hour: datetime) -> str:
-    """The one name that a job of this hour can have."""
-    return f"{settings.job_name_prefix}-{hour:%Y%m%d%H}"
+def window(hour: datetime, production: Production) -> tuple[datetime, datetime] | None:
+    """The part of an hour, to the second, in which the model in production alone has answered; None if there is none.
+
+    Another model's answers would be judged by a baseline that is not theirs.
+    """
+    start = max(hour, whole(production.since))
+    end = min(hour + HOUR, production.until.astimezone(timezone.utc)) if production.until else hour + HOUR
+    return (start, end) if start < end else None
 
 
-def request(settings: Settings, hour: datetime, found: Found, baseline: str) -> dict[str, Any]:
-    """What CreateProcessingJob is asked for. `baseline` is a folder in S3."""
-    name = job_name(settings, hour)
-    inputs = [_input("code", settings.code), _input("baseline", baseline)]
+def whole(moment: datetime) -> datetime:
+    """The first full second from a moment on, in UTC: captures tell their time in whole seconds."""
+    utc = moment.astimezone(timezone.utc)
+    return utc.replace(microsecond=0) + timedelta(seconds=bool(utc.microsecond))
+
+
+def job_name(settings: Settings, hour: datetime, attempt: int = 1) -> str:
+    """The one name that the first, or a later, attempt at this hour can have."""
+    return f"{settings.job_name_prefix}-{hour:%Y%m%d%H}" + (f"-{attempt}" if attempt > 1 else "")
+
+
+def request(
+    settings: Settings,
+    hour: datetime,
+    found: Found,
+    production: Production,
+    attempt: int = 1,
+) -> dict[str, Any]:
+    """What CreateProcessingJob is asked for, of an hour that has a `window`."""
+    name = job_name(settings, hour, attempt)
+    between = window(hour, production)
+    if between is None:
+        raise ValueError("No part of the hour is the model's in production.")
+    inputs = [_input("code", settings.code), _input("baseline", production.baseline)]
     arguments = ["--baseline", f"{INPUT}/baseline", "--output", f"{OUTPUT}/report"]
     if found.captures:
         inputs += [_input("captures", uri) for uri in found.captures]
@@ -132,8 +160,9 @@ def request(settings: Settings, hour: datetime, found: Found, baseline: str) -> 
         inputs += [_input("ground-truth", uri) for uri in found.ground_truth]
         inputs += [_input(f"history-{at}", uri, f"history/{at}") for at, uri in enumerate(found.history)]
         arguments += ["--ground-truth", f"{INPUT}/ground-truth", "--history", f"{INPUT}/history"]
-    start, end = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (hour, hour + timedelta(hours=1)))
-    arguments += ["--start", start, "--end", end, "--schema", f"{INPUT}/code/{settings.schema_file}"]
+    start, end, since = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (*between, whole(production.since)))
+    arguments += ["--start", start, "--end", end, "--since", since]
+    arguments += ["--schema", f"{INPUT}/code/{settings.schema_file}"]
     arguments += ["--message", "/opt/ml/output/message", "--plot"]
     # A word of a command has 256 characters at most (SageMaker API Reference, "AppSpecification"), so the arguments
     # come by themselves; `bash -c` has the first word after its text as `$0`.
