@@ -11,14 +11,14 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from docs import drawing, graph, power, state_graph
+from docs import drawing, graph, pipeline_graph, power, state_graph
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
 from stacks.policy.idle_cost import MONTHLY
@@ -97,8 +97,10 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
             f"{architecture.id} idle cost": idle_table(template),
             f"{architecture.id} cost": thousand_table(architecture.id),
         }
+        if pipelines := pipeline_graph.definitions(template):
+            parts[f"{architecture.id} steps"] = _drawn(pipelines, pipeline_graph.mermaid)
         if machines := state_graph.definitions(template):
-            parts[f"{architecture.id} states"] = states(machines)
+            parts[f"{architecture.id} states"] = _drawn(machines, state_graph.mermaid)
         if machines or architecture.needs:
             # Its parts have no one way from left to right, which a picture could show.
             continue
@@ -120,9 +122,9 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
     return re.sub(r"<!-- generated: (?P<name>[^>]+?) -->.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
 
-def states(machines: Mapping[str, Mapping[str, Any]]) -> str:
-    """Each state machine, drawn; named where there are several."""
-    drawn = {name: f"```mermaid\n{state_graph.mermaid(machine)}\n```" for name, machine in machines.items()}
+def _drawn(definitions: Mapping[str, Mapping[str, Any]], draw: Callable[[Mapping[str, Any]], str]) -> str:
+    """Each state machine or pipeline, drawn; named where there are several."""
+    drawn = {name: f"```mermaid\n{draw(definition)}\n```" for name, definition in definitions.items()}
     if len(drawn) == 1:
         return next(iter(drawn.values()))
     return "\n\n".join(f"**{name}**\n\n{picture}" for name, picture in drawn.items())

@@ -13,7 +13,7 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
-from docs import drawing, generate, graph, state_graph
+from docs import drawing, generate, graph, pipeline_graph, state_graph
 from local import cli, demos
 from scenarios.matrix import MATRIX
 from stacks.catalogue import available
@@ -54,6 +54,8 @@ def test_the_pages_have_the_parts_that_readers_look_for(templates: dict[str, gra
         wanted = {"diagram", "failures", "permissions", "settings", "idle cost", "cost"}
         if state_graph.definitions(templates[architecture.id]):
             wanted.add("states")
+        if pipeline_graph.definitions(templates[architecture.id]):
+            wanted.add("steps")
         assert {f"{architecture.id} {part}" for part in wanted} <= parts(architecture.page)
 
 
