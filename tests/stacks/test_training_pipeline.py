@@ -106,7 +106,9 @@ def test_the_pipeline_makes_the_jobs_of_its_steps_alone(template: Template) -> N
     assert s3(held) == {("GetObject", "<bucket>/runs/*/evaluate/evaluation/evaluation.json")}
 
 
-@pytest.mark.parametrize("role", ["ProcessingRole", "TrainingRole", "PipelineRole", "StartRole", "StarterRole", "TellRole", "TellerRole"])
+@pytest.mark.parametrize(
+    "role", ["ProcessingRole", "TrainingRole", "PipelineRole", "StartRole", "StarterRole", "TellRole", "TellerRole"]
+)
 def test_a_role_is_taken_on_for_this_account_only(template: Template, role: str) -> None:
     _, condition = trusted(template, role)
     assert condition == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
