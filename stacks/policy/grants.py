@@ -191,6 +191,34 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
         resource="DeadLetters",
         reason="Takes the notification of an ended task when the queue of ends cannot.",
     ),
+    UnusedGrant(
+        architecture="training-pipeline",
+        role="ProcessingRole",
+        action="cloudwatch:PutMetricData",
+        resource="",
+        reason="SageMaker measures a job's instance as the job's role; a process of this machine is no instance.",
+    ),
+    UnusedGrant(
+        architecture="training-pipeline",
+        role="events.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="DeadLetters",
+        reason="Takes new data, or a failure, when its state machine cannot be started.",
+    ),
+    UnusedGrant(
+        architecture="training-pipeline",
+        role="events.amazonaws.com",
+        action="kms:Decrypt",
+        resource="Key",
+        reason="Opens the dead-letter queue for new data, or a failure, whose state machine cannot be started.",
+    ),
+    UnusedGrant(
+        architecture="training-pipeline",
+        role="events.amazonaws.com",
+        action="kms:GenerateDataKey",
+        resource="Key",
+        reason="Encrypts what goes into the dead-letter queue when a state machine cannot be started.",
+    ),
 )
 
 

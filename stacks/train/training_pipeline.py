@@ -86,11 +86,11 @@ class TrainingPipeline(cdk.Stack):
     with metrics and the monitor's baseline, and waits for a person's approval; else the pipeline fails and says why.
     `realtime-endpoint` deploys what is approved.
 
-    **What if.** The data has no header, lacks a column or has one class only: the job fails, and the topic
-    is told the step, its reason and the execution's ARN. The service throttles, or an instance fails: the step is tried again. Spot
-    capacity is taken away: the training goes on from its checkpoint. The marker's event comes twice: one token, one
-    execution. The event cannot be delivered: it is a dead letter, with an alarm. The new model is worse: nothing is
-    registered. Older versions than the newest approved one serve again: reject the newer, or trainings compare with it.
+    **What if.** The data has no header, lacks a column or has one class only: the job fails, and the topic is told the
+    step and its reason. The service throttles, or an instance fails: the step is tried again. Spot capacity is taken
+    away: the training goes on from its checkpoint. The marker's event comes twice: one token, one execution. The event
+    cannot be delivered: it is a dead letter, with an alarm. The new model is worse: nothing is registered. Older
+    versions than the newest approved one serve again: reject the newer, or trainings compare with it.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle: the key and alarms. A run takes a
     few minutes of `ml.m5.large` (0.115 dollars an hour) in each of its four jobs, some four cents, whether the data has

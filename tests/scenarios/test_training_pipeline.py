@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+
 from scenarios import training_pipeline
 from tests.scenarios.shop import Shop, data
 from tests.waiting import never, until

@@ -88,9 +88,7 @@ TROUBLES: dict[str, Trouble[TrainingStory]] = {
     "StartFailedAlarm": Trouble(
         TrainingStory.a_training_that_cannot_be_started, TrainingStory.another_machine_that_fails
     ),
-    "UndeliveredAlarm": Trouble(
-        TrainingStory.an_event_that_starts_nothing, TrainingStory.a_message_in_another_queue
-    ),
+    "UndeliveredAlarm": Trouble(TrainingStory.an_event_that_starts_nothing, TrainingStory.a_message_in_another_queue),
 }
 
 

@@ -84,9 +84,7 @@ def too_few_rows() -> bytes:
     ],
     ids=lambda one: one.__name__ if callable(one) else "",
 )
-def test_bad_data_fails_with_its_reason_which_is_told(
-    school: Shop, content: Callable[[], bytes], reason: str
-) -> None:
+def test_bad_data_fails_with_its_reason_which_is_told(school: Shop, content: Callable[[], bytes], reason: str) -> None:
     # Given a file that does not serve, and somebody who listens
     with school.told(school.training["FailureTopicArn"]) as told:
         # When it is uploaded
@@ -100,6 +98,18 @@ def test_bad_data_fails_with_its_reason_which_is_told(
         message = the_one(told)
     assert (message["execution"], message["step"]) == (report.execution, "Prepare")
     assert message["reason"].startswith(reason)
+
+
+def test_a_bad_file_among_good_ones_is_named_as_its_owner_wrote_it(school: Shop) -> None:
+    # Given a good file, and a bad one whose name is not ASCII and has signs that events encode
+    bad = "März + Käse (50%) & more.csv"
+    with school.told(school.training["FailureTopicArn"]) as told:
+        # When both are uploaded
+        report = school.train({"good.csv": data(ROWS), f"2026/{bad}": a_missing_column()})
+        # Then the training fails as a whole, and its reason and what is told name the bad one
+        assert report.status == "FAILED", report
+        assert the_one(told)["reason"] == f"{bad} has no column temperature."
+    assert report.reason == f"Prepare: {bad} has no column temperature."
 
 
 def test_a_model_below_the_bar_is_told_as_such(school: Shop) -> None:
@@ -149,7 +159,7 @@ def test_a_training_that_crashes_or_takes_too_long_fails_and_is_told(school: Sho
 def test_a_training_whose_spot_instance_is_taken_away_goes_on_from_its_checkpoint(school: Shop) -> None:
     # Given a training that lasts some seconds, and has kept a checkpoint
     training_pipeline.upload(school.cloud, school.training, {"a.csv": data(ROWS)}, ready=False)
-    with school.longer_training(num_round="1500", early_stopping_rounds="1500", eta="0.01", checkpoint_rounds="20"):
+    with school.longer_training(num_round="2500", early_stopping_rounds="2500", max_depth="1"):
         execution = school.start(DataVersion="spot", **ANY_MODEL)
         folder = f"runs/{execution.rpartition('/')[2]}/prepare/report/checkpoints/"
         kept = {"Bucket": school.training["BucketName"], "Prefix": folder}
