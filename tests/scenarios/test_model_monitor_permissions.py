@@ -178,10 +178,9 @@ def test_without_a_permission_the_hour_is_not_started_and_says_so(watcher: Watch
     # Given a starter that lost one permission, and an hour with traffic
     watcher.traffic(7200, 1)
     hour = watcher.hour()
-    with watcher.without("StartMonitorRoleName", action):
-        # When the hour is asked for, Then that fails, which its alarm counts
-        with pytest.raises(RuntimeError, match="AccessDenied"):
-            model_monitor.start(watcher.cloud, watcher.outputs, hour)
+    # When the hour is asked for, Then that fails, which its alarm counts
+    with watcher.without("StartMonitorRoleName", action), pytest.raises(RuntimeError, match="AccessDenied"):
+        model_monitor.start(watcher.cloud, watcher.outputs, hour)
     # When the permission is back, Then the hour is judged, once
     assert watcher.judge().status == "JUDGED"
     assert len(watcher.jobs(hour)) == 1

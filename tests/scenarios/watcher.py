@@ -21,8 +21,6 @@ from tests.waiting import until
 # SageMaker writes captures some time after the request.
 SECONDS = 30.0
 HOUR = timedelta(hours=1)
-# Longer than an alarm looks back.
-LONG_HOURS = 12
 
 
 class Watcher:
@@ -201,7 +199,11 @@ class Watcher:
 
     def call_for_this_hour(self) -> None:
         """As the schedule does once the hour is over."""
-        self.call("StartMonitorFunctionName", {"time": f"{self.hour() + HOUR:%Y-%m-%dT%H}:20:00Z"})
+        self.call("StartMonitorFunctionName", self.call_time())
+
+    def call_time(self) -> dict[str, str]:
+        """What the schedule says once the hour that runs is over."""
+        return {"time": f"{self.hour() + HOUR:%Y-%m-%dT%H}:20:00Z"}
 
     def letters(self) -> int:
         """How many dead letters there are."""
