@@ -318,10 +318,10 @@ def _connect_alarm(found: _Found, logical_id: str, properties: Properties) -> No
 def _watched(found: _Found, properties: Properties) -> list[str]:
     """What the alarm's metric is of, by its dimensions; a metric of the stack's own is CloudWatch's."""
     namespace: str = properties.get("Namespace", "AWS/")
-    if not namespace.startswith(("AWS/", "/aws/")):
-        return [found.outside("cloudwatch")]
     dimensions = properties.get("Dimensions", [])
-    watched = list(references(dimensions))
+    watched = [end for end in references(dimensions) if found.nodes[end].group != "stacks"]
+    if not watched and not namespace.startswith(("AWS/", "/aws/")):
+        return [found.outside("cloudwatch")]
     if not watched and namespace.lower().startswith("aws/sagemaker"):
         own = {"PipelineName": "pipeline/<StackName>"}
         watched = [found.own[own[one["Name"]]] for one in dimensions if own.get(one["Name"]) in found.own]
