@@ -83,7 +83,7 @@ class _Place:
 def svg(graph: Graph, title: str, description: str) -> str:
     """The way of one input through the graph, left to right, failures and alarms below.
 
-    Left out: logs and traces, and what works only when the stack itself is changed. Readable on light and on dark pages.
+    Left out: logs and traces, and what works only when the stack itself is changed. For light and for dark pages.
     """
     shown = _simplified(graph)
     places = _layout(shown)

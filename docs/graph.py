@@ -500,17 +500,17 @@ def _resource_text(resource: Any) -> str:
     """`Images/uploads/*` for the ARN of everything under a prefix of a bucket of the stack."""
     if isinstance(resource, str):
         return resource
-    if str(resource.get("Ref", "")).startswith("AWS::"):
-        return f"<{resource['Ref'].removeprefix('AWS::')}>"
-    if "Fn::FindInMap" in resource:
-        return f"<{resource['Fn::FindInMap'][0]}>"
-    if isinstance(resource.get("Fn::Sub"), str):
-        return re.sub(r"\$\{AWS::(\w+)\}", r"<\1>", resource["Fn::Sub"])
-    if "Fn::Join" in resource:
-        return "".join(_resource_text(part) for part in resource["Fn::Join"][1])
-    if "Fn::ImportValue" in resource:
-        # Exports are called after the stack that exports: see `stacks/blocks/neighbours.py`.
-        return f"<{_resource_text(resource['Fn::ImportValue'])}>"
+    (function, value), *_ = resource.items()
+    if function == "Fn::Join":
+        return "".join(_resource_text(part) for part in value[1])
+    if function == "Fn::Sub" and isinstance(value, str):
+        return re.sub(r"\$\{AWS::(\w+)\}", r"<\1>", value)
+    # What only the deployment knows; an export is called after the stack that exports (`stacks/blocks/neighbours.py`).
+    known = {"Fn::ImportValue": lambda: _resource_text(value), "Fn::FindInMap": lambda: value[0]}
+    if function == "Ref" and value.startswith("AWS::"):
+        known["Ref"] = lambda: value.removeprefix("AWS::")
+    if function in known:
+        return f"<{known[function]()}>"
     ends = list(references(resource))
     return readable(ends[0]) if ends else str(resource)
 
