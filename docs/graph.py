@@ -83,7 +83,7 @@ OUTSIDE: dict[str, tuple[str, Group]] = {
 }
 
 # What SageMaker's machines do by a role of the stack: jobs, or an endpoint. The role stands for them.
-WORKLOAD = ("SageMaker workload", "intelligence")
+WORKLOAD: tuple[str, Group] = ("SageMaker workload", "intelligence")
 # A stack from which this one imports; the parameter that names it ends so.
 NEEDED: tuple[str, Group] = ("Needed stack", "stacks")
 NEEDED_PARAMETER = re.compile(r"[A-Za-z]+Stack")
@@ -506,11 +506,10 @@ def _resource_text(resource: Any) -> str:
     if function == "Fn::Sub" and isinstance(value, str):
         return re.sub(r"\$\{AWS::(\w+)\}", r"<\1>", value)
     # What only the deployment knows; an export is called after the stack that exports (`stacks/blocks/neighbours.py`).
-    known = {"Fn::ImportValue": lambda: _resource_text(value), "Fn::FindInMap": lambda: value[0]}
-    if function == "Ref" and value.startswith("AWS::"):
-        known["Ref"] = lambda: value.removeprefix("AWS::")
-    if function in known:
-        return f"<{known[function]()}>"
+    if function == "Fn::ImportValue":
+        return f"<{_resource_text(value)}>"
+    if function == "Fn::FindInMap" or str(value).startswith("AWS::"):
+        return f"<{value[0] if function == 'Fn::FindInMap' else value.removeprefix('AWS::')}>"
     ends = list(references(resource))
     return readable(ends[0]) if ends else str(resource)
 

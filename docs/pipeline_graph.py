@@ -76,7 +76,7 @@ def _notes(step: Step) -> Iterator[str]:
     if step["Type"] == "Condition":
         yield "<br/>and ".join(_condition(one) for one in step["Arguments"]["Conditions"])
         return
-    yield _KINDS.get(step["Type"], step["Type"])
+    yield _KINDS.get(str(step["Type"]), str(step["Type"]))
     if "CacheConfig" in step and step["CacheConfig"]["Enabled"]:
         yield "taken from the cache if nothing has changed"
     attempts = sum(policy["MaxAttempts"] for policy in step.get("RetryPolicies", []))
