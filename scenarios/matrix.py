@@ -66,6 +66,9 @@ _DOCUMENTS = "tests.scenarios.test_document_processing"
 _TRAINED = "tests.scenarios.test_training_pipeline"
 _UNTRAINED = "tests.scenarios.test_training_pipeline_failures"
 _TRAINING_RIGHTS = "tests.scenarios.test_training_pipeline_permissions"
+_SERVES = "tests.scenarios.test_realtime_endpoint"
+_SERVING_FAILS = "tests.scenarios.test_realtime_endpoint_failures"
+_SERVING_RIGHTS = "tests.scenarios.test_realtime_endpoint_permissions"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
     "image-labeling": {
@@ -366,6 +369,57 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                     "test_without_permission_to_have_it_told_a_failure_is_kept",
                     "test_without_the_policy_of_its_queue_an_event_that_starts_nothing_is_lost",
                 )
+            )
+        ),
+    },
+    "realtime-endpoint": {
+        "duplicate-event": AnsweredBy((f"{_SERVING_FAILS}.test_an_approval_that_is_told_twice_leaves_one_model",)),
+        "odd-key": DoesNotApply("No user names an object: SageMaker and the training pipeline name all that is read."),
+        "corrupt-input": AnsweredBy(
+            (f"{_SERVING_FAILS}.test_a_bad_request_is_refused_with_its_reason_and_counts_as_the_callers_fault",)
+        ),
+        "oversized-input": AnsweredBy(
+            (f"{_SERVING_FAILS}.test_a_bad_request_is_refused_with_its_reason_and_counts_as_the_callers_fault",)
+        ),
+        "throttled-service": AnsweredBy(
+            (f"{_SERVING_FAILS}.test_a_throttled_service_is_asked_again_until_it_answers",)
+        ),
+        "service-down-then-back": AnsweredBy(
+            (
+                f"{_SERVING_FAILS}.test_a_service_that_stays_down_is_told_and_the_approval_can_be_repeated",
+                f"{_SERVING_FAILS}.test_without_the_right_to_capture_requests_are_served_and_the_loss_is_logged",
+            )
+        ),
+        "poison-message": AnsweredBy(
+            (
+                f"{_SERVING_FAILS}.test_an_approval_that_cannot_be_delivered_is_kept_and_redriven",
+                f"{_SERVING_RIGHTS}.test_an_evening_that_cannot_be_told_is_kept",
+            )
+        ),
+        "partial-batch": AnsweredBy(
+            (f"{_SERVING_FAILS}.test_a_bad_request_is_refused_with_its_reason_and_counts_as_the_callers_fault",)
+        ),
+        "asynchronous-job-failed": AnsweredBy(
+            (
+                f"{_SERVING_FAILS}.test_a_model_that_fails_its_health_check_leaves_the_old_one_in_service",
+                f"{_SERVING_FAILS}.test_an_endpoint_that_never_came_up_is_made_anew_by_the_next_approval",
+                f"{_SERVING_FAILS}.test_an_alarm_takes_an_update_back_and_no_request_fails",
+            )
+        ),
+        "notification-late-or-twice": AnsweredBy(
+            (
+                f"{_SERVES}.test_an_approval_that_was_taken_back_is_not_deployed",
+                f"{_SERVING_FAILS}.test_an_older_version_that_is_approved_after_a_newer_one_serves",
+                f"{_SERVING_FAILS}.test_an_approval_that_is_told_twice_leaves_one_model",
+            )
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_SERVING_RIGHTS}.test_without_a_permission_of_its_role_a_deployment_says_so",
+                f"{_SERVING_RIGHTS}.test_without_a_permission_for_what_comes_after_the_new_model_serves_all_the_same",
+                f"{_SERVING_RIGHTS}.test_without_a_permission_of_the_models_role_the_model_before_serves",
+                f"{_SERVING_RIGHTS}.test_without_a_permission_the_evening_fails_and_the_endpoint_serves",
+                f"{_SERVES}.test_a_failure_is_told_and_leaves_the_old_model_in_service",
             )
         ),
     },

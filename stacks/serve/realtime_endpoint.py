@@ -116,8 +116,8 @@ class RealtimeEndpoint(cdk.Stack):
     **What if.** The new model fails or is slow: an alarm is raised while both fleets run, SageMaker goes back by
     itself, and a topic is told why. The artifact is broken and the container never answers its health check: the
     update fails, the old model serves on. Two packages are approved at once: one waits for the other. An approval was
-    taken back before its event came: nothing is done. Another `instance_type` was set: scaling ends before the update and
-    begins again after it, as SageMaker refuses it else. The event cannot be delivered: it is a dead letter, with an
+    taken back before its event came: nothing is done. Another `instance_type` was set: scaling ends before the update,
+    which SageMaker refuses else, and begins again after it. The event cannot be delivered: it is a dead letter, with an
     alarm. The endpoint is broken: it is made anew. The stack is deleted: a function takes away what the approvals made.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle, before the first approval:
@@ -327,8 +327,8 @@ class RealtimeEndpoint(cdk.Stack):
         """What Application Auto Scaling asks of who registers a variant and sets its policy.
 
         (Amazon SageMaker AI Developer Guide, "Auto scaling prerequisites"; Application Auto Scaling User Guide,
-        "Identity-based policy examples"; read 2026-11-27.) A scalable target's own ARN ends with an id that the service makes up, so
-        conditions hold the grant to SageMaker's variants.
+        "Identity-based policy examples"; read 2026-11-27.) A scalable target's own ARN ends with an id that the service
+        makes up, so conditions hold the grant to SageMaker's variants.
         """
         allow(
             role,

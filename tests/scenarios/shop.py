@@ -7,6 +7,7 @@ each test tells its own executions and deployments from those that were there.
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -87,6 +88,24 @@ def until_hour(cloud: LocalCloud, hour: int) -> None:
     while then <= now or then.weekday() >= SATURDAY:
         then += timedelta(days=1)
     cloud.control.clock_advance((then - now).total_seconds())
+
+
+@contextmanager
+def hurried(cloud: LocalCloud) -> Iterator[None]:
+    """Time passes quickly: who waits before another attempt waits little."""
+    over = threading.Event()
+
+    def hurry() -> None:
+        while not over.wait(0.2):
+            cloud.control.clock_advance(10)
+
+    mover = threading.Thread(target=hurry)
+    mover.start()
+    try:
+        yield
+    finally:
+        over.set()
+        mover.join()
 
 
 @dataclass
@@ -222,6 +241,27 @@ class Shop:
         models = sagemaker.list_models(NameContains=name)["Models"]
         return len(models), len(sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"])
 
+    def tidy(self) -> None:
+        """Takes away what a deployment that failed after its model came into service has left of the one before."""
+        sagemaker, name, kept = self.client("sagemaker"), f"{self.serving['EndpointName']}-v", self.configuration()
+        for config in sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"]:
+            if config["EndpointConfigName"] != kept:
+                sagemaker.delete_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
+        for model in sagemaker.list_models(NameContains=name)["Models"]:
+            if model["ModelName"] != kept:
+                sagemaker.delete_model(ModelName=model["ModelName"])
+
+    def role_of_nights(self) -> str:
+        """The name of the role of the schedules."""
+        resources = self.client("cloudformation").describe_stack_resources(StackName=SERVING)["StackResources"]
+        roles = (one for one in resources if one["ResourceType"] == "AWS::IAM::Role")
+        return str(next(one["PhysicalResourceId"] for one in roles if one["LogicalResourceId"].startswith("NightRole")))
+
+    def configuration(self) -> str:
+        """The name of the endpoint configuration that serves: each deployment has its own."""
+        described = self.client("sagemaker").describe_endpoint(EndpointName=self.serving["EndpointName"])
+        return str(described["EndpointConfigName"])
+
     def role_of_rule(self) -> str:
         """The name of the role that starts a deployment for an approval."""
         (target,) = self.client("events").list_targets_by_rule(Rule=self.serving["RuleName"])["Targets"]
@@ -284,12 +324,12 @@ class Shop:
         return subscribed(self.cloud, topic_arn)
 
     @contextmanager
-    def without(self, role: str, action: str) -> Iterator[None]:
+    def without(self, role: str, action: str, name: str = "taken-away") -> Iterator[None]:
         """A role that may not do something for a while, whatever its policies say."""
         iam = self.client("iam")
         denial = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": action, "Resource": "*"}}
-        iam.put_role_policy(RoleName=role, PolicyName="taken-away", PolicyDocument=json.dumps(denial))
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(denial))
         try:
             yield
         finally:
-            iam.delete_role_policy(RoleName=role, PolicyName="taken-away")
+            iam.delete_role_policy(RoleName=role, PolicyName=name)

@@ -17,7 +17,7 @@ from local.cloud import LocalCloud
 from scenarios import realtime_endpoint
 from tests.conftest import SharedStacks
 from tests.local.emulated import ended, unique
-from tests.scenarios.shop import NEVER_WELL, SECONDS, SERVING, SMALL, TRAINING, Shop, parcels
+from tests.scenarios.shop import NEVER_WELL, SECONDS, SERVING, SMALL, TRAINING, Shop, hurried, parcels
 from tests.waiting import until
 
 # Answers as it should, but takes longer than the alarm on its latency allows.
@@ -106,7 +106,7 @@ def asked_all_the_time(shop: Shop) -> Iterator[Counter[str]]:
             try:
                 realtime_endpoint.ask(shop.cloud, shop.serving, row)
                 ended_so["answered"] += 1
-            except Exception as error:  # noqa: BLE001 (whatever it is, the test is told)
+            except Exception as error:  # noqa: BLE001, PERF203 (whatever it is, the test is told)
                 ended_so[repr(error)] += 1
 
     asker = threading.Thread(target=ask)
@@ -194,7 +194,7 @@ def test_a_throttled_service_is_asked_again_until_it_answers(shop: Shop) -> None
         control.faults_add(service="sagemaker", operation=operation, kind="throttle", times=2)
     control.faults_add(service="application-autoscaling", operation="PutScalingPolicy", kind="throttle", times=2)
     # When a package is approved, Then it serves in the end, and nothing is left over
-    with hurried(shop):
+    with hurried(shop.cloud):
         report = shop.deploy(package)
     assert report.complete, report
     assert sum(rule["applied"] for rule in control.faults()) == 8
@@ -208,7 +208,7 @@ def test_a_service_that_stays_down_is_told_and_the_approval_can_be_repeated(shop
     rule = shop.cloud.control.faults_add(service="sagemaker", operation="CreateEndpointConfig", kind="internal")
     with shop.told(shop.serving["FailureTopicArn"]) as told:
         # When a package is approved
-        with hurried(shop):
+        with hurried(shop.cloud):
             report = shop.deploy(package)
         # Then its deployment fails, the topic is told, and the old model serves
         (message,) = map(json.loads, told())
@@ -219,24 +219,6 @@ def test_a_service_that_stays_down_is_told_and_the_approval_can_be_repeated(shop
     # When SageMaker works again and the package is approved once more, Then it serves
     shop.cloud.control.faults_clear(rule)
     assert shop.deploy(package).complete
-
-
-@contextmanager
-def hurried(shop: Shop) -> Iterator[None]:
-    """Time passes quickly: who waits before another attempt waits little."""
-    over = threading.Event()
-
-    def hurry() -> None:
-        while not over.wait(0.2):
-            shop.cloud.control.clock_advance(10)
-
-    mover = threading.Thread(target=hurry)
-    mover.start()
-    try:
-        yield
-    finally:
-        over.set()
-        mover.join()
 
 
 # --- Approvals -------------------------------------------------------------------------------------------------------
@@ -251,7 +233,7 @@ def test_an_approval_that_is_told_twice_leaves_one_model(shop: Shop) -> None:
     machine = shop.serving["DeploymentArn"]
     executions = [states.start_execution(stateMachineArn=machine, input=event)["executionArn"] for _ in range(2)]
     # Then one deployment waits for the other, and both succeed
-    with hurried(shop):
+    with hurried(shop.cloud):
         assert [ended(shop.cloud, one, SECONDS)["status"] for one in executions] == ["SUCCEEDED", "SUCCEEDED"]
     # And the package serves, once
     assert shop.in_service() == package

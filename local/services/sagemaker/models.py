@@ -99,9 +99,7 @@ class Models:
             raise invalid(str(error).removeprefix("ClientError: ")) from error
         if data is not None:
             _check_access(actor, data, request["ExecutionRoleArn"], caller.region)
-        artefact = Artefact(
-            image, data, environment, isolated=request.get("EnableNetworkIsolation", False)
-        )
+        artefact = Artefact(image, data, environment, isolated=request.get("EnableNetworkIsolation", False))
         members = {key: value for key, value in request.items() if key not in ("Tags", "Containers")}
         members |= {"CreationTime": now(), "EnableNetworkIsolation": artefact.isolated}
         members.setdefault("PrimaryContainer", container)
@@ -109,9 +107,7 @@ class Models:
         self._records.change(record, ModelArn=record.arn)
         return {"ModelArn": record.arn}
 
-    def _made_of(
-        self, container: Mapping[str, Any], caller: Caller
-    ) -> tuple[str, str | None, Mapping[str, str]]:
+    def _made_of(self, container: Mapping[str, Any], caller: Caller) -> tuple[str, str | None, Mapping[str, str]]:
         """Image, archive and variables; those of the request stand above those of its package."""
         variables = container.get("Environment", {})
         if "ModelPackageName" in container:

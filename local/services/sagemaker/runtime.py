@@ -64,7 +64,7 @@ class Runtime:
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
 
-    def handle(  # noqa: PLR0917 (the parts of a request)
+    def handle(
         self,
         operation: str,
         endpoint: str,
