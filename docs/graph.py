@@ -103,6 +103,10 @@ VERBS = {
 }
 
 
+# What a file is called after its content. It changes with each edit, and an archive's with the machine, too.
+_DIGEST = re.compile(r"\b[0-9a-f]{16,64}\b")
+
+
 class DiagramError(Exception):
     """The template holds something that no diagram could show. `str()` is one clear line."""
 
@@ -231,7 +235,8 @@ def permissions(template: Template) -> list[tuple[str, str, str]]:
     for function, statement in _grants(resources):
         for action in _list(statement["Action"]):
             rows += [
-                (readable(function), action, _resource_text(resource)) for resource in _list(statement["Resource"])
+                (readable(function), action, _DIGEST.sub("<Digest>", _resource_text(resource)))
+                for resource in _list(statement["Resource"])
             ]
     return rows
 
