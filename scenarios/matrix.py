@@ -69,6 +69,9 @@ _TRAINING_RIGHTS = "tests.scenarios.test_training_pipeline_permissions"
 _SERVES = "tests.scenarios.test_realtime_endpoint"
 _SERVING_FAILS = "tests.scenarios.test_realtime_endpoint_failures"
 _SERVING_RIGHTS = "tests.scenarios.test_realtime_endpoint_permissions"
+_MONITOR = "tests.scenarios.test_model_monitor"
+_MONITOR_FAILS = "tests.scenarios.test_model_monitor_failures"
+_MONITOR_RIGHTS = "tests.scenarios.test_model_monitor_permissions"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
     "image-labeling": {
@@ -420,6 +423,72 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                 f"{_SERVING_RIGHTS}.test_without_a_permission_of_the_models_role_the_model_before_serves",
                 f"{_SERVING_RIGHTS}.test_without_a_permission_the_evening_fails_and_the_endpoint_serves",
                 f"{_SERVES}.test_a_failure_is_told_and_leaves_the_old_model_in_service",
+            )
+        ),
+    },
+    "model-monitor": {
+        "duplicate-event": AnsweredBy(
+            (
+                f"{_MONITOR_FAILS}.test_a_schedule_that_overlaps_itself_judges_each_hour_once",
+                f"{_MONITOR}.test_an_hour_is_judged_once_however_often_it_is_asked_for",
+            )
+        ),
+        "odd-key": DoesNotApply(
+            "No key comes from outside: captures and reports lie where SageMaker and the stack put them, by the hour"
+        ),
+        "corrupt-input": AnsweredBy(
+            (
+                f"{_MONITOR_FAILS}.test_captures_that_cannot_be_read_are_counted_and_the_others_are_judged",
+                f"{_MONITOR_FAILS}.test_missing_values_and_unknown_categories_and_other_answers_are_named",
+                f"{_MONITOR_FAILS}.test_a_report_that_cannot_be_read_is_a_dead_letter_until_it_is_mended",
+            )
+        ),
+        "oversized-input": DoesNotApply(
+            "SageMaker writes the captures, of requests that the endpoint took; an hour that is too much for a job in"
+            " its time is a job that failed"
+        ),
+        "throttled-service": AnsweredBy((f"{_MONITOR_FAILS}.test_a_throttled_service_is_asked_again",)),
+        "service-down-then-back": AnsweredBy(
+            (
+                f"{_MONITOR_FAILS}.test_a_service_that_is_down_leaves_an_hour_that_can_be_redriven",
+                f"{_MONITOR_FAILS}.test_a_function_killed_after_it_started_the_job_starts_no_second",
+            )
+        ),
+        "poison-message": AnsweredBy(
+            (
+                f"{_MONITOR_FAILS}.test_a_call_that_means_no_time_is_a_dead_letter",
+                f"{_MONITOR_FAILS}.test_a_report_that_cannot_be_read_is_a_dead_letter_until_it_is_mended",
+                f"{_MONITOR_RIGHTS}.test_drift_that_may_start_no_training_is_a_dead_letter_that_starts_it_later",
+            )
+        ),
+        "partial-batch": DoesNotApply(
+            "Each call is for an hour and each event for a job; of an hour's captures only those that cannot be read"
+            " are left out, as is shown under corrupt-input"
+        ),
+        "asynchronous-job-failed": AnsweredBy(
+            (
+                f"{_MONITOR_FAILS}.test_an_hour_whose_job_failed_is_judged_with_the_next",
+                f"{_MONITOR_FAILS}.test_a_job_that_is_killed_leaves_its_reason_and_no_report",
+                f"{_MONITOR_FAILS}.test_a_job_that_outlives_its_hour_does_not_keep_the_next_from_being_judged",
+            )
+        ),
+        "notification-late-or-twice": AnsweredBy(
+            (
+                f"{_MONITOR_FAILS}.test_an_event_that_comes_twice_or_late_tells_the_same",
+                f"{_MONITOR_FAILS}.test_labels_that_come_a_day_later_tell_that_answers_have_become_worse",
+                f"{_MONITOR_FAILS}.test_the_answers_of_another_model_are_not_judged",
+            )
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_MONITOR}.test_a_job_that_may_not_read_the_captures_fails_and_is_counted",
+                f"{_MONITOR_RIGHTS}.test_without_any_permission_of_its_starter_an_hour_is_not_started_and_that_says_so",
+                f"{_MONITOR_RIGHTS}.test_a_job_that_lost_a_permission_fails_and_is_counted_and_its_hour_is_judged_later",
+                f"{_MONITOR_RIGHTS}.test_a_report_that_may_not_be_told_is_a_dead_letter",
+                f"{_MONITOR_RIGHTS}.test_a_report_whose_function_lets_no_rule_in_is_a_dead_letter",
+                f"{_MONITOR_RIGHTS}"
+                ".test_a_schedule_that_may_not_call_leaves_a_dead_letter_and_the_next_hour_makes_up_for_it",
+                f"{_MONITOR_RIGHTS}.test_drift_that_may_start_no_training_is_a_dead_letter_that_starts_it_later",
             )
         ),
     },

@@ -9,7 +9,7 @@
        "drift_share": 0.29,                      drifted features of all, 0 to 1
        "window": {"start": ..., "end": ..., "requests": ..., "rows": ..., "outside_window": ..., "duplicates": ...,
                   "malformed_records": 2, "malformed": {"no JSON": 2}, "malformed_labels": {},
-                  "history_requests": ..., "history_malformed": {}},
+                  "history_requests": ..., "history_of_other_models": ..., "history_malformed": {}},
        "features": [{"name": "price", "type": "number", "distance": 0.31, "p_value": ..., "q_value": ...,
                      "drifted": true, "changes": ["the distributions are 0.31 apart (mean 54, 41 before)"],
                      "checks": [{"check": "distribution", "p_value": ..., "q_value": ..., "effect": 0.31,

@@ -93,9 +93,12 @@ class ModelMonitor(cdk.Stack):
 
     **What if.** The schedule fires twice, or a job outlives its hour: a job's name is taken once. An hour has no
     traffic: no job, and a metric says so. The capture bucket is denied, the job fails or is killed: a metric says that
-    too, with an alarm. The report's event cannot be delivered, or its function fails every attempt: a dead letter.
-    The alarm stays raised: the pipeline was started once, when it was raised. Nobody approves the new model: the alarm
-    goes on. Labels come late: they are merged by inference id with the days before.
+    too, with an alarm, and the two calls that follow try the hour again, each under a name of its own. Nor is an hour
+    lost whose call never came. The report's event cannot be delivered, or its function fails every attempt: a dead
+    letter. Drift lasts: the pipeline is started once, when the alarm is raised, and neither while it stays so nor
+    because of a night without traffic, which does not clear it. Nobody approves the new model: the alarm goes on. The
+    endpoint is updated: what another model answered is not read, nor are labels for it; what a canary answered that was
+    rolled back cannot be told apart. Labels come late: they are merged by inference id with the days before.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle, without an hour of traffic:
     dashboard, alarms and key. A job a hour with traffic takes some five minutes of `ml.t3.medium` (0.05 dollars an

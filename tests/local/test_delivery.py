@@ -210,6 +210,29 @@ def test_a_failed_event_reaches_the_dead_letters_that_the_role_may_reach(cloud: 
     assert failed["responsePayload"]["errorType"] == "ValueError"
 
 
+def test_a_failed_invocation_goes_into_an_encrypted_queue_by_the_key_too(cloud: LocalCloud) -> None:
+    # Given a function that always fails, whose role may send to an encrypted queue, and not use the queue's key
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    url, queue = make_queue(cloud, KmsMasterKeyId=key)
+    send = {"Action": "sqs:SendMessage", "Resource": queue}
+    role = make_role(cloud, send)
+    function = make_function(cloud, "def handler(event, context):\n    raise ValueError\n", role)
+    lambdas = cloud.client("lambda")
+    lambdas.put_function_event_invoke_config(
+        FunctionName=function, MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": queue}}
+    )
+    before = last_sequence(cloud)
+    # When an event fails, Then it is lost, and the denial is recorded
+    lambdas.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"n": 1}')
+    (denied,) = eventually(lambda: decided(cloud, "kms:GenerateDataKey", key, before))
+    assert not denied["allowed"]
+    # When the role may use the key, Then the next one is there
+    set_permissions(cloud, role, send, {"Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": key})
+    lambdas.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"n": 2}')
+    (message,) = eventually(lambda: messages(cloud, url))
+    assert json.loads(message["Body"])["requestPayload"] == {"n": 2}
+
+
 # --- Rule to state machine
 
 

@@ -114,6 +114,12 @@ def test_a_changed_world_raises_the_alarm_and_starts_a_training(shop: Shop) -> N
     assert max(model_monitor.metric(shop.cloud, shop.monitor, "FeatureDistance", begin, "price")) > 0
     report = shop.follow(before)
     assert report.execution
+    # And a third hour of the same drift, and one without traffic, start no other
+    traffic(shop, 2200, shifted=True)
+    assert judge(shop).violations
+    for _ in range(2):
+        next_hour(shop)
+        assert alarm(shop) == "ALARM"
     assert len(training_pipeline.executions(shop.cloud, shop.training) - before) == 1
     assert shop.dead_letters(shop.monitor) == 0
 

@@ -51,10 +51,12 @@ class MonitorStory(Story[Watcher]):
         assert failed.status == "FAILED"
         hour = self.driver.pass_hours()
         yield
+        # At its next time, more than an hour after the failure.
+        self.pass_minutes(15)
         (again,) = model_monitor.start(self.cloud, self.driver.outputs, hour)["earlier"]
         assert model_monitor.follow(self.cloud, self.driver.outputs, hour, again["job"]).status == "JUDGED"
         self.driver.published(hour)
-        self.driver.pass_hours()
+        self.driver.pass_hours(2)
 
     @contextmanager
     def an_hour_that_cannot_be_started(self) -> Iterator[None]:

@@ -12,14 +12,14 @@ from local.cloud import LocalCloud
 from pipelines.deliveries.world import FEATURES, draw
 from scenarios import model_monitor
 from tests.conftest import SharedStacks
-from tests.scenarios.watcher import HOUR, Watcher
+from tests.scenarios.watcher import HOUR, Watcher, ended
 from tests.waiting import never
 
 
 @pytest.fixture
 def watcher(cloud: LocalCloud, shared_stacks: SharedStacks) -> Iterator[Watcher]:
     watcher = Watcher.of(cloud, shared_stacks)
-    with watcher.schedule("DISABLED"):
+    with watcher.schedule("DISABLED"), watcher.no_training():
         # Nothing that others have left unjudged is an hour before.
         watcher.pass_hours(3)
         watcher.clean()
@@ -212,13 +212,6 @@ def test_an_event_that_comes_twice_or_late_tells_the_same(watcher: Watcher) -> N
     # Then the figures are the same
     assert watcher.metric("Violations") == told
     assert watcher.metric("JobFailed") == [0.0]
-
-
-def ended(watcher: Watcher, job: str) -> dict[str, dict[str, object]]:
-    """The event of a job's end, as far as it is read."""
-    described = watcher.cloud.client("sagemaker").describe_processing_job(ProcessingJobName=job)
-    members = ("ProcessingJobName", "ProcessingJobStatus", "ProcessingOutputConfig")
-    return {"detail": {name: described[name] for name in members}}
 
 
 def test_a_report_that_cannot_be_read_is_a_dead_letter_until_it_is_mended(watcher: Watcher) -> None:

@@ -235,3 +235,10 @@ class Watcher:
         """A role of the stack that may not do something for a while."""
         with self.shop.without(self.outputs[output], action):
             yield
+
+
+def ended(watcher: Watcher, job: str) -> dict[str, Any]:
+    """The event of a job's end, as far as it is read."""
+    described = watcher.cloud.client("sagemaker").describe_processing_job(ProcessingJobName=job)
+    members = ("ProcessingJobName", "ProcessingJobStatus", "ProcessingOutputConfig")
+    return {"detail": {name: described[name] for name in members}}

@@ -63,6 +63,7 @@ def test_the_starter_starts_jobs_of_this_stack_with_this_role(template: Template
     held = role_grants(template, "StartMonitorRole")
     jobs = {resource_of(target) for action, target in held if action == "sagemaker:CreateProcessingJob"}
     assert jobs == {"processing-job/${AWS::StackName}-*"}
+    assert ("sagemaker:DescribeProcessingJob", next(t for a, t in held if a == "sagemaker:CreateProcessingJob")) in held
     assert condition_of(template, "StartMonitorRole", "iam:PassRole") == {
         "StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}
     }
@@ -93,6 +94,8 @@ def test_the_alarm_wants_several_bad_hours_and_starts_a_training_once(template: 
     # Then two of three hours with violations raise it, and a report that is published twice counts once
     assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"], alarm["Period"]) == (2, 3, 3600)
     assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == ("Violations", "Maximum", 0)
+    # And an hour without a report neither raises nor clears it: each time that it is raised starts a training
+    assert alarm["TreatMissingData"] == "ignore"
     # And being raised starts the training stack's state machine
     drifted = rule(template, "Drifted")
     assert drifted["EventPattern"]["resources"] == [{"Fn::GetAtt": [alarm_id, "Arn"]}]

@@ -111,6 +111,7 @@ def test_a_clean_window_completes(job: Job) -> None:
         "malformed": {"no JSON": 1, "no object": 1},
         "malformed_labels": {},
         "history_requests": 0,
+        "history_of_other_models": 0,
         "history_malformed": {},
     }
     assert [each["name"] for each in drift["features"]] == ["size", "count", "colour", "note"]
@@ -158,6 +159,22 @@ def test_labels_that_come_late_are_joined_with_the_days_before(job: Job) -> None
     assert drift["window"]["history_malformed"] == {"no JSON": 1}
     assert drift["window"]["malformed_labels"] == {"no JSON": 1}
     assert "0 rows are too few to judge: it takes 100." in drift["notes"]
+
+
+def test_labels_of_what_another_model_said_are_not_this_ones(job: Job) -> None:
+    # Given yesterday's requests, and labels that say the model was wrong
+    before = rows(400, seed=12)
+    job.capture(before, folder="history", time="2026-11-26T14:00:00Z")
+    wrong = [truth(f"history-{at}", 1 - label) for at, label in enumerate(labels(before, 13))]
+    late = write_lines(job.folder / "late" / "labels.jsonl", wrong)
+    # When the model of the baseline came into service after them
+    given = ["--ground-truth", str(late), "--history", str(job.folder / "history"), "--since", "2026-11-26T14:00:01Z"]
+    assert monitor.main(job.arguments(*given, captures=False)) == 0
+    # Then it is not blamed for them, and the report says so
+    assert job.read("constraint_violations.json") == {"violations": []}
+    drift = job.read("drift.json")
+    assert (drift["quality"]["labels"], drift["quality"]["labels_without_prediction"]) == (0, 400)
+    assert (drift["window"]["history_requests"], drift["window"]["history_of_other_models"]) == (0, 400)
 
 
 def test_labels_as_the_model_said_are_no_violation(job: Job) -> None:

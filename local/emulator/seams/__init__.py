@@ -101,7 +101,7 @@ def install() -> None:
     states.install()
     machines.install()
     _after_provisioning("AWS::StepFunctions::StateMachine", machines.provisioned)
-    delivery.install(_current_delivery, _send_to_dead_letters)
+    delivery.install(_current_delivery, _send_to_dead_letters, _may_seal)
     importlib.import_module("local.emulator.seams.sagemaker").install(_send_to_dead_letters)
     importlib.import_module("local.emulator.seams.scheduler").install(_MovableTime())
     quotas.install()
@@ -1278,6 +1278,13 @@ def _customer_key(reference: str | None) -> str | None:
 
 def _queue_key(queue: Mapping[str, Any]) -> str | None:
     return _customer_key(queue["attributes"].get("KmsMasterKeyId"))
+
+
+def _may_seal(role: str, queue_arn: str) -> bool:
+    """Whether a role may use the key of a queue, if it has one, for a message that goes there."""
+    queue = _sqs._queue_by_arn(queue_arn)
+    use = {"kms:EncryptionContext:aws:sqs:arn": queue_arn, "kms:ViaService": _via("sqs")}
+    return queue is None or _may_use_key(role, _queue_key(queue), ("kms:GenerateDataKey", "kms:Decrypt"), use)
 
 
 def _object_key_use(

@@ -40,13 +40,21 @@ _LONGEST_PAUSE_SECONDS = 60.0
 Undelivered = Callable[[tuple[str, str], str, str, dict[str, Any], Mapping[str, str]], None]
 
 
-def install(current: Callable[[], tuple[dict[str, Any], dict[str, Any]]], undelivered: Undelivered) -> None:
-    """Put the hooks in place. `current` tells the rule and the target that are being served in this context."""
+def install(
+    current: Callable[[], tuple[dict[str, Any], dict[str, Any]]],
+    undelivered: Undelivered,
+    may_seal: Callable[[str, str], bool],
+) -> None:
+    """Put the hooks in place.
+
+    `current` tells the rule and the target that are being served in this context, `may_seal` whether a role may use the
+    key of a queue for what it sends there.
+    """
     _authorise_rules(current, undelivered)
     _authorise_topics()
     _authorise_buckets()
     _authorise_apis()
-    _authorise_failed_invocations()
+    _authorise_failed_invocations(may_seal)
 
 
 def _may_invoke(service: str, function: str, source: str) -> bool:
@@ -267,14 +275,17 @@ def _execute_api(api: str, rest: str) -> str:
 # --- Failed asynchronous invocations ---------------------------------------------------------------------------------
 
 
-def _authorise_failed_invocations() -> None:
+def _authorise_failed_invocations(may_seal: Callable[[str, str], bool]) -> None:
     route = _lambda._route_async_failure
 
     @functools.wraps(route)
     def routing(target: str, name: str, event: dict[str, Any], result: dict[str, Any]) -> None:
         role = str((_lambda._functions.get(name) or {}).get("config", {}).get("Role", ""))
         action = {"sqs": "sqs:SendMessage", "sns": "sns:Publish"}.get(target.split(":")[2])
-        if action is None or authorise.act_as(role, action, target, path="failed-invocation"):
+        allowed = action is None or authorise.act_as(role, action, target, path="failed-invocation")
+        if allowed and (action != "sqs:SendMessage" or may_seal(role, target)):
             route(target, name, event, result)
+        else:
+            _log.warning("A failed invocation of %s is lost: its role may not tell %s", name, target)
 
     _lambda._route_async_failure = routing
