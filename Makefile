@@ -88,8 +88,12 @@ demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
 	@models=$$($(BIN)/python -m stacks.catalogue $(ID)) && for set in $$models; do $(MAKE) -s $(VENV)/.$$set || exit 1; done
 	@$(BIN)/python -m local demo $(ID)
 
-test: lint ## Everything but endurance; ends with the tests' summary
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+# Types are checked beside the tests, which leave part of a core idle. What is wrong with them is told after the summary.
+test: setup-dev ## Everything but endurance, style and types included; ends with the tests' summary
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+	@mkdir -p .build && { $(BIN)/mypy > .build/types.log 2>&1 & types=$$!; \
+		$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile; tests=$$?; \
+		wait $$types || { cat .build/types.log; exit 1; }; exit $$tests; }
 
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none
 	@$(BIN)/python -m pytest -m browser --require-browser tests/browser
