@@ -90,6 +90,7 @@ NEEDED_PARAMETER = re.compile(r"[A-Za-z]+Stack")
 
 # Types that may be called after the stack, and how their ARNs begin then: a grant on such an ARN is one on the box.
 NAMED_AFTER_STACK = {
+    "AWS::SageMaker::DataQualityJobDefinition": ("JobDefinitionName", "data-quality-job-definition/"),
     "AWS::SageMaker::ModelPackageGroup": ("ModelPackageGroupName", "model-package/"),
     "AWS::SageMaker::Pipeline": ("PipelineName", "pipeline/"),
 }
@@ -281,7 +282,10 @@ def _connect_schedule(found: _Found, logical_id: str, properties: Properties) ->
 
 
 def _connect_monitoring(found: _Found, logical_id: str, properties: Properties) -> None:
-    for end in found.boxes(properties["MonitoringScheduleConfig"]):
+    config = properties["MonitoringScheduleConfig"]
+    own = found.own.get("data-quality-job-definition/<StackName>")
+    ends = found.boxes(config["MonitoringJobDefinitionName"])
+    for end in [own] if own and config["MonitoringJobDefinitionName"] == OWN_NAME else ends:
         found.add(logical_id, end, "event")
 
 
