@@ -371,6 +371,7 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                     "test_without_permission_to_publish_a_failure_is_not_told",
                     "test_without_permission_to_have_it_told_a_failure_is_kept",
                     "test_without_the_policy_of_its_queue_an_event_that_starts_nothing_is_lost",
+                    "test_without_a_permission_the_stack_is_not_deleted_and_says_why",
                 )
             )
         ),

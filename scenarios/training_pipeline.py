@@ -154,7 +154,7 @@ def _step(step: Mapping[str, Any]) -> Step:
 
 
 def _reason(cloud: Cloud, step: Step, metadata: Mapping[str, Any]) -> str:
-    """Why a step failed. What a processing job's script says is the job's exit message, and not in the step's reason."""
+    """Why a step failed. What the script of a processing job says is the job's exit message, not the step's reason."""
     told = _processing_job(cloud, metadata).get("ExitMessage", "")
     return str(told or step.reason or metadata.get("Fail", {}).get("ErrorMessage", ""))
 

@@ -15,7 +15,8 @@ on shadow tests names InvocationModelErrors beside the others.)
 Of SageMaker's pipelines the counts of executions are published, by `PipelineName` (namespace, names and dimension as
 dashboards and alarms of others have them, looked up on 2026-11-27; the guide's page could not be read).
 
-Not published: durations of pipelines and counts of their steps; of topics what a filter keeps back, sizes and redrives; of APIs the latency of the integration alone.
+Not published: durations of pipelines and counts of their steps; of topics what a filter keeps back, sizes and redrives;
+of APIs the latency of the integration alone.
 """
 
 import math

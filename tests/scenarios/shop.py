@@ -323,6 +323,18 @@ class Shop:
         """A function that looks what a topic was told since the last look."""
         return subscribed(self.cloud, topic_arn)
 
+    def told_once(self, look: Callable[[], list[str]], execution: str, *, hurry: bool = False) -> dict[str, str]:
+        """What the topic of failures is told about an execution; others, of earlier tests, may be told late."""
+        heard: list[dict[str, str]] = []
+
+        def about_it() -> list[dict[str, str]]:
+            heard.extend(json.loads(message) for message in look())
+            return [one for one in heard if one.get("execution") == execution]
+
+        what = "the topic to be told"
+        (message,) = self.hurry(about_it, what) if hurry else until(about_it, what, seconds=SECONDS)
+        return dict(message)
+
     @contextmanager
     def without(self, role: str, action: str, name: str = "taken-away") -> Iterator[None]:
         """A role that may not do something for a while, whatever its policies say."""

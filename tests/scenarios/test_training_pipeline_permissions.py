@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -18,7 +21,7 @@ from local.permissions import Granted, PermissionReport, Status, compare, grante
 from pipelines.tumors.samples import load
 from scenarios import training_pipeline
 from tests.local.emulated import decided, last_sequence, messages, start, unique
-from tests.local.sagemaking import log_of
+from tests.local.sagemaking import XGBOOST, log_of
 from tests.scenarios.driver import only_denials
 from tests.scenarios.shop import TRAINING, Shop, data
 from tests.waiting import never, until
@@ -91,11 +94,10 @@ def _trials(shop: Shop) -> training_pipeline.Report:
     control = shop.cloud.control
 
     def killed(step: str) -> None:
-        with shop.told(shop.training["FailureTopicArn"]) as told:
+        with shop.listening(shop.training["FailureTopicArn"]) as look:
             report = shop.end_of(execution)
             assert (report.status, report.reason.partition(":")[0]) == ("FAILED", step), report
-            (message,) = told()
-            assert json.loads(message)["step"] == step
+            assert shop.told_once(look, execution)["step"] == step
 
     def stopped(step: str) -> None:
         shop.wait_for_job(execution, step)
@@ -302,7 +304,7 @@ def test_without_a_permission_a_training_is_not_started_and_somebody_is_told(sch
         # When data comes
         training_pipeline.upload(school.cloud, school.training, {"a.csv": data(50)})
         # Then the topic is told, once the retries are over
-        (message,) = school.hurry(look, "the topic to be told")
+        (message,) = school.hurry(lambda: [one for one in look() if "cause" in json.loads(one)], "the topic to be told")
     assert action.partition(":")[2] in json.loads(message)["cause"]
     assert training_pipeline.executions(school.cloud, school.training) == before
 
@@ -323,9 +325,8 @@ def test_who_tells_and_may_not_ask_tells_what_is_known(school: Shop, action: str
     ):
         # When an execution fails, Then it is told all the same, with less
         execution = school.start(DataVersion=unique("unasked"))
-        (message,) = school.hurry(look, "the topic to be told")
-    assert json.loads(message)["execution"] == execution
-    assert reason in json.loads(message)["reason"]
+        message = school.told_once(look, execution, hurry=True)
+    assert reason in message["reason"]
 
 
 @pytest.mark.parametrize("action", ["sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"])
@@ -335,10 +336,10 @@ def test_without_permission_to_publish_a_failure_is_not_told(school: Shop, actio
     role, since = role_of(school, "Tell"), last_sequence(school.cloud)
     with school.without(role, action), school.listening(school.training["FailureTopicArn"]) as look:
         # When an execution fails
-        school.start(DataVersion=unique("unpublished"))
+        execution = school.start(DataVersion=unique("unpublished"))
         school.hurry(lambda: refused(school, role, action, since), "the machine to be refused")
         # Then nobody is told by this topic
-        assert never(look, 0.5)
+        assert never(lambda: [message for message in look() if execution in message], 0.5)
 
 
 def refused(school: Shop, role: str, action: str, since: int) -> bool:
@@ -352,23 +353,22 @@ def refused(school: Shop, role: str, action: str, since: int) -> bool:
 def test_without_permission_to_have_it_told_a_failure_is_kept(school: Shop) -> None:
     # Given a rule whose role may not start the machine that tells
     training_pipeline.upload(school.cloud, school.training, {"few.csv": data(50)}, ready=False)
-    queue = school.training["DeadLetterQueueUrl"]
+    letters = school.training["DeadLetterQueueUrl"]
     with school.without(role_of(school, "Teller"), "states:StartExecution"):
         # When an execution fails, Then its event is a dead letter
         execution = school.start(DataVersion=unique("untold"))
-        (letter,) = until(lambda: messages(school.cloud, queue), "a dead letter", seconds=30)
+        (letter,) = until(lambda: messages(school.cloud, letters), "a dead letter", seconds=30)
     assert json.loads(letter["Body"])["detail"]["pipelineExecutionArn"] == execution
-    school.client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=letter["ReceiptHandle"])
+    school.client("sqs").delete_message(QueueUrl=letters, ReceiptHandle=letter["ReceiptHandle"])
     # When the machine is started with it later, Then the failure is told
-    with school.told(school.training["FailureTopicArn"]) as told:
+    with school.listening(school.training["FailureTopicArn"]) as look:
         (machine,) = (
             one["stateMachineArn"]
             for one in school.client("stepfunctions").list_state_machines()["stateMachines"]
             if one["name"].startswith(f"{TRAINING}-Tell")
         )
         start(school.cloud, machine, json.loads(letter["Body"]))
-        (message,) = told()
-    assert json.loads(message)["execution"] == execution
+        assert school.told_once(look, execution)["step"] == "Prepare"
 
 
 @contextmanager
@@ -395,3 +395,72 @@ def test_without_the_policy_of_its_queue_an_event_that_starts_nothing_is_lost(sc
         (decision,) = until(lambda: decided(school.cloud, "sqs:SendMessage", arn, since), "the refusal", seconds=30)
     assert decision["allowed"] is False
     assert not messages(school.cloud, school.training["DeadLetterQueueUrl"])
+
+
+# --- the end of the stack ---------------------------------------------------------------------------------------------
+
+
+class CloudFormation:
+    """As much of it as asks a custom resource for something and hears its answer."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        heard = self.heard = queue.SimpleQueue[dict[str, Any]]()
+        self.client = cloud.client("lambda")
+
+        class Listener(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                heard.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Listener)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def deletes(self, function: str, properties: dict[str, str]) -> dict[str, Any]:
+        """What the function answers when its resource is to be deleted."""
+        url = f"http://127.0.0.1:{self.server.server_port}/"
+        ids = dict.fromkeys(("StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"), "x")
+        event = {**ids, "RequestType": "Delete", "ResponseURL": url, "ResourceProperties": properties}
+        self.client.invoke(FunctionName=function, Payload=json.dumps(event))
+        return self.heard.get(timeout=30)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "sagemaker:ListPipelineExecutions",
+        "sagemaker:StopPipelineExecution",
+        "sagemaker:ListModelPackages",
+        "sagemaker:DeleteModelPackage",
+    ],
+)
+def test_without_a_permission_the_stack_is_not_deleted_and_says_why(school: Shop, action: str) -> None:
+    # Given an execution that runs and a package, and the function that ends both without one of its permissions
+    sagemaker, group = school.client("sagemaker"), school.training["PipelineName"]
+    serving = {"Containers": [{"Image": XGBOOST}], "SupportedContentTypes": ["text/csv"]}
+    package = sagemaker.create_model_package(
+        ModelPackageGroupName=group,
+        InferenceSpecification={**serving, "SupportedResponseMIMETypes": ["text/csv"]},
+    )["ModelPackageArn"]
+    school.cloud.control.faults_add(
+        service="sagemaker", operation="CreateProcessingJob", kind="slow-job", seconds=2, times=1
+    )
+    execution = school.start(DataVersion=unique("retired"))
+    (function,) = (
+        one["FunctionName"]
+        for page in school.client("lambda").get_paginator("list_functions").paginate()
+        for one in page["Functions"]
+        if one["FunctionName"].startswith(f"{TRAINING}-Retire")
+    )
+    with school.without(role_of(school, "Retire"), action):
+        # When the stack is to be deleted
+        properties = {"PipelineName": group, "ModelPackageGroupName": group}
+        answer = CloudFormation(school.cloud).deletes(function, properties)
+    # Then CloudFormation hears why not, and the package is there
+    assert answer["Status"] == "FAILED"
+    assert action in answer["Reason"]
+    sagemaker.delete_model_package(ModelPackageName=package)
+    school.end_of(execution)
