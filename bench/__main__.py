@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from bench import calls, documents, endpoints, image_labeling, imports, speech, texts
+from bench import calls, documents, endpoints, image_labeling, imports, speech, texts, training
 from bench.measure import Figures
 
 Say = Callable[[str], object]
@@ -35,6 +35,7 @@ BENCHES: Mapping[str, Callable[[int, Say], Figures]] = {
     "image-labeling": image_labeling.run,
     "speech-synthesis": speech.run,
     "text-insights": texts.run,
+    "training-pipeline": training.run,
 }
 
 

@@ -35,6 +35,12 @@ DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::Logs::LogGroup": ("CloudWatch log group", "watching"),
     "AWS::CloudWatch::Alarm": ("CloudWatch alarm", "watching"),
     "AWS::KMS::Key": ("KMS key", "storage"),
+    "AWS::CloudWatch::CompositeAlarm": ("CloudWatch composite alarm", "watching"),
+    "AWS::SageMaker::DataQualityJobDefinition": ("SageMaker monitoring job definition", "compute"),
+    "AWS::SageMaker::ModelPackageGroup": ("SageMaker model package group", "storage"),
+    "AWS::SageMaker::MonitoringSchedule": ("SageMaker monitoring schedule", "messages"),
+    "AWS::SageMaker::Pipeline": ("SageMaker pipeline", "compute"),
+    "AWS::Scheduler::Schedule": ("EventBridge schedule", "messages"),
 }
 
 # Types that are no box of their own: they are edges, or settings of a box.
@@ -61,16 +67,27 @@ NOT_DRAWN = {
 
 # Services that are called and are no resource of the stack, by the prefix of their IAM actions.
 OUTSIDE: dict[str, tuple[str, Group]] = {
+    "application-autoscaling": ("Application Auto Scaling", "compute"),
     "cloudwatch": ("CloudWatch metrics", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
+    "kms": ("KMS keys of other stacks", "storage"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),
     "rekognition": ("Amazon Rekognition", "intelligence"),
+    "s3": ("S3 buckets of other stacks", "storage"),
+    "sagemaker": ("Amazon SageMaker AI", "intelligence"),
+    "states": ("Step Functions", "compute"),
     "textract": ("Amazon Textract", "intelligence"),
     "transcribe": ("Amazon Transcribe", "intelligence"),
     "translate": ("Amazon Translate", "intelligence"),
     "xray": ("AWS X-Ray", "watching"),
 }
+
+# How a parameter's name ends that names another stack of this project.
+NEIGHBOUR = "Stack"
+
+# What goes with the call of a service that takes the role on, or makes its own.
+_GOES_WITH_A_CALL = {"iam:CreateServiceLinkedRole", "iam:PassRole"}
 
 # What an operation does, in a word, by how its name begins.
 VERBS = {
@@ -155,6 +172,9 @@ def read(template: Template) -> Graph:
     resources: Mapping[str, Any] = template["Resources"]
     at_deletion = _for_deletion(resources)
     found = _Found()
+    for parameter in template.get("Parameters", {}):
+        if parameter.endswith(NEIGHBOUR):
+            found.nodes[parameter] = Node(parameter, "another stack", "storage", (parameter.removesuffix(NEIGHBOUR),))
     for logical_id, resource in resources.items():
         type_ = resource["Type"]
         if type_ in DRAWN:
@@ -171,10 +191,13 @@ def read(template: Template) -> Graph:
 
 
 def permissions(template: Template) -> list[tuple[str, str, str]]:
-    """(function or state machine, action, resource) for each grant of its role, as they stand in its policies."""
+    """(who, action, resource) for each grant as it stands in a policy.
+
+    Who is a function, a state machine or a pipeline; or else a role, which a job has, an endpoint, or a rule.
+    """
     resources: Mapping[str, Any] = template["Resources"]
     rows = []
-    for function, statement in _grants(resources):
+    for function, statement in _grants(resources, others=True):
         for action in _list(statement["Action"]):
             rows += [
                 (readable(function), action, _resource_text(resource)) for resource in _list(statement["Resource"])
@@ -199,8 +222,13 @@ def references(value: Any) -> Iterator[str]:
 
 def _connect_rule(found: _Found, logical_id: str, properties: Properties) -> None:
     pattern = properties.get("EventPattern", {})
-    for source in references(pattern):
-        found.add(source, logical_id, "event", ", ".join(pattern.get("detail-type", [])))
+    happened = ", ".join(pattern.get("detail-type", []))
+    # A pattern may name what is no box: a role, a pipeline by its ARN.
+    sources = [source for source in references(pattern) if source in found.nodes]
+    if not sources:
+        sources = [_service(found, name.removeprefix("aws.")) for name in pattern.get("source", [])]
+    for source in sources:
+        found.add(source, logical_id, "event", happened)
     for target in properties.get("Targets", []):
         for end in references(target["Arn"]):
             found.add(logical_id, end, "event")
@@ -230,6 +258,21 @@ def _connect_alarm(found: _Found, logical_id: str, properties: Properties) -> No
         found.add(logical_id, topic, "notify")
 
 
+def _connect_composite(found: _Found, logical_id: str, properties: Properties) -> None:
+    for alarm in references(properties["AlarmRule"]):
+        found.add(alarm, logical_id, "watch")
+    for topic in references(properties.get("AlarmActions", [])):
+        found.add(logical_id, topic, "notify")
+
+
+def _connect_schedule(found: _Found, logical_id: str, properties: Properties) -> None:
+    target = properties["Target"]
+    for end in references(target["Arn"]):
+        found.add(logical_id, end, "event", properties["ScheduleExpression"])
+    for end in references(target.get("DeadLetterConfig", {})):
+        found.add(logical_id, end, "failure", "undeliverable")
+
+
 def _connect_subscription(found: _Found, _logical_id: str, properties: Properties) -> None:
     for topic in references(properties["TopicArn"]):
         for end in references(properties.get("Endpoint", "")):
@@ -252,6 +295,8 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::SQS::Queue": _connect_queue,
     "AWS::Lambda::EventSourceMapping": _connect_poller,
     "AWS::CloudWatch::Alarm": _connect_alarm,
+    "AWS::CloudWatch::CompositeAlarm": _connect_composite,
+    "AWS::Scheduler::Schedule": _connect_schedule,
 }
 
 
@@ -265,25 +310,33 @@ def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -
     by_service = defaultdict(list)
     for action in actions:
         prefix, _, operation = action.partition(":")
-        if action == "iam:PassRole":
-            # Goes with the call of the service that takes the role on.
+        if action in _GOES_WITH_A_CALL:
             continue
         by_service[prefix].append(operation)
     for prefix, operations in by_service.items():
-        if prefix not in OUTSIDE:
-            raise DiagramError(f"{prefix}: say in docs/graph.py how this service is drawn.")
-        kind, group = OUTSIDE[prefix]
-        found.nodes.setdefault(prefix, Node(prefix, kind, group, ("",)))
-        found.call(function, prefix, operations)
+        found.call(function, _service(found, prefix), operations)
+
+
+def _service(found: _Found, prefix: str) -> str:
+    """The box of a service that is no resource of the stack. Raises DiagramError for one that nobody has drawn."""
+    if prefix not in OUTSIDE:
+        raise DiagramError(f"{prefix}: say in docs/graph.py how this service is drawn.")
+    kind, group = OUTSIDE[prefix]
+    found.nodes.setdefault(prefix, Node(prefix, kind, group, ("",)))
+    return prefix
 
 
 # What acts by a role of its own, and the property that names it.
-_WITH_ROLE = {"AWS::Lambda::Function": "Role", "AWS::StepFunctions::StateMachine": "RoleArn"}
+_WITH_ROLE = {
+    "AWS::Lambda::Function": "Role",
+    "AWS::SageMaker::Pipeline": "RoleArn",
+    "AWS::StepFunctions::StateMachine": "RoleArn",
+}
 
 
-def _grants(resources: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(function or state machine, statement) for each statement that allows something to its role."""
-    functions = {
+def _grants(resources: Template, *, others: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(who has the role, statement) for each statement that allows; with `others`, those of roles without a box too."""
+    boxes = {
         role: logical_id
         for logical_id, resource in resources.items()
         if resource["Type"] in _WITH_ROLE
@@ -299,8 +352,8 @@ def _grants(resources: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
             continue
         for role, document in documents:
             for statement in document["Statement"]:
-                if role in functions and statement["Effect"] == "Allow":
-                    yield functions[role], statement
+                if (others or role in boxes) and statement["Effect"] == "Allow":
+                    yield boxes.get(role, role), statement
 
 
 def _for_deletion(resources: Template) -> set[str]:
@@ -370,6 +423,10 @@ def _resource_text(resource: Any) -> str:
     """`Images/uploads/*` for the ARN of everything under a prefix of a bucket of the stack."""
     if isinstance(resource, str):
         return resource
+    if str(resource.get("Ref", "")).startswith("AWS::"):
+        return f"<{resource['Ref'].removeprefix('AWS::')}>"
+    if "Fn::FindInMap" in resource:
+        return f"<{resource['Fn::FindInMap'][0]}>"
     if "Fn::Join" in resource:
         return "".join(_resource_text(part) for part in resource["Fn::Join"][1])
     ends = list(references(resource))

@@ -90,10 +90,7 @@ def run(architecture: Architecture, files: Sequence[Path], screen: Screen, cloud
     demo = of(architecture.id)
     inputs = check(files, demo.files) if files else demo.sample_files()
     with standing(architecture, screen, cloud_name) as stands:
-        named = demo.files.counted(len(inputs))
-        with screen.step(demo.doing.format(inputs=named), demo.done.format(inputs=named)) as step:
-            report: Report = demo.run(stands.cloud, stands.outputs, inputs, step.detail)
-            step.result = demo.summary(report)
+        report: Report = demo.drive(stands.cloud, stands.outputs, inputs, screen)
         log = None if report.complete else _keep_log(stands)
         # The clock stops where the user has the answer; tidying up comes on top.
         seconds = time.monotonic() - begin

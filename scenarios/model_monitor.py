@@ -66,18 +66,44 @@ def judge(
     started = start(cloud, outputs, hour)
     if started["outcome"] == "no captures":
         return Verdict(hour, started["job"], "NO_CAPTURES", time.monotonic() - begin)
+    return follow(cloud, outputs, hour, started["job"], progress, begin=begin, patience_seconds=patience_seconds)
+
+
+def follow(
+    cloud: Cloud,
+    outputs: Mapping[str, str],
+    hour: datetime,
+    job: str,
+    progress: Callable[[str], None] = lambda message: None,
+    *,
+    begin: float | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Verdict:
+    """Waits for the end of an hour's job, whoever started it, and reads its report."""
+    started = time.monotonic() if begin is None else begin
     sagemaker = cloud.client("sagemaker")
-    while time.monotonic() - begin < patience_seconds:
-        described = sagemaker.describe_processing_job(ProcessingJobName=started["job"])
+    while time.monotonic() - started < patience_seconds:
+        described = sagemaker.describe_processing_job(ProcessingJobName=job)
         status = described["ProcessingJobStatus"]
         progress(f"the job is {status}")
         if status == "Completed":
-            return _verdict(cloud, outputs, hour, started["job"], time.monotonic() - begin)
+            return _verdict(cloud, outputs, hour, job, time.monotonic() - started)
         if status in ("Failed", "Stopped"):
             reason = described.get("FailureReason") or described.get("ExitMessage", "")
-            return Verdict(hour, started["job"], "FAILED", time.monotonic() - begin, reason)
+            return Verdict(hour, job, "FAILED", time.monotonic() - started, reason)
         time.sleep(POLL_SECONDS)
-    return Verdict(hour, started["job"], "MISSING", time.monotonic() - begin, "the job did not end in time")
+    return Verdict(hour, job, "MISSING", time.monotonic() - started, "the job did not end in time")
+
+
+def job_of(cloud: Cloud, outputs: Mapping[str, str], hour: datetime) -> str | None:
+    """The name of the job that the schedule started for an hour; None while there is none."""
+    sagemaker = cloud.client("sagemaker")
+    listed = sagemaker.list_processing_jobs(NameContains=f"-{hour.astimezone(timezone.utc):%Y%m%d%H}")
+    for job in listed["ProcessingJobSummaries"]:
+        described = sagemaker.describe_processing_job(ProcessingJobName=job["ProcessingJobName"])
+        if described["RoleArn"].endswith(f"/{outputs['JobRoleName']}"):
+            return str(job["ProcessingJobName"])
+    return None
 
 
 def start(cloud: Cloud, outputs: Mapping[str, str], hour: datetime) -> dict[str, str]:

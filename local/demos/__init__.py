@@ -61,6 +61,14 @@ class Demo:
         """Drives the scenario and returns its report (a `Report`)."""
         raise NotImplementedError
 
+    def drive(self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], screen: Screen) -> Any:
+        """Runs it as one step of what the screen shows; a demo of several steps shows them itself."""
+        named = self.files.counted(len(inputs))
+        with screen.step(self.doing.format(inputs=named), self.done.format(inputs=named)) as step:
+            report = self.run(cloud, outputs, inputs, step.detail)
+            step.result = self.summary(report)
+        return report
+
     def open_link(self, cloud: LocalCloud, outputs: Mapping[str, str]) -> str | None:
         """The address of a page that a person may open now, if there is one. Asked only where the stack stays."""
         return None

@@ -308,6 +308,56 @@ def test_a_called_service_that_no_diagram_knows_is_an_error(template: dict[str, 
         graph.read(template)
 
 
+def test_schedules_other_stacks_and_services_that_tell_are_drawn() -> None:
+    # Given a schedule, an alarm behind a composite one, and a rule whose pattern names a role, all about another stack
+    neighbour = {"Fn::ImportValue": {"Fn::Join": ["", [{"Ref": "TrainingStack"}, ":StartArn"]]}}
+    resources = {
+        "Night": {
+            "Type": "AWS::Scheduler::Schedule",
+            "Properties": {"ScheduleExpression": "rate(1 day)", "Target": {"Arn": neighbour}},
+        },
+        "Drift": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"MetricName": "Violations"}},
+        "Unwell": {
+            "Type": "AWS::CloudWatch::CompositeAlarm",
+            "Properties": {"AlarmRule": {"Fn::Join": ["", ["ALARM(", {"Ref": "Drift"}, ")"]]}},
+        },
+        "JobRole": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "Policies": [
+                    {
+                        "PolicyDocument": {
+                            "Statement": [
+                                {"Effect": "Allow", "Action": "s3:GetObject", "Resource": {"Ref": "AWS::Region"}}
+                            ]
+                        }
+                    }
+                ]
+            },
+        },
+        "Ended": {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "EventPattern": {
+                    "source": ["aws.sagemaker"],
+                    "detail-type": ["A job ended"],
+                    "detail": {"RoleArn": [{"Fn::GetAtt": ["JobRole", "Arn"]}]},
+                },
+                "Targets": [{"Arn": neighbour}],
+            },
+        },
+    }
+    template = {"Parameters": {"TrainingStack": {"Type": "String"}}, "Resources": resources}
+    # When it is read, Then each arrow is there
+    edges = {(edge.source, edge.target, edge.label) for edge in graph.read(template).edges}
+    assert ("Night", "TrainingStack", "rate(1 day)") in edges
+    assert ("Drift", "Unwell", "") in edges
+    assert ("sagemaker", "Ended", "A job ended") in edges
+    assert ("Ended", "TrainingStack", "") in edges
+    # and the job's grant is told, though a job is no box
+    assert graph.permissions(template) == [("JobRole", "s3:GetObject", "<Region>")]
+
+
 def test_the_own_key_variant_can_be_drawn_too(assemblies: dict[str, Path]) -> None:
     drawn = graph.read(generate.read_templates(assemblies["own key"])["image-labeling"])
     assert "KMS key" in [node.kind for node in drawn.nodes]
