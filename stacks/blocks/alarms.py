@@ -47,6 +47,7 @@ def tell_of_alarms(
     Composite alarms may, too; they have their actions already.
     """
     action = cloudwatch_actions.SnsAction(topic)
+    tellers = [*(one.alarm_arn for one in alarms), *(one.attr_arn for one in composites)]
     for one in alarms:
         one.add_alarm_action(action)
         one.add_ok_action(action)
@@ -55,9 +56,7 @@ def tell_of_alarms(
             principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
             actions=["sns:Publish"],
             resources=[topic.topic_arn],
-            conditions={
-                "ArnEquals": {"aws:SourceArn": [one.alarm_arn for one in alarms] + [one.attr_arn for one in composites]}
-            },
+            conditions={"ArnEquals": {"aws:SourceArn": tellers}},
         )
     )
 
