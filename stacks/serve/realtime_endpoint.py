@@ -167,8 +167,8 @@ class RealtimeEndpoint(cdk.Stack):
         if settings.stop_overnight:
             for schedule in self._nights():
                 schedule.node.add_dependency(retired)
-        self.alarms = self._alarms()
         self.unwell = self._unwell()
+        self.alarms = self._alarms()
         self.dashboard = self._dashboard()
         self._outputs()
 
@@ -499,7 +499,7 @@ class RealtimeEndpoint(cdk.Stack):
 
     def _unwell(self) -> cloudwatch.CfnCompositeAlarm:
         """One message, however many of the three are raised."""
-        unwell = cloudwatch.CfnCompositeAlarm(
+        return cloudwatch.CfnCompositeAlarm(
             self,
             "Unwell",
             alarm_description="The endpoint fails its callers or keeps them waiting.",
@@ -507,15 +507,6 @@ class RealtimeEndpoint(cdk.Stack):
             alarm_actions=[self.alarm_topic.topic_arn],
             ok_actions=[self.alarm_topic.topic_arn],
         )
-        self.alarm_topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[self.alarm_topic.topic_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": unwell.attr_arn}},
-            )
-        )
-        return unwell
 
     def _alarms(self) -> list[cloudwatch.Alarm]:
         """Each tells the topic when it is raised and when it clears."""
@@ -558,7 +549,7 @@ class RealtimeEndpoint(cdk.Stack):
                     metric=errors(self.retire),
                 )
             )
-        tell_of_alarms(alarms, self.alarm_topic)
+        tell_of_alarms(alarms, self.alarm_topic, [self.unwell])
         return alarms
 
     def _dashboard(self) -> cloudwatch.Dashboard:

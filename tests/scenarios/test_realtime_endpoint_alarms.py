@@ -7,16 +7,13 @@ meet is told once, by a composite alarm. The model in service is one that makes 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
-from local.control import Control
 from tests.conftest import SharedStacks
 from tests.local.emulated import ended, messages, start
 from tests.local.hosted import Host
@@ -46,39 +43,26 @@ def output_fn(made, accept):
 OF_CALLERS = ("ServerErrorsAlarm", "ModelLatencyAlarm", "OverheadAlarm")
 
 
-@dataclass
 class ShopDriver:
     """The stack, and another endpoint beside it whose model is as mischievous."""
 
-    shop: Shop
-    other: Host
-    other_endpoint: str
+    def __init__(self, shop: Shop, other_endpoint: str) -> None:
+        self.shop = shop
+        self.other_endpoint = other_endpoint
+        self.cloud = shop.cloud
+        self.control = shop.cloud.control
+        self.outputs = shop.serving
+        self.sqs = shop.client("sqs")
 
-    @property
-    def cloud(self) -> LocalCloud:
-        return self.shop.cloud
-
-    @property
-    def control(self) -> Control:
-        return self.shop.cloud.control
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        return self.shop.serving
-
-    @property
-    def sqs(self) -> Any:
-        return self.shop.client("sqs")
-
-    def ask(self, endpoint: str, wish: str) -> None:
-        """What comes of it does not matter."""
-        try:
-            self.shop.client("sagemaker-runtime").invoke_endpoint(
-                EndpointName=endpoint, ContentType="text/csv", Body=wish.encode()
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ModelError":
-                raise
+    def ask(self, endpoint: str, *wishes: str) -> None:
+        """One request for each wish. What comes of it does not matter."""
+        runtime = self.shop.client("sagemaker-runtime")
+        for wish in wishes:
+            try:
+                runtime.invoke_endpoint(EndpointName=endpoint, ContentType="text/csv", Body=wish.encode())
+            except ClientError as error:  # noqa: PERF203 (a wish that fails is wanted)
+                if error.response["Error"]["Code"] != "ModelError":
+                    raise
 
 
 class ServingStory(Story[ShopDriver]):
@@ -216,7 +200,7 @@ def driver(cloud: LocalCloud, shared_stacks: SharedStacks) -> Iterator[ShopDrive
     with shop.package(MISCHIEVOUS) as mischievous, other.endpoint(other.simple("")) as beside:
         deployed = shop.deploy(mischievous)
         assert deployed.complete, deployed
-        yield ShopDriver(shop, other, beside)
+        yield ShopDriver(shop, beside)
         # What others rely on serves again.
         assert shop.deploy(usual).complete
 
@@ -241,13 +225,10 @@ def test_several_alarms_of_the_endpoint_are_told_once(story: ServingStory) -> No
         told()
         # When its model fails and is slow at once
         with story._late_answers():
-            states = story.pass_minutes(3, lambda: [story.driver.ask(outputs["EndpointName"], one) for one in WISHES])
+            states = story.pass_minutes(3, lambda: story.driver.ask(outputs["EndpointName"], "fail", "wait", "nothing"))
         # Then all three of its alarms are raised
         assert {states[outputs[f"{one}Name"]] for one in OF_CALLERS} == {"ALARM"}
         # And one message tells of it, and another of the end
         assert [(one["AlarmName"], one["NewStateValue"]) for one in told()] == [(outputs["UnwellAlarmName"], "ALARM")]
         story.pass_minutes(10)
         assert [(one["AlarmName"], one["NewStateValue"]) for one in told()] == [(outputs["UnwellAlarmName"], "OK")]
-
-
-WISHES = ("fail", "wait", "nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 import time
@@ -118,6 +119,11 @@ def asked_all_the_time(shop: Shop) -> Iterator[Counter[str]]:
         asker.join()
 
 
+def at_least(requests: Counter[str], count: int) -> bool:
+    """Whether so many requests have ended."""
+    return requests.total() >= count
+
+
 def test_an_alarm_takes_an_update_back_and_no_request_fails(shop: Shop) -> None:
     # Given deployments that watch alarms for five minutes, and a model that is far too slow
     before = shop.in_service()
@@ -138,8 +144,8 @@ def test_an_alarm_takes_an_update_back_and_no_request_fails(shop: Shop) -> None:
         shop.client("sagemaker").update_model_package(ModelPackageArn=slow, ModelApprovalStatus="Approved")
         until(lambda: pending() == "Baking", "the new model to be asked", seconds=SECONDS)
         for _ in range(3):
-            asked = requests.total()
-            until(lambda asked=asked: requests.total() >= asked + 2, "two more answers", seconds=SECONDS)
+            enough = requests.total() + 2
+            until(functools.partial(at_least, requests, enough), "two more answers", seconds=SECONDS)
             shop.cloud.control.clock_advance(60)
             shop.cloud.control.evaluate_alarms()
         # Then the alarm on its latency takes it back, and the topic is told
