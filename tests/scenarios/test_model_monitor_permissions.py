@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(watch
         copy.put_labels({"call-7000-0": [int(label) for label in draw(600, 7000)["claimed"]]})
         for judged in (hour, hour + HOUR):
             copy.control.clock_advance((judged + HOUR - copy.now()).total_seconds() + 21 * 60)
-            (name,) = copy.until(lambda judged=judged: copy.jobs(judged), "the job")
+            (name,) = copy.until(partial(copy.jobs, judged), "the job")
             verdict = model_monitor.follow(copy.cloud, copy.outputs, judged, name)
             assert verdict.status == "JUDGED", verdict
             copy.published(judged + HOUR)
@@ -237,7 +238,7 @@ def test_a_report_that_may_not_be_told_is_a_dead_letter(watcher: Watcher) -> Non
         # When the event of its job comes and the publisher lacks a permission, Then the event is kept
         with watcher.without("PublishReportRoleName", action):
             watcher.call("PublishReportFunctionName", event)
-            watcher.until(lambda letters=letters: watcher.letters() == letters, f"the letter without {action}")
+            watcher.until(partial(lambda wanted: watcher.letters() == wanted, letters), f"the letter without {action}")
     assert watcher.metric("JobFailed", later) == []
     # When all are back and the letters redriven, Then the report is told
     assert watcher.redrive() == [watcher.arn("PublishReportFunctionName")] * len(actions)
