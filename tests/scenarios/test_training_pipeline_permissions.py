@@ -51,6 +51,11 @@ def life(cloud: LocalCloud) -> Life:
     test deploys; the roles are the same.
     """
     name = f"life-training-{os.getpid()}"
+    # These are SageMaker's and the account's. A job makes one where there is none, as in a new account.
+    logs = cloud.client("logs")
+    for group in logs.describe_log_groups(logGroupNamePrefix="/aws/sagemaker/")["logGroups"]:
+        if group["logGroupName"].endswith(("ProcessingJobs", "TrainingJobs")):
+            logs.delete_log_group(logGroupName=group["logGroupName"])
     since = last_sequence(cloud)
     assembly = synthesize(TRAINING, settings={TRAINING: {"use_case": "tumors"}})
     try:
