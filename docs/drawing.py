@@ -16,6 +16,7 @@ _SHAPES: dict[Group, tuple[str, str]] = {
     "compute": ("[", "]"),
     "intelligence": ("{{", "}}"),
     "watching": ("[/", "/]"),
+    "stacks": ("[[", "]]"),
 }
 _ARROWS = {"event": "-->", "poll": "-->", "call": "-->", "failure": "-.->", "watch": "-.->", "notify": "-->"}
 
@@ -27,7 +28,7 @@ def mermaid(graph: Graph) -> str:
     lines += [f"    {_mermaid_node(node)}" for node in sorted(shown, key=lambda node: node.group != "intelligence")]
     late = [node for node in graph.nodes if node.only_at_deletion]
     if late:
-        lines.append('    subgraph deletion ["only when the stack is deleted"]')
+        lines.append('    subgraph deletion ["only when the stack is made, changed or deleted"]')
         lines += [f"        {_mermaid_node(node)}" for node in late]
         lines.append("    end")
     # The layout follows the order: first the way of an input, and last what works at deletion only.
@@ -59,6 +60,7 @@ _COLOURS: dict[Group, tuple[str, str]] = {
     "compute": ("#bc4c00", "#f0883e"),
     "intelligence": ("#0a7a74", "#39c5bb"),
     "watching": ("#6639ba", "#a371f7"),
+    "stacks": ("#59636e", "#9198a1"),
 }
 
 
@@ -81,7 +83,7 @@ class _Place:
 def svg(graph: Graph, title: str, description: str) -> str:
     """The way of one input through the graph, left to right, failures and alarms below.
 
-    Left out: logs and traces, and what works only when the stack is deleted. Readable on light and on dark pages.
+    Left out: logs and traces, and what works only when the stack itself is changed. For light and for dark pages.
     """
     shown = _simplified(graph)
     places = _layout(shown)

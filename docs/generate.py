@@ -11,14 +11,14 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from docs import drawing, graph, power, state_graph
+from docs import drawing, graph, pipeline_graph, power, state_graph
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
 from stacks.policy.idle_cost import MONTHLY
@@ -97,9 +97,12 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
             f"{architecture.id} idle cost": idle_table(template),
             f"{architecture.id} cost": thousand_table(architecture.id),
         }
+        if pipelines := pipeline_graph.definitions(template):
+            parts[f"{architecture.id} steps"] = _drawn(pipelines, pipeline_graph.mermaid)
         if machines := state_graph.definitions(template):
+            parts[f"{architecture.id} states"] = _drawn(machines, state_graph.mermaid)
+        if machines or architecture.needs:
             # Its parts have no one way from left to right, which a picture could show.
-            parts[f"{architecture.id} states"] = states(machines)
             continue
         files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
@@ -119,9 +122,9 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
     return re.sub(r"<!-- generated: (?P<name>[^>]+?) -->.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
 
-def states(machines: Mapping[str, Mapping[str, Any]]) -> str:
-    """Each state machine, drawn; named where there are several."""
-    drawn = {name: f"```mermaid\n{state_graph.mermaid(machine)}\n```" for name, machine in machines.items()}
+def _drawn(definitions: Mapping[str, Mapping[str, Any]], draw: Callable[[Mapping[str, Any]], str]) -> str:
+    """Each state machine or pipeline, drawn; named where there are several."""
+    drawn = {name: f"```mermaid\n{draw(definition)}\n```" for name, definition in definitions.items()}
     if len(drawn) == 1:
         return next(iter(drawn.values()))
     return "\n\n".join(f"**{name}**\n\n{picture}" for name, picture in drawn.items())
@@ -209,7 +212,7 @@ def settings_table(architecture: Architecture) -> str:
     rows = []
     for name, field in schema["properties"].items():
         options = [field, *field.get("anyOf", [])]
-        bounds = [f"{option['minimum']:g} to {option['maximum']:g}" for option in options if "minimum" in option]
+        bounds = [f"{option['minimum']:.10g} to {option['maximum']:.10g}" for option in options if "minimum" in option]
         bounds += [" or ".join(f"`{value}`" for value in option["enum"]) for option in options if "enum" in option]
         default = "none" if field.get("default") is None else f"`{field['default']}`"
         rows.append((f"`{name}`", default, "; ".join(bounds), field.get("description", "")))
@@ -265,7 +268,8 @@ def _price(name: str) -> dict[str, Any]:
 
 def _sum_table(lines: list[CostLine], head: str) -> str:
     rows = [
-        (line.what, f"{line.quantity:,g}", f"{_dollars(line.price)} {line.unit}", _dollars(line.usd)) for line in lines
+        (line.what, f"{line.quantity:,.10g}", f"{_exactly(line.price)} {line.unit}", _dollars(line.usd))
+        for line in lines
     ]
     rows.append(("**together**", "", "", f"**{total(lines):.2f}**"))
     return "\n".join(_table(("What", "How many", "Price", head), rows))
@@ -299,8 +303,12 @@ def _dollars(usd: float | None) -> str:
     """`3.40`, `0.005`, `0.0000002`: at least cents, and no rounding of what is smaller."""
     if usd is None:
         return ""
-    exact = f"{usd:.10f}".rstrip("0")
-    return exact if len(exact) > len(f"{usd:.2f}") and usd < 0.1 else f"{usd:.2f}"
+    return _exactly(usd) if usd < 0.1 else f"{usd:.2f}"
+
+
+def _exactly(usd: float) -> str:
+    """`3.40`, `0.115`: at least cents, and no rounding."""
+    return max(f"{usd:.10f}".rstrip("0"), f"{usd:.2f}", key=len)
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

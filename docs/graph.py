@@ -19,7 +19,7 @@ Properties = Mapping[str, Any]
 # event: hands on what happened. poll: is read by. call: asks a service. failure: where what fails goes.
 # watch: is measured by. notify: tells.
 EdgeKind = Literal["event", "poll", "call", "failure", "watch", "notify"]
-Group = Literal["storage", "messages", "compute", "intelligence", "watching"]
+Group = Literal["storage", "messages", "compute", "intelligence", "watching", "stacks"]
 
 # How a resource type is called in a diagram, and what it is a kind of.
 DRAWN: dict[str, tuple[str, Group]] = {
@@ -34,11 +34,11 @@ DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::SecretsManager::Secret": ("Secrets Manager secret", "storage"),
     "AWS::Logs::LogGroup": ("CloudWatch log group", "watching"),
     "AWS::CloudWatch::Alarm": ("CloudWatch alarm", "watching"),
-    "AWS::KMS::Key": ("KMS key", "storage"),
     "AWS::CloudWatch::CompositeAlarm": ("CloudWatch composite alarm", "watching"),
-    "AWS::SageMaker::DataQualityJobDefinition": ("SageMaker monitoring job definition", "compute"),
+    "AWS::KMS::Key": ("KMS key", "storage"),
+    "AWS::SageMaker::DataQualityJobDefinition": ("Model Monitor job definition", "intelligence"),
     "AWS::SageMaker::ModelPackageGroup": ("SageMaker model package group", "storage"),
-    "AWS::SageMaker::MonitoringSchedule": ("SageMaker monitoring schedule", "messages"),
+    "AWS::SageMaker::MonitoringSchedule": ("Model Monitor schedule", "messages"),
     "AWS::SageMaker::Pipeline": ("SageMaker pipeline", "compute"),
     "AWS::Scheduler::Schedule": ("EventBridge schedule", "messages"),
 }
@@ -54,8 +54,8 @@ NOT_DRAWN = {
     "AWS::CDK::Metadata": "CDK's own",
     "AWS::CloudWatch::Dashboard": "shows what the alarms watch",
     "AWS::IAM::Policy": "its statements are edges",
-    "AWS::IAM::Role": "belongs to its function",
-    "AWS::Lambda::EventInvokeConfig": "restricts a box",
+    "AWS::IAM::Role": "belongs to what acts by it, unless SageMaker's machines do",
+    "AWS::Lambda::EventInvokeConfig": "restricts a box, or is an edge",
     "AWS::Lambda::EventSourceMapping": "is an edge",
     "AWS::Lambda::Permission": "restricts a box",
     "AWS::S3::BucketPolicy": "restricts a box",
@@ -70,24 +70,31 @@ OUTSIDE: dict[str, tuple[str, Group]] = {
     "application-autoscaling": ("Application Auto Scaling", "compute"),
     "cloudwatch": ("CloudWatch metrics", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
-    "kms": ("KMS keys of other stacks", "storage"),
+    "ecr": ("AWS's container images", "storage"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),
     "rekognition": ("Amazon Rekognition", "intelligence"),
-    "s3": ("S3 buckets of other stacks", "storage"),
-    "sagemaker": ("Amazon SageMaker AI", "intelligence"),
-    "states": ("Step Functions", "compute"),
+    "s3": ("S3 bucket outside the stack", "storage"),
+    "sagemaker": ("Amazon SageMaker", "intelligence"),
     "textract": ("Amazon Textract", "intelligence"),
     "transcribe": ("Amazon Transcribe", "intelligence"),
     "translate": ("Amazon Translate", "intelligence"),
     "xray": ("AWS X-Ray", "watching"),
 }
 
-# How a parameter's name ends that names another stack of this project.
-NEIGHBOUR = "Stack"
+# What SageMaker's machines do by a role of the stack: jobs, or an endpoint. The role stands for them.
+WORKLOAD: tuple[str, Group] = ("SageMaker workload", "intelligence")
+# A stack from which this one imports; the parameter that names it ends so.
+NEEDED: tuple[str, Group] = ("Needed stack", "stacks")
+NEEDED_PARAMETER = re.compile(r"[A-Za-z]+Stack")
 
-# What goes with the call of a service that takes the role on, or makes its own.
-_GOES_WITH_A_CALL = {"iam:CreateServiceLinkedRole", "iam:PassRole"}
+# Types that may be called after the stack, and how their ARNs begin then: a grant on such an ARN is one on the box.
+NAMED_AFTER_STACK = {
+    "AWS::SageMaker::DataQualityJobDefinition": ("JobDefinitionName", "data-quality-job-definition/"),
+    "AWS::SageMaker::ModelPackageGroup": ("ModelPackageGroupName", "model-package/"),
+    "AWS::SageMaker::Pipeline": ("PipelineName", "pipeline/"),
+}
+OWN_NAME = {"Ref": "AWS::StackName"}
 
 # What an operation does, in a word, by how its name begins.
 VERBS = {
@@ -95,6 +102,10 @@ VERBS = {
     "writes": ("BatchWrite", "Create", "Put", "Send", "Update", "Write"),
     "deletes": ("Delete",),
 }
+
+
+# What a file is called after its content. It changes with each edit, and an archive's with the machine, too.
+_DIGEST = re.compile(r"\b[0-9a-f]{16,64}\b")
 
 
 class DiagramError(Exception):
@@ -150,11 +161,28 @@ class _Found:
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     calls: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    # Boxes that are called after the stack, by how their ARNs begin.
+    own: dict[str, str] = field(default_factory=dict)
 
     def add(self, source: str, target: str, kind: EdgeKind, label: str = "") -> None:
         edge = Edge(source, target, kind, label)
         if edge not in self.edges:
             self.edges.append(edge)
+
+    def outside(self, prefix: str) -> str:
+        """The box of a service that is no resource of the stack. Raises DiagramError for one that is not known."""
+        if prefix not in OUTSIDE:
+            raise DiagramError(f"{prefix}: say in docs/graph.py how this service is drawn.")
+        kind, group = OUTSIDE[prefix]
+        node_id = prefix.replace("-", "_")
+        self.nodes.setdefault(node_id, Node(node_id, kind, group, ("",)))
+        return node_id
+
+    def boxes(self, *values: Any) -> list[str]:
+        """The boxes that parts of a template mean: by reference, or by a name that is the stack's."""
+        ends = [end for end in references(list(values)) if end in self.nodes]
+        ends += [own for text in map(_resource_text, values) for start, own in self.own.items() if f":{start}" in text]
+        return list(dict.fromkeys(ends))
 
     def call(self, source: str, target: str, operations: list[str]) -> None:
         """One arrow from a function to what it calls, however many statements grant it."""
@@ -171,36 +199,45 @@ def read(template: Template) -> Graph:
     """
     resources: Mapping[str, Any] = template["Resources"]
     at_deletion = _for_deletion(resources)
+    workloads = _workloads(resources)
     found = _Found()
-    for parameter in template.get("Parameters", {}):
-        if parameter.endswith(NEIGHBOUR):
-            found.nodes[parameter] = Node(parameter, "another stack", "storage", (parameter.removesuffix(NEIGHBOUR),))
+    for name, parameter in template.get("Parameters", {}).items():
+        if NEEDED_PARAMETER.fullmatch(name):
+            found.nodes[name] = Node(name, *NEEDED, (parameter.get("Default", name),))
     for logical_id, resource in resources.items():
         type_ = resource["Type"]
+        if type_ in NAMED_AFTER_STACK:
+            property_, start = NAMED_AFTER_STACK[type_]
+            if resource["Properties"].get(property_) == OWN_NAME:
+                found.own[f"{start}<StackName>"] = logical_id
         if type_ in DRAWN:
             kind, group = DRAWN[type_]
             found.nodes[logical_id] = Node(logical_id, kind, group, (readable(logical_id),), logical_id in at_deletion)
+        elif logical_id in workloads:
+            found.nodes[logical_id] = Node(logical_id, *WORKLOAD, (readable(logical_id).removesuffix("Role"),))
         elif type_ not in NOT_DRAWN and not type_.startswith("Custom::"):
             raise DiagramError(f"{type_} ({logical_id}): say in docs/graph.py how it is drawn, or why it is not.")
     for logical_id, resource in resources.items():
         if resource["Type"] in _CONNECT:
             _CONNECT[resource["Type"]](found, logical_id, resource.get("Properties", {}))
     for function, statement in _grants(resources):
-        _connect_calls(found, function, statement)
+        if function in found.nodes and resources[function]["Type"] not in _EDGES_SAY_ALL:
+            _connect_calls(found, function, statement)
     return _merged(_without_doubled_calls(found))
 
 
 def permissions(template: Template) -> list[tuple[str, str, str]]:
-    """(who, action, resource) for each grant as it stands in a policy.
+    """(who, action, resource) for each grant of each role, as they stand in its policies.
 
-    Who is a function, a state machine or a pipeline; or else a role, which a job has, an endpoint, or a rule.
+    Who is the function, state machine, pipeline or schedule of the role; a role of none of these is named itself.
     """
     resources: Mapping[str, Any] = template["Resources"]
     rows = []
-    for function, statement in _grants(resources, others=True):
+    for function, statement in _grants(resources):
         for action in _list(statement["Action"]):
             rows += [
-                (readable(function), action, _resource_text(resource)) for resource in _list(statement["Resource"])
+                (readable(function), action, _DIGEST.sub("<Digest>", _resource_text(resource)))
+                for resource in _list(statement["Resource"])
             ]
     return rows
 
@@ -222,18 +259,45 @@ def references(value: Any) -> Iterator[str]:
 
 def _connect_rule(found: _Found, logical_id: str, properties: Properties) -> None:
     pattern = properties.get("EventPattern", {})
-    happened = ", ".join(pattern.get("detail-type", []))
-    # A pattern may name what is no box: a role, a pipeline by its ARN.
-    sources = [source for source in references(pattern) if source in found.nodes]
+    values = [value for values in pattern.get("detail", {}).values() if isinstance(values, list) for value in values]
+    sources = found.boxes(pattern, *values)
     if not sources:
-        sources = [_service(found, name.removeprefix("aws.")) for name in pattern.get("source", [])]
+        # A pattern may name what is no box, or nothing but the service.
+        sources = [found.outside(name.removeprefix("aws.")) for name in pattern.get("source", [])]
     for source in sources:
-        found.add(source, logical_id, "event", happened)
+        found.add(source, logical_id, "event", ", ".join(pattern.get("detail-type", [])))
     for target in properties.get("Targets", []):
-        for end in references(target["Arn"]):
-            found.add(logical_id, end, "event")
-        for end in references(target.get("DeadLetterConfig", {})):
-            found.add(logical_id, end, "failure", "undeliverable")
+        _connect_target(found, logical_id, target)
+
+
+def _connect_target(found: _Found, logical_id: str, target: Properties, label: str = "") -> None:
+    for end in references(target["Arn"]):
+        found.add(logical_id, end, "event", label)
+    for end in references(target.get("DeadLetterConfig", {})):
+        found.add(logical_id, end, "failure", "undeliverable")
+
+
+def _connect_schedule(found: _Found, logical_id: str, properties: Properties) -> None:
+    _connect_target(found, logical_id, properties["Target"], properties["ScheduleExpression"])
+
+
+def _connect_monitoring(found: _Found, logical_id: str, properties: Properties) -> None:
+    config = properties["MonitoringScheduleConfig"]
+    own = found.own.get("data-quality-job-definition/<StackName>")
+    ends = found.boxes(config["MonitoringJobDefinitionName"])
+    for end in [own] if own and config["MonitoringJobDefinitionName"] == OWN_NAME else ends:
+        found.add(logical_id, end, "event")
+
+
+def _connect_job_definition(found: _Found, logical_id: str, properties: Properties) -> None:
+    for role in references(properties["RoleArn"]):
+        found.add(logical_id, role, "event", "starts")
+
+
+def _connect_attempts(found: _Found, _logical_id: str, properties: Properties) -> None:
+    for function in references(properties["FunctionName"]):
+        for end in references(properties.get("DestinationConfig", {}).get("OnFailure", {})):
+            found.add(function, end, "failure", "after all attempts")
 
 
 def _connect_queue(found: _Found, logical_id: str, properties: Properties) -> None:
@@ -252,25 +316,26 @@ def _connect_poller(found: _Found, _logical_id: str, properties: Properties) -> 
 
 def _connect_alarm(found: _Found, logical_id: str, properties: Properties) -> None:
     metric = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", properties.get("MetricName", "")).lower()
-    for watched in references(properties.get("Dimensions", [])):
+    for watched in _watched(found, properties):
         found.add(watched, logical_id, "watch", metric.removeprefix("approximate "))
+    for part in references(properties.get("AlarmRule", "")):
+        found.add(part, logical_id, "watch")
     for topic in references(properties.get("AlarmActions", [])):
         found.add(logical_id, topic, "notify")
 
 
-def _connect_composite(found: _Found, logical_id: str, properties: Properties) -> None:
-    for alarm in references(properties["AlarmRule"]):
-        found.add(alarm, logical_id, "watch")
-    for topic in references(properties.get("AlarmActions", [])):
-        found.add(logical_id, topic, "notify")
-
-
-def _connect_schedule(found: _Found, logical_id: str, properties: Properties) -> None:
-    target = properties["Target"]
-    for end in references(target["Arn"]):
-        found.add(logical_id, end, "event", properties["ScheduleExpression"])
-    for end in references(target.get("DeadLetterConfig", {})):
-        found.add(logical_id, end, "failure", "undeliverable")
+def _watched(found: _Found, properties: Properties) -> list[str]:
+    """What the alarm's metric is of, by its dimensions; a metric of the stack's own is CloudWatch's."""
+    namespace: str = properties.get("Namespace", "AWS/")
+    dimensions = properties.get("Dimensions", [])
+    watched = [end for end in references(dimensions) if found.nodes[end].group != "stacks"]
+    if not watched and not namespace.startswith(("AWS/", "/aws/")):
+        return [found.outside("cloudwatch")]
+    if not watched and namespace.lower().startswith("aws/sagemaker"):
+        own = {"PipelineName": "pipeline/<StackName>"}
+        watched = [found.own[own[one["Name"]]] for one in dimensions if own.get(one["Name"]) in found.own]
+        return watched or [found.outside("sagemaker")]
+    return watched
 
 
 def _connect_subscription(found: _Found, _logical_id: str, properties: Properties) -> None:
@@ -294,15 +359,23 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::SNS::Subscription": _connect_subscription,
     "AWS::SQS::Queue": _connect_queue,
     "AWS::Lambda::EventSourceMapping": _connect_poller,
+    "AWS::Lambda::EventInvokeConfig": _connect_attempts,
     "AWS::CloudWatch::Alarm": _connect_alarm,
-    "AWS::CloudWatch::CompositeAlarm": _connect_composite,
+    "AWS::CloudWatch::CompositeAlarm": _connect_alarm,
+    "AWS::SageMaker::DataQualityJobDefinition": _connect_job_definition,
+    "AWS::SageMaker::MonitoringSchedule": _connect_monitoring,
     "AWS::Scheduler::Schedule": _connect_schedule,
 }
 
 
 def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -> None:
     actions: list[str] = _list(statement["Action"])
-    ends = [end for end in dict.fromkeys(references(statement["Resource"])) if end in found.nodes]
+    ends = found.boxes(*_list(statement["Resource"]))
+    if "iam:PassRole" in actions:
+        # Another service takes the role on; what SageMaker does by it has a box.
+        for end in ends:
+            found.add(function, end, "event", "starts")
+        return
     if ends:
         for end in ends:
             found.call(function, end, [action.partition(":")[2] for action in actions])
@@ -310,37 +383,33 @@ def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -
     by_service = defaultdict(list)
     for action in actions:
         prefix, _, operation = action.partition(":")
-        if action in _GOES_WITH_A_CALL:
+        if prefix == "iam":
+            # Goes with the call of the service that takes a role on.
             continue
         by_service[prefix].append(operation)
     for prefix, operations in by_service.items():
-        found.call(function, _service(found, prefix), operations)
+        found.call(function, found.outside(prefix), operations)
 
 
-def _service(found: _Found, prefix: str) -> str:
-    """The box of a service that is no resource of the stack. Raises DiagramError for one that nobody has drawn."""
-    if prefix not in OUTSIDE:
-        raise DiagramError(f"{prefix}: say in docs/graph.py how this service is drawn.")
-    kind, group = OUTSIDE[prefix]
-    found.nodes.setdefault(prefix, Node(prefix, kind, group, ("",)))
-    return prefix
-
-
-# What acts by a role of its own, and the property that names it.
+# What acts by a role of its own, and where that is named.
 _WITH_ROLE = {
     "AWS::Lambda::Function": "Role",
     "AWS::SageMaker::Pipeline": "RoleArn",
+    "AWS::Scheduler::Schedule": "Target",
     "AWS::StepFunctions::StateMachine": "RoleArn",
 }
+# What these may do is what their edges say.
+_EDGES_SAY_ALL = {"AWS::Scheduler::Schedule"}
 
 
-def _grants(resources: Template, *, others: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(who has the role, statement) for each statement that allows; with `others`, those of roles without a box too."""
-    boxes = {
+def _grants(resources: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(who, statement) for each statement that allows something to a role: see `permissions`."""
+    actors = {
         role: logical_id
         for logical_id, resource in resources.items()
         if resource["Type"] in _WITH_ROLE
         for role in references(resource["Properties"][_WITH_ROLE[resource["Type"]]])
+        if role in resources and resources[role]["Type"] == "AWS::IAM::Role"
     }
     for logical_id, resource in resources.items():
         properties = resource.get("Properties", {})
@@ -352,8 +421,25 @@ def _grants(resources: Template, *, others: bool = False) -> Iterator[tuple[str,
             continue
         for role, document in documents:
             for statement in document["Statement"]:
-                if (others or role in boxes) and statement["Effect"] == "Allow":
-                    yield boxes.get(role, role), statement
+                if statement["Effect"] == "Allow":
+                    yield actors.get(role, role), statement
+
+
+def _workloads(resources: Template) -> set[str]:
+    """The roles that SageMaker takes on, but for those of pipelines, which have a box."""
+    pipelines = {
+        role
+        for resource in resources.values()
+        if resource["Type"] == "AWS::SageMaker::Pipeline"
+        for role in references(resource["Properties"]["RoleArn"])
+    }
+    return {
+        logical_id
+        for logical_id, resource in resources.items()
+        if resource["Type"] == "AWS::IAM::Role"
+        and "sagemaker.amazonaws.com" in str(resource["Properties"].get("AssumeRolePolicyDocument"))
+        and logical_id not in pipelines
+    }
 
 
 def _for_deletion(resources: Template) -> set[str]:
@@ -423,12 +509,16 @@ def _resource_text(resource: Any) -> str:
     """`Images/uploads/*` for the ARN of everything under a prefix of a bucket of the stack."""
     if isinstance(resource, str):
         return resource
-    if str(resource.get("Ref", "")).startswith("AWS::"):
-        return f"<{resource['Ref'].removeprefix('AWS::')}>"
-    if "Fn::FindInMap" in resource:
-        return f"<{resource['Fn::FindInMap'][0]}>"
-    if "Fn::Join" in resource:
-        return "".join(_resource_text(part) for part in resource["Fn::Join"][1])
+    (function, value), *_ = resource.items()
+    if function == "Fn::Join":
+        return "".join(_resource_text(part) for part in value[1])
+    if function == "Fn::Sub" and isinstance(value, str):
+        return re.sub(r"\$\{AWS::(\w+)\}", r"<\1>", value)
+    # What only the deployment knows; an export is called after the stack that exports (`stacks/blocks/neighbours.py`).
+    if function == "Fn::ImportValue":
+        return f"<{_resource_text(value)}>"
+    if function == "Fn::FindInMap" or str(value).startswith("AWS::"):
+        return f"<{value[0] if function == 'Fn::FindInMap' else value.removeprefix('AWS::')}>"
     ends = list(references(resource))
     return readable(ends[0]) if ends else str(resource)
 

@@ -170,7 +170,7 @@ def up(
         with screen.step("Starting a local cloud", "Started a local cloud"):
             cloud = LocalCloud.start(name, port, detached=True)
         screen.say(f"The local cloud {name!r} is up: {cloud.endpoint_url}")
-    named = "" if name == DEFAULT_CLOUD else f" --name {name}"
+    named = _on(name)
     screen.say(f"  {command_line()} deploy image-labeling{named}    deploy to it")
     screen.say(f"  {command_line()} down{named}                     stop it; what it holds is gone then")
     screen.say("Any AWS tool can use it with these variables:")
@@ -342,14 +342,20 @@ def destroy(architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.L
         screen.say(f"{chosen.id} is not deployed on the local cloud {name!r}: there is nothing to destroy.")
         return
     if users := _deployed_users(chosen, standing):
-        raise FailedError(f"{chosen.id} is needed by {' and '.join(users)}: destroy {users[-1]} first.")
+        raise FailedError(
+            f"{chosen.id} is needed by {' and '.join(users)}. Destroy what needs it first: "
+            f"{command_line()} destroy {users[-1]}{_on(name)}"
+        )
     _leave_it_to_the_cloud()
     with screen.step("Destroying the stack", "Destroyed the stack") as step:
         destroy_stack(running, chosen.id, step.detail)
     remaining = {one: state for one, state in standing.items() if one != chosen.id}
     for needed in reversed(catalogue.with_needs(chosen)[:-1]):
         if needed.id in remaining and not _deployed_users(needed, remaining):
-            screen.say(f"{needed.id}, which it needed, stays. To remove that too: {command_line()} destroy {needed.id}")
+            screen.say(
+                f"{needed.id}, which it needed, stays. To remove that too: "
+                f"{command_line()} destroy {needed.id}{_on(name)}"
+            )
 
 
 @app.command()
@@ -359,23 +365,22 @@ def logs(
     name: Name = DEFAULT_CLOUD,
     cloud: Cloud = Where.LOCAL,
 ) -> None:
-    """Show what the functions of an architecture logged."""
+    """Show what the functions, jobs and endpoints of an architecture logged."""
     chosen = _available(architecture)
     _only_local(cloud, chosen, "logs")
     running = _running(name)
     from local.deploy import log_events, stacks
 
     if chosen.id not in stacks(running):
-        named = "" if name == DEFAULT_CLOUD else f" --name {name}"
         raise FailedError(
             f"{chosen.id} is not deployed on the local cloud {name!r}. Deploy it: "
-            f"{command_line()} deploy {chosen.id}{named}"
+            f"{command_line()} deploy {chosen.id}{_on(name)}"
         )
     events = log_events(running, chosen.id, lines)
     for moment, group, message in events:
         screen.say(f"{moment:%H:%M:%S}  {HASH.sub('', group)}  {_readable(message)}")
     if not events:
-        screen.say(f"The functions of {chosen.id} have written nothing yet.")
+        screen.say(f"{chosen.id} has logged nothing yet.")
 
 
 @app.command()
@@ -450,10 +455,15 @@ def _only_local(where: Where, architecture: Architecture, verb: str) -> None:
         raise MistakeError("LocalStack is planned as a second cloud and does not work yet. Use --cloud local.")
     if where is Where.AWS:
         mend = {
-            "deploy": "Deploy to an account with the CDK CLI: make deploy",
-            "destroy": "Destroy what is in an account with the CDK CLI: make destroy",
+            "deploy": f"Deploy to an account with the CDK CLI: make deploy ID={architecture.id}",
+            "destroy": f"Destroy what is in an account with the CDK CLI: make destroy ID={architecture.id}",
         }.get(verb, f"`{verb}` works on the local cloud only; {architecture.page} says how to see it in an account.")
         raise MistakeError(f"This command never touches an AWS account. {mend}")
+
+
+def _on(name: str) -> str:
+    """The option that a suggested command needs to mean this cloud."""
+    return "" if name == DEFAULT_CLOUD else f" --name {name}"
 
 
 def _running(name: str) -> LocalCloud:
@@ -461,8 +471,7 @@ def _running(name: str) -> LocalCloud:
 
     cloud = LocalCloud.attach(name)
     if cloud is None:
-        named = "" if name == DEFAULT_CLOUD else f" --name {name}"
-        raise FailedError(f"No local cloud {name!r} is up. Start one: {command_line()} up{named}")
+        raise FailedError(f"No local cloud {name!r} is up. Start one: {command_line()} up{_on(name)}")
     return cloud
 
 

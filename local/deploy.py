@@ -47,6 +47,7 @@ UPDATABLE = {
     "IMPORT_ROLLBACK_COMPLETE",
 }
 STACK = "AWS::CloudFormation::Stack"
+JOBS_LOGS = "/aws/sagemaker/"
 NEW = "REVIEW_IN_PROGRESS"
 
 # The reasons of a change set that failed because there is nothing to do.
@@ -161,21 +162,51 @@ def resources(cloud: Cloud, stack: str) -> list[tuple[str, str, str]]:
 def log_events(cloud: Cloud, stack: str, lines: int) -> list[tuple[datetime, str, str]]:
     """The newest `lines` events of the stack's log groups, oldest first, as (time in UTC, logical id, message).
 
-    Raises DeployError if there is no such stack.
+    Those of its SageMaker jobs, too: they write into groups of the account, whose names stand for a logical id then
+    (`TrainingJobs`). Raises DeployError if there is no such stack.
     """
-    groups = [(logical, name) for logical, kind, name in resources(cloud, stack) if kind == "AWS::Logs::LogGroup"]
+    parts = resources(cloud, stack)
     client = cloud.client("logs")
     events: list[tuple[int, str, str]] = []
     with _plain_errors(cloud, f"Reading the logs of {stack}"):
-        for logical, group in groups:
-            described = client.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True)
-            for stream in described["logStreams"]:
+        for label, group, prefix in [*_own_groups(parts), *_jobs_logs(cloud, stack, parts)]:
+            chosen = {"logStreamNamePrefix": prefix} if prefix else {"orderBy": "LastEventTime", "descending": True}
+            for stream in client.describe_log_streams(logGroupName=group, **chosen)["logStreams"]:
                 read = client.get_log_events(
                     logGroupName=group, logStreamName=stream["logStreamName"], limit=lines, startFromHead=False
                 )
-                events += [(event["timestamp"], logical, event["message"].rstrip()) for event in read["events"]]
+                events += [(event["timestamp"], label, event["message"].rstrip()) for event in read["events"]]
     newest = sorted(events, key=lambda event: event[0])[-lines:]
-    return [(datetime.fromtimestamp(stamp / 1000, timezone.utc), logical, text) for stamp, logical, text in newest]
+    return [(datetime.fromtimestamp(stamp / 1000, timezone.utc), label, text) for stamp, label, text in newest]
+
+
+def _own_groups(parts: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    for logical, kind, name in parts:
+        if kind == "AWS::Logs::LogGroup":
+            yield logical, name, ""
+
+
+def _jobs_logs(cloud: Cloud, stack: str, parts: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """The groups of SageMaker's jobs, each with how the streams of this stack's jobs begin.
+
+    A stream begins with its job's name (Amazon SageMaker AI Developer Guide, "CloudWatch Logs for Amazon SageMaker
+    AI"), a pipeline's job with `pipelines-` and its execution's id ("Pipelines steps"; both read 2026-11-27). A stack's
+    other jobs are called after it and a date.
+    """
+    listed = cloud.client("logs").describe_log_groups(logGroupNamePrefix=JOBS_LOGS)["logGroups"]
+    groups = [group["logGroupName"] for group in listed if group["logGroupName"].endswith("Jobs")]
+    if not groups:
+        return
+    begins = [f"{stack}-20"]
+    sagemaker = cloud.client("sagemaker")
+    for _, kind, name in parts:
+        if kind == "AWS::SageMaker::Pipeline":
+            pages = sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=name)
+            arns = [one["PipelineExecutionArn"] for page in pages for one in page["PipelineExecutionSummaries"]]
+            begins += [f"pipelines-{arn.rpartition('/')[2]}-" for arn in arns]
+    for group in groups:
+        for begin in begins:
+            yield group.removeprefix(JOBS_LOGS), group, begin
 
 
 @contextlib.contextmanager

@@ -63,6 +63,12 @@ _CALLS = "tests.scenarios.test_call_analytics"
 _CALLS_FAIL = "tests.scenarios.test_call_analytics_failures"
 _CALLS_RIGHTS = "tests.scenarios.test_call_analytics_permissions"
 _DOCUMENTS = "tests.scenarios.test_document_processing"
+_TRAINED = "tests.scenarios.test_training_pipeline"
+_UNTRAINED = "tests.scenarios.test_training_pipeline_failures"
+_TRAINING_RIGHTS = "tests.scenarios.test_training_pipeline_permissions"
+_SERVES = "tests.scenarios.test_realtime_endpoint"
+_SERVING_FAILS = "tests.scenarios.test_realtime_endpoint_failures"
+_SERVING_RIGHTS = "tests.scenarios.test_realtime_endpoint_permissions"
 _MONITOR = "tests.scenarios.test_model_monitor"
 _MONITOR_FAILS = "tests.scenarios.test_model_monitor_failures"
 _MONITOR_RIGHTS = "tests.scenarios.test_model_monitor_permissions"
@@ -306,6 +312,118 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                 f"{_CALLS_RIGHTS}.test_without_permission_to_start_the_event_is_kept",
                 f"{_CALLS_RIGHTS}.test_without_the_role_of_the_job_nothing_is_translated",
                 f"{_CALLS_FAIL}.test_an_end_of_a_job_that_is_not_taken_is_kept_and_redriven",
+            )
+        ),
+    },
+    "training-pipeline": {
+        "duplicate-event": AnsweredBy((f"{_TRAINED}.test_the_same_event_twice_is_one_execution",)),
+        "odd-key": AnsweredBy((f"{_UNTRAINED}.test_a_bad_file_among_good_ones_is_named_as_its_owner_wrote_it",)),
+        "corrupt-input": AnsweredBy(
+            (
+                f"{_UNTRAINED}.test_bad_data_fails_with_its_reason_which_is_told",
+                f"{_UNTRAINED}.test_a_model_below_the_bar_is_told_as_such",
+            )
+        ),
+        # What does not fit an instance's memory is killed there; what takes too long has a limit.
+        "oversized-input": AnsweredBy(
+            (f"{_UNTRAINED}.test_a_training_that_crashes_or_takes_too_long_fails_and_is_told",)
+        ),
+        "throttled-service": AnsweredBy((f"{_UNTRAINED}.test_a_throttled_service_is_tried_again_until_it_answers",)),
+        "service-down-then-back": AnsweredBy(
+            (
+                f"{_UNTRAINED}.test_a_service_that_is_down_fails_with_its_reason_and_the_execution_goes_on_later",
+                f"{_UNTRAINED}.test_a_training_that_cannot_be_started_is_told",
+                f"{_UNTRAINED}.test_what_cannot_be_asked_is_told_all_the_same",
+            )
+        ),
+        "poison-message": AnsweredBy(
+            (
+                f"{_UNTRAINED}.test_an_event_that_cannot_start_anything_is_kept_and_started_later",
+                f"{_UNTRAINED}.test_bad_data_fails_with_its_reason_which_is_told",
+            )
+        ),
+        "partial-batch": DoesNotApply(
+            "All files become one model, so none is done by itself: a bad one fails the training, which names it"
+            " (test_a_bad_file_among_good_ones_is_named_as_its_owner_wrote_it)"
+        ),
+        "asynchronous-job-failed": AnsweredBy(
+            (
+                f"{_UNTRAINED}.test_a_training_that_crashes_or_takes_too_long_fails_and_is_told",
+                f"{_UNTRAINED}.test_a_job_that_fails_by_the_service_is_tried_again",
+                f"{_UNTRAINED}.test_a_training_whose_spot_instance_is_taken_away_goes_on_from_its_checkpoint",
+                f"{_UNTRAINED}.test_a_stopped_execution_stops_its_job_and_alarms_nobody",
+            )
+        ),
+        "notification-late-or-twice": AnsweredBy(
+            (f"{_UNTRAINED}.test_an_event_that_cannot_start_anything_is_kept_and_started_later",)
+        ),
+        "permission-removed": AnsweredBy(
+            tuple(
+                f"{_TRAINING_RIGHTS}.{name}"
+                for name in (
+                    "test_without_a_permission_the_step_that_needs_it_fails_and_says_so",
+                    "test_a_bucket_of_somebody_else_is_not_read",
+                    "test_without_its_log_permission_a_job_runs_in_silence",
+                    "test_without_its_permission_a_training_is_not_measured",
+                    "test_without_permission_to_stop_a_job_it_runs_on",
+                    "test_without_a_permission_a_training_is_not_started_and_somebody_is_told",
+                    "test_who_tells_and_may_not_ask_tells_what_is_known",
+                    "test_without_permission_to_publish_a_failure_is_not_told",
+                    "test_without_permission_to_have_it_told_a_failure_is_kept",
+                    "test_without_the_policy_of_its_queue_an_event_that_starts_nothing_is_lost",
+                    "test_without_a_permission_the_stack_is_not_deleted_and_says_why",
+                )
+            )
+        ),
+    },
+    "realtime-endpoint": {
+        "duplicate-event": AnsweredBy((f"{_SERVING_FAILS}.test_an_approval_that_is_told_twice_leaves_one_model",)),
+        "odd-key": DoesNotApply("No user names an object: SageMaker and the training pipeline name all that is read."),
+        "corrupt-input": AnsweredBy(
+            (f"{_SERVING_FAILS}.test_a_bad_request_is_refused_with_its_reason_and_counts_as_the_callers_fault",)
+        ),
+        "oversized-input": AnsweredBy(
+            (f"{_SERVING_FAILS}.test_a_bad_request_is_refused_with_its_reason_and_counts_as_the_callers_fault",)
+        ),
+        "throttled-service": AnsweredBy(
+            (f"{_SERVING_FAILS}.test_a_throttled_service_is_asked_again_until_it_answers",)
+        ),
+        "service-down-then-back": AnsweredBy(
+            (
+                f"{_SERVING_FAILS}.test_a_service_that_stays_down_is_told_and_the_approval_can_be_repeated",
+                f"{_SERVING_FAILS}.test_without_the_right_to_capture_requests_are_served_and_the_loss_is_logged",
+            )
+        ),
+        "poison-message": AnsweredBy(
+            (
+                f"{_SERVING_FAILS}.test_an_approval_that_cannot_be_delivered_is_kept_and_redriven",
+                f"{_SERVING_RIGHTS}.test_an_evening_that_cannot_be_told_is_kept",
+            )
+        ),
+        "partial-batch": AnsweredBy(
+            (f"{_SERVING_FAILS}.test_a_bad_request_is_refused_with_its_reason_and_counts_as_the_callers_fault",)
+        ),
+        "asynchronous-job-failed": AnsweredBy(
+            (
+                f"{_SERVING_FAILS}.test_a_model_that_fails_its_health_check_leaves_the_old_one_in_service",
+                f"{_SERVING_FAILS}.test_an_endpoint_that_never_came_up_is_made_anew_by_the_next_approval",
+                f"{_SERVING_FAILS}.test_an_alarm_takes_an_update_back_and_no_request_fails",
+            )
+        ),
+        "notification-late-or-twice": AnsweredBy(
+            (
+                f"{_SERVES}.test_an_approval_that_was_taken_back_is_not_deployed",
+                f"{_SERVING_FAILS}.test_an_older_version_that_is_approved_after_a_newer_one_serves",
+                f"{_SERVING_FAILS}.test_an_approval_that_is_told_twice_leaves_one_model",
+            )
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_SERVING_RIGHTS}.test_without_a_permission_of_its_role_a_deployment_says_so",
+                f"{_SERVING_RIGHTS}.test_without_a_permission_for_what_comes_after_the_new_model_serves_all_the_same",
+                f"{_SERVING_RIGHTS}.test_without_a_permission_of_the_models_role_the_model_before_serves",
+                f"{_SERVING_RIGHTS}.test_without_a_permission_the_evening_fails_and_the_endpoint_serves",
+                f"{_SERVES}.test_a_failure_is_told_and_leaves_the_old_model_in_service",
             )
         ),
     },

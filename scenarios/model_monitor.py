@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, Literal
 
 from scenarios.cloud import Cloud
@@ -43,6 +45,32 @@ class Verdict:
     def features(self) -> set[str]:
         """The names of the features with a violation."""
         return {str(violation["feature_name"]) for violation in self.violations}
+
+    @property
+    def complete(self) -> bool:
+        """Whether the hour was looked at: it was judged, or had nothing to judge."""
+        return self.status not in ("FAILED", "MISSING")
+
+
+def run(
+    cloud: Cloud,
+    outputs: Mapping[str, str],
+    files: Sequence[Path] = (),
+    progress: Callable[[str], None] = lambda message: None,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Verdict:
+    """Has the last full hour judged, with the labels that have arrived until then.
+
+    `outputs` are the stack's; files are labels in Model Monitor's format for ground truth (JSON Lines), which count as
+    collected in that hour. Raises OSError for a file that cannot be read and botocore's errors where the cloud refuses.
+    """
+    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    bucket, _, prefix = outputs["GroundTruthUri"].removeprefix("s3://").partition("/")
+    for path in files:
+        key = f"{prefix}/{hour:%Y/%m/%d/%H}/{uuid.uuid4().hex}.jsonl"
+        cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+    return judge(cloud, outputs, hour, progress, patience_seconds=patience_seconds)
 
 
 def stack_outputs(cloud: Cloud, stack: str) -> dict[str, str]:

@@ -117,6 +117,32 @@ def deploy(
     return Report(package, "MISSING", time.monotonic() - begin, "no deployment ended in time")
 
 
+def settle(cloud: Cloud, outputs: Mapping[str, str], *, patience_seconds: float = PATIENCE_SECONDS) -> bool:
+    """Waits until no deployment runs; whether that is so in time."""
+    begin = time.monotonic()
+    running = {"stateMachineArn": outputs["DeploymentArn"], "statusFilter": "RUNNING"}
+    while time.monotonic() - begin < patience_seconds:
+        if not cloud.client("stepfunctions").list_executions(**running)["executions"]:
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def redrive(cloud: Cloud, outputs: Mapping[str, str]) -> list[str]:
+    """Starts a deployment for each approval that could not be delivered, and takes it out of the dead-letter queue.
+
+    Returns the ARNs of the deployments. Raises ClientError where one cannot be started; its message stays.
+    """
+    sqs, machine = cloud.client("sqs"), cloud.client("stepfunctions")
+    queue, started = outputs["DeadLetterQueueUrl"], []
+    while letters := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        for letter in letters:
+            execution = machine.start_execution(stateMachineArn=outputs["DeploymentArn"], input=letter["Body"])
+            started.append(str(execution["executionArn"]))
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=letter["ReceiptHandle"])
+    return started
+
+
 def deployments(cloud: Cloud, outputs: Mapping[str, str]) -> list[str]:
     """The ARNs of all deployments, the newest first."""
     found = cloud.client("stepfunctions").list_executions(stateMachineArn=outputs["DeploymentArn"])["executions"]

@@ -135,7 +135,7 @@ def _report(cloud: Cloud, described: Mapping[str, Any], listed: Sequence[Mapping
         status = "NOT_BETTER"
     reason = described.get("FailureReason", "") if status != "REGISTERED" else ""
     if failed is not None:
-        reason = f"{failed.name}: {failed.reason or metadata[failed.name].get('Fail', {}).get('ErrorMessage', '')}"
+        reason = f"{failed.name}: {_reason(cloud, failed, metadata[failed.name])}"
     return Report(
         status=status,
         execution=described["PipelineExecutionArn"],
@@ -153,26 +153,29 @@ def _step(step: Mapping[str, Any]) -> Step:
     return Step(step["StepName"], step["StepStatus"], step.get("FailureReason", ""), seconds)
 
 
+def _reason(cloud: Cloud, step: Step, metadata: Mapping[str, Any]) -> str:
+    """Why a step failed. What the script of a processing job says is the job's exit message, not the step's reason."""
+    told = _processing_job(cloud, metadata).get("ExitMessage", "")
+    return str(told or step.reason or metadata.get("Fail", {}).get("ErrorMessage", ""))
+
+
 def _evaluation(cloud: Cloud, metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What the evaluation's job has written, if there was one and it came to its end."""
-    arn = metadata.get("Evaluate", {}).get("ProcessingJob", {}).get("Arn")
-    if not arn:
+    described = _processing_job(cloud, metadata.get("Evaluate", {}))
+    if described.get("ProcessingJobStatus") != "Completed":
         return {}
-    pages = cloud.client("sagemaker").get_paginator("list_processing_jobs").paginate(StatusEquals="Completed")
-    name = next(
-        (
-            job["ProcessingJobName"]
-            for page in pages
-            for job in page["ProcessingJobSummaries"]
-            if job["ProcessingJobArn"] == arn
-        ),
-        "",
-    )
-    if not name:
-        return {}
-    described = cloud.client("sagemaker").describe_processing_job(ProcessingJobName=name)
     folder = described["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
     bucket, _, prefix = folder.removeprefix("s3://").partition("/")
     with cloud.client("s3").get_object(Bucket=bucket, Key=f"{prefix.rstrip('/')}/evaluation.json")["Body"] as body:
         found: dict[str, Any] = json.loads(body.read())
         return found
+
+
+def _processing_job(cloud: Cloud, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A step's job as SageMaker describes it; empty where it had none. An ARN has a name in small letters, which do."""
+    arn = metadata.get("ProcessingJob", {}).get("Arn", "")
+    if not arn:
+        return {}
+    name = arn.rpartition("/")[2]
+    found: dict[str, Any] = cloud.client("sagemaker").describe_processing_job(ProcessingJobName=name)
+    return found

@@ -229,17 +229,30 @@ def pick_transition() -> bool:
     return False
 
 
-def pick_job(service: str, operation: str, kinds: Collection[str] = ("fail-job", "slow-job")) -> list[Rule]:
-    """The rules of these kinds that apply to a job which this operation started, each used up by one."""
+def pick_job(
+    service: str,
+    operation: str,
+    kinds: Collection[str] = ("fail-job", "slow-job"),
+    seen: set[str] | None = None,
+) -> list[Rule]:
+    """The rules of these kinds that apply to a job which this operation started, each used up by one.
+
+    Who asks again and again while a job runs gives `seen`, which keeps the rules that it has been asked about: each
+    gets one draw, and one that is added meanwhile gets it, too.
+    """
+    found = []
     with _lock:
-        found = [
-            rule
-            for rule in _rules.values()
-            if rule.kind in kinds and _applies(rule, service, operation) and _random.random() < rule.probability
-        ]
-        for rule in found:
-            rule.applied += 1
-        return found
+        for rule in _rules.values():
+            if rule.kind not in kinds or not _applies(rule, service, operation):
+                continue
+            if seen is not None:
+                if rule.id in seen:
+                    continue
+                seen.add(rule.id)
+            if _random.random() < rule.probability:
+                rule.applied += 1
+                found.append(rule)
+    return found
 
 
 def pick_item(service: str, operation: str) -> Rule | None:

@@ -12,7 +12,11 @@ CloudWatch", "Auto-Rollback Configuration and Monitoring" (the dimension Endpoin
 Amazon SageMaker Models: Prerequisites" (the zero without traffic), read on 2026-11-27, likewise. (That guide's page
 on shadow tests names InvocationModelErrors beside the others.)
 
-Not published: of topics what a filter keeps back, sizes and redrives; of APIs the latency of the integration alone.
+Of SageMaker's pipelines the counts of executions are published, by `PipelineName` (namespace, names and dimension as
+dashboards and alarms of others have them, looked up on 2026-11-27; the guide's page could not be read).
+
+Not published: durations of pipelines and counts of their steps; of topics what a filter keeps back, sizes and redrives;
+of APIs the latency of the integration alone.
 """
 
 import math
@@ -166,6 +170,22 @@ def execution(account: str, region: str, machine: str, status: str, started: flo
         return
     publish(_ENDS[status], ended, 1.0)
     publish("ExecutionTime", ended, _three_digits((ended - started) * 1000), "Milliseconds")
+
+
+_OF_PIPELINES = {
+    "Executing": "ExecutionStarted",
+    "Succeeded": "ExecutionSucceeded",
+    "Failed": "ExecutionFailed",
+    "Stopped": "ExecutionStopped",
+}
+
+
+def pipeline_execution(account: str, region: str, pipeline: str, status: str) -> None:
+    """An execution of a SageMaker pipeline (its name) has this status now. `Stopping` has no metric."""
+    if name := _OF_PIPELINES.get(status):
+        dimension = ("PipelineName", pipeline)
+        series = Series(account, region, "AWS/Sagemaker/ModelBuildingPipeline", name, dimension, "Count")
+        _publish(series, _minute(clock.now()), 1.0)
 
 
 def transition_throttled(account: str, region: str, machine: str) -> None:

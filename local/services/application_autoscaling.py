@@ -14,7 +14,9 @@ Sources, read 2026-11-27: the documentation in botocore's service model (API Ref
 for Application Auto Scaling works" (User Guide: cool-downs, several policies, "typically more than 10 % lower");
 "Prerequisites" of "Automatically Scale Amazon SageMaker Models" (Amazon SageMaker Developer Guide, in its public
 source, which ends in 2023: cool-downs of 300 s, at least one instance, and the permissions on CloudWatch and SageMaker
-that whoever sets scaling up needs). Named from memory: that an alarm tells a policy once a minute (Amazon CloudWatch
+that whoever sets scaling up needs: to describe the endpoint and to change its capacity, to put, describe and delete
+alarms). Which call asks for which of them is not documented: registering is held to ask for those on the endpoint,
+putting a policy for those on alarms. Named from memory: that an alarm tells a policy once a minute (Amazon CloudWatch
 User Guide, "Alarm actions") and that all policies must agree to scale in (the User Guide's page above); and, as no page
 documents them, the sum, the alarms' names and periods, and the wording of messages.
 """
@@ -177,6 +179,7 @@ class ApplicationAutoScaling(JsonService):
             raise RuntimeError("Nothing stands behind the service")
         role = self._backend.service_role(caller)
         current = _instances(caller, *_place(request["ResourceId"]))
+        _may_scale(caller, _place(request["ResourceId"])[0])
         suspended = {**_RUNNING, **before.get("SuspendedState", {}), **request.get("SuspendedState", {})}
         members = {
             "ServiceNamespace": NAMESPACE,
@@ -413,6 +416,19 @@ def _instances(caller: Caller, endpoint: str, variant: str) -> int:
     raise _invalid(f"The SageMaker endpoint {endpoint} has no variant {variant}.")
 
 
+def _may_scale(caller: Caller, endpoint: str) -> None:
+    """Whoever has a variant scaled must be allowed to do so by hand. Raises ServiceError."""
+    arn = f"arn:aws:sagemaker:{caller.region}:{caller.account}:endpoint/{endpoint.lower()}"
+    _required(caller, "sagemaker:UpdateEndpointWeightsAndCapacities", arn)
+
+
+def _required(caller: Caller, action: str, arn: str) -> None:
+    try:
+        caller.require(action, arn)
+    except ServiceError as error:
+        raise ServiceError("AccessDeniedException", error.message) from error
+
+
 def _settled(caller: Caller, endpoint: str, variant: str, wanted: int) -> str | None:
     """Why a variant does not have the wanted instances once its endpoint is in service again; None when it has."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -481,6 +497,7 @@ def _make_alarms(caller: Caller, policy: str, resource: str, config: Request, me
             },
         )
         arn = f"arn:aws:cloudwatch:{caller.region}:{caller.account}:alarm:{name}"
+        _required(caller, "cloudwatch:DescribeAlarms", arn)
         made.append({"AlarmName": name, "AlarmARN": arn})
     return made
 

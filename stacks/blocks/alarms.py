@@ -43,9 +43,15 @@ def alarm(
     )
 
 
-def tell_of_alarms(alarms: Sequence[cloudwatch.Alarm], topic: sns.Topic) -> None:
-    """Every alarm tells the topic when it is raised and when it clears, and no other alarm may."""
+def tell_of_alarms(
+    alarms: Sequence[cloudwatch.Alarm], topic: sns.Topic, composites: Sequence[cloudwatch.CfnCompositeAlarm] = ()
+) -> None:
+    """Every alarm tells the topic when it is raised and when it clears, and no other alarm may.
+
+    Composite alarms may, too; they have their actions already.
+    """
     action = cloudwatch_actions.SnsAction(topic)
+    tellers = [*(one.alarm_arn for one in alarms), *(one.attr_arn for one in composites)]
     for one in alarms:
         one.add_alarm_action(action)
         one.add_ok_action(action)
@@ -54,7 +60,7 @@ def tell_of_alarms(alarms: Sequence[cloudwatch.Alarm], topic: sns.Topic) -> None
             principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
             actions=["sns:Publish"],
             resources=[topic.topic_arn],
-            conditions={"ArnEquals": {"aws:SourceArn": [one.alarm_arn for one in alarms]}},
+            conditions={"ArnEquals": {"aws:SourceArn": tellers}},
         )
     )
 

@@ -616,7 +616,7 @@ _MODEL_FUNCTIONS: Places = (
     (_MONITOR, ("StartMonitor",), _OWN_MONITOR),
 )
 _MODEL_ROLES: Places = (
-    (_TRAINING, ("ProcessingRole", "TrainingRole", "PipelineRole", "StartRole"), {}),
+    (_TRAINING, ("ProcessingRole", "TrainingRole", "PipelineRole", "StartRole", "TellRole", "TellerRole"), {}),
     *((_TRAINING, ("StarterRole",), when) for when in _STARTED),
     *((_TRAINING, ("ScheduleRole",), when) for when in _SCHEDULED),
     (_SERVING, ("ModelRole", "DeploymentRole", "StarterRole"), {}),
@@ -674,7 +674,7 @@ ACKNOWLEDGEMENTS += (
         "*",
         "A registry's token, PutMetricData (held to a namespace), tracing, log delivery, lists of SageMaker and the"
         " registration of a variant (held to SageMaker's by conditions) name no resource.",
-        (_TRAINING, ("ProcessingRole", "TrainingRole", "StartRole"), {}),
+        (_TRAINING, ("ProcessingRole", "TrainingRole", "StartRole", "TellRole"), {}),
         (_SERVING, ("ModelRole", "DeploymentRole"), {}),
         (_MONITOR, ("JobRole",), {}),
     ),
@@ -720,7 +720,11 @@ ACKNOWLEDGEMENTS += (
         _MODEL_QUEUES,
         "/Resource",
     ),
-    *_models("AwsSolutions-SF1", _ERRORS_ONLY, ((_TRAINING, ("Start",), {}), (_SERVING, ("Deployment",), {}))),
+    *_models(
+        "AwsSolutions-SF1",
+        _ERRORS_ONLY,
+        ((_TRAINING, ("Start", "Tell"), {}), (_SERVING, ("Deployment",), {})),
+    ),
     *_models(
         "HIPAA.Security-CloudWatchAlarmAction",
         "The composite alarm over these three tells people, once; the three themselves take an update back.",
@@ -819,8 +823,8 @@ ACKNOWLEDGEMENTS += (
     ),
     *_grant(
         f"{_MODEL_ARN}pipeline/<AWS::StackName>/execution/*",
-        "At the end of the stack every execution of this one pipeline is stopped.",
-        (_TRAINING, ("Retire/Role",), {}),
+        "Any execution of this one pipeline may fail, and is asked why; at the end of the stack all are stopped.",
+        (_TRAINING, ("TellRole", "Retire/Role"), {}),
     ),
     *(
         entry
@@ -833,7 +837,7 @@ ACKNOWLEDGEMENTS += (
         for entry in _grant(
             f"{_MODEL_ARN}{job}-*",
             "SageMaker names a step's job after the execution (an id that it makes up), the step, and a number.",
-            (_TRAINING, ("PipelineRole",), {}),
+            (_TRAINING, ("PipelineRole",) if job.startswith("training") else ("PipelineRole", "TellRole"), {}),
         )
     ),
     *_grant(

@@ -200,6 +200,7 @@ class Deployment:
                 },
                 "Find endpoint",
                 catch=[self._failed("Discard configuration")],
+                Assign={"old_configuration": "", "old_model": ""},
             ),
         }
 
@@ -230,7 +231,6 @@ class Deployment:
                 {"EndpointName": parts.endpoint, "EndpointConfigName": "{% $name %}"},
                 "Wait for endpoint",
                 catch=[self._failed("Was it another")],
-                Assign={"old_configuration": "", "old_model": ""},
             ),
             "Read what serves": self._task(
                 f"{SAGEMAKER}describeEndpoint",
@@ -242,9 +242,28 @@ class Deployment:
             "Read its model": self._task(
                 f"{SAGEMAKER}describeEndpointConfig",
                 {"EndpointConfigName": "{% $old_configuration %}"},
-                "Update endpoint",
+                "Same machines",
                 catch=[self._failed("Discard configuration")],
-                Assign={"old_model": "{% $states.result.ProductionVariants[0].ModelName %}"},
+                Assign={
+                    "old_model": "{% $states.result.ProductionVariants[0].ModelName %}",
+                    "old_type": "{% $states.result.ProductionVariants[0].InstanceType %}",
+                },
+            ),
+            # SageMaker refuses another type of a variant that is scaled (Amazon SageMaker AI Developer Guide, "Update
+            # endpoints that use auto scaling", read 2026-11-27). Meanwhile the number of instances stays as it is.
+            "Same machines": {
+                "Type": "Choice",
+                "Choices": [{"Condition": f"{{% $old_type = '{choices.instance_type}' %}}", "Next": "Update endpoint"}],
+                "Default": "End scaling",
+            },
+            "End scaling": self._task(
+                f"{SCALING}deregisterScalableTarget",
+                self._scaled(),
+                "Update endpoint",
+                catch=[
+                    {"ErrorEquals": [_NOT_SCALED], "Output": {}, "Next": "Update endpoint"},
+                    self._failed("Discard configuration"),
+                ],
             ),
             "Update endpoint": self._task(
                 f"{SAGEMAKER}updateEndpoint",
@@ -263,8 +282,25 @@ class Deployment:
             "Was it another": self._find("Another or not"),
             "Another or not": {
                 "Type": "Choice",
-                "Choices": [{"Condition": f"{{% $standing in {_texts(BUSY)} %}}", "Next": "Wait for the other"}],
+                "Choices": [
+                    {"Condition": f"{{% $standing in {_texts(BUSY)} %}}", "Next": "Wait for the other"},
+                    {"Condition": "{% $standing = 'InService' %}", "Next": "See what serves"},
+                ],
                 "Default": "Discard configuration",
+            },
+            "See what serves": self._task(
+                f"{SAGEMAKER}describeEndpoint",
+                {"EndpointName": parts.endpoint},
+                "Has it changed",
+                catch=[self._failed("Discard configuration")],
+                Assign={"serving": "{% $states.result.EndpointConfigName %}"},
+            ),
+            # It may have ended since.
+            "Has it changed": {
+                "Type": "Choice",
+                "Choices": [{"Condition": "{% $serving != $old_configuration %}", "Next": "Read what serves"}],
+                "Assign": {"took_over": False},
+                "Default": "Register for scaling",
             },
             "Wait for endpoint": {"Type": "Wait", "Seconds": choices.poll_seconds, "Next": "Look at endpoint"},
             "Look at endpoint": self._task(
@@ -288,13 +324,20 @@ class Deployment:
                     },
                     {
                         "Condition": "{% $states.input.status = 'InService' and $states.input.configuration = $name %}",
+                        "Assign": {"took_over": True},
                         "Next": "Register for scaling",
                     },
                     {
-                        "Condition": "{% $states.input.status = 'InService' %}",
-                        "Assign": _failure("RolledBack", "The model before serves again: ", "Update endpoint"),
-                        "Next": "Discard configuration",
+                        "Condition": "{% $states.input.status = 'InService'"
+                        " and $states.input.configuration = $old_configuration %}",
+                        "Assign": {
+                            **_failure("RolledBack", "The model before serves again: ", "Update endpoint"),
+                            "took_over": False,
+                        },
+                        "Next": "Register for scaling",
                     },
+                    # It took over, and another deployment has taken over from it since.
+                    {"Condition": "{% $states.input.status = 'InService' %}", "Next": "What was there before"},
                 ],
                 "Default": "Endpoint failed",
             },
@@ -336,12 +379,16 @@ class Deployment:
 
     # --- scaling
 
-    def _scaling(self) -> dict[str, State]:
-        target = {
+    def _scaled(self) -> State:
+        return {
             "ServiceNamespace": "sagemaker",
             "ResourceId": f"endpoint/{self.parts.endpoint}/variant/{self.parts.variant}",
             "ScalableDimension": SCALABLE_DIMENSION,
         }
+
+    def _scaling(self) -> dict[str, State]:
+        """For whatever serves now: the new model, or the one before, whose scaling may have been ended."""
+        target = self._scaled()
         return {
             "Register for scaling": self._task(
                 f"{SCALING}registerScalableTarget",
@@ -361,9 +408,14 @@ class Deployment:
                     "PolicyType": "TargetTrackingScaling",
                     "TargetTrackingScalingPolicyConfiguration": dict(self.choices.scaling_policy),
                 },
-                "Is there a baseline",
+                "Which one serves",
                 catch=[self._failed("Tell of failure")],
             ),
+            "Which one serves": {
+                "Type": "Choice",
+                "Choices": [{"Condition": "{% $took_over %}", "Next": "Is there a baseline"}],
+                "Default": "Discard configuration",
+            },
         }
 
     # --- what others read of the model in production
@@ -500,6 +552,8 @@ class Deployment:
         }
 
 
+# As Step Functions names the error of a scalable target that is not there.
+_NOT_SCALED = "ApplicationAutoScaling.ObjectNotFoundException"
 _DIGITS = "$substring($hash($states.context.Execution.Id, 'SHA-256'), 0, 8)"
 
 

@@ -116,7 +116,8 @@ class RealtimeEndpoint(cdk.Stack):
     **What if.** The new model fails or is slow: an alarm is raised while both fleets run, SageMaker goes back by
     itself, and a topic is told why. The artifact is broken and the container never answers its health check: the
     update fails, the old model serves on. Two packages are approved at once: one waits for the other. An approval was
-    taken back before its event came: nothing is done. The event cannot be delivered: it is a dead letter, with an
+    taken back before its event came: nothing is done. Another `instance_type` was set: scaling ends before the update,
+    which SageMaker refuses else, and begins again after it. The event cannot be delivered: it is a dead letter, with an
     alarm. The endpoint is broken: it is made anew. The stack is deleted: a function takes away what the approvals made.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle, before the first approval:
@@ -166,8 +167,8 @@ class RealtimeEndpoint(cdk.Stack):
         if settings.stop_overnight:
             for schedule in self._nights():
                 schedule.node.add_dependency(retired)
-        self.alarms = self._alarms()
         self.unwell = self._unwell()
+        self.alarms = self._alarms()
         self.dashboard = self._dashboard()
         self._outputs()
 
@@ -326,12 +327,16 @@ class RealtimeEndpoint(cdk.Stack):
         """What Application Auto Scaling asks of who registers a variant and sets its policy.
 
         (Amazon SageMaker AI Developer Guide, "Auto scaling prerequisites"; Application Auto Scaling User Guide,
-        "Identity-based policy examples".) A scalable target's own ARN ends with an id that the service makes up, so
-        conditions hold the grant to SageMaker's variants.
+        "Identity-based policy examples"; read 2026-11-27.) A scalable target's own ARN ends with an id that the service
+        makes up, so conditions hold the grant to SageMaker's variants.
         """
         allow(
             role,
-            ["application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget"],
+            [
+                "application-autoscaling:DeregisterScalableTarget",
+                "application-autoscaling:PutScalingPolicy",
+                "application-autoscaling:RegisterScalableTarget",
+            ],
             "*",
             conditions=_VARIANTS_ONLY,
         )
@@ -494,7 +499,7 @@ class RealtimeEndpoint(cdk.Stack):
 
     def _unwell(self) -> cloudwatch.CfnCompositeAlarm:
         """One message, however many of the three are raised."""
-        unwell = cloudwatch.CfnCompositeAlarm(
+        return cloudwatch.CfnCompositeAlarm(
             self,
             "Unwell",
             alarm_description="The endpoint fails its callers or keeps them waiting.",
@@ -502,15 +507,6 @@ class RealtimeEndpoint(cdk.Stack):
             alarm_actions=[self.alarm_topic.topic_arn],
             ok_actions=[self.alarm_topic.topic_arn],
         )
-        self.alarm_topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[self.alarm_topic.topic_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": unwell.attr_arn}},
-            )
-        )
-        return unwell
 
     def _alarms(self) -> list[cloudwatch.Alarm]:
         """Each tells the topic when it is raised and when it clears."""
@@ -553,7 +549,7 @@ class RealtimeEndpoint(cdk.Stack):
                     metric=errors(self.retire),
                 )
             )
-        tell_of_alarms(alarms, self.alarm_topic)
+        tell_of_alarms(alarms, self.alarm_topic, [self.unwell])
         return alarms
 
     def _dashboard(self) -> cloudwatch.Dashboard:

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stacks.blocks.alarms import alarm, tell_of_alarms, waiting_messages
 from stacks.blocks.arns import own_arn
 from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
-from stacks.blocks.keys import let_service_use, own_key
+from stacks.blocks.keys import own_key
 from stacks.blocks.model_places import CHECKPOINTS, CODE, DATA, EVALUATION, MODELS, RUNS
 from stacks.blocks.neighbours import export
 from stacks.blocks.placed_files import PlacedFiles
@@ -44,7 +44,7 @@ from stacks.blocks.sagemaker_roles import (
 )
 from stacks.blocks.state_machines import state_machine
 from stacks.blocks.topics import topic
-from stacks.train import start
+from stacks.train import start, tell
 from stacks.train.source_archive import source_archive
 
 MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
@@ -86,11 +86,11 @@ class TrainingPipeline(cdk.Stack):
     with metrics and the monitor's baseline, and waits for a person's approval; else the pipeline fails and says why.
     `realtime-endpoint` deploys what is approved.
 
-    **What if.** The data has no header, lacks a column or has one class only: the job fails with a reason, and the
-    topic is told with the execution's ARN. The service throttles, or an instance fails: the step is tried again. Spot
-    capacity is taken away: the training goes on from its checkpoint. The marker's event comes twice: one token, one
-    execution. The event cannot be delivered: it is a dead letter, with an alarm. The new model is worse: nothing is
-    registered. Older versions than the newest approved one serve again: reject the newer, or trainings compare with it.
+    **What if.** The data has no header, lacks a column or has one class only: the job fails, and the topic is told the
+    step and its reason. The service throttles, or an instance fails: the step is tried again. Spot capacity is taken
+    away: the training goes on from its checkpoint. The marker's event comes twice: one token, one execution. The event
+    cannot be delivered: it is a dead letter, with an alarm. The new model is worse: nothing is registered. Older
+    versions than the newest approved one serve again: reject the newer, or trainings compare with it.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle: the key and alarms. A run takes a
     few minutes of `ml.m5.large` (0.115 dollars an hour) in each of its four jobs, some four cents, whether the data has
@@ -130,6 +130,7 @@ class TrainingPipeline(cdk.Stack):
         self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
         self.retired = self._retire()
         self.rules = self._rules()
+        self.tell = self._tell()
         self.failure_rule = self._failure_rule()
         self.alarm_topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.alarms = self._alarms()
@@ -139,19 +140,12 @@ class TrainingPipeline(cdk.Stack):
 
     def _key(self) -> kms.Key:
         """One key for data, models, disks and messages."""
-        key = own_key(
+        return own_key(
             self,
             "Key",
             description="Encrypts the data, models, disks and messages of one stack",
             queue_senders=["events.amazonaws.com"],
         )
-        # Rules tell the topic of failures, by the encryption context in which SNS names it.
-        let_service_use(
-            key,
-            "events.amazonaws.com",
-            where={"kms:EncryptionContext:aws:sns:topicArn": own_arn(self, "sns", f"{cdk.Aws.STACK_NAME}-*")},
-        )
-        return key
 
     def _bucket(self) -> s3.Bucket:
         """Data comes in under `raw/`; what the pipeline makes of it lies under prefixes of its own."""
@@ -225,12 +219,8 @@ class TrainingPipeline(cdk.Stack):
         """
         role = service_role(self, "PipelineRole", "sagemaker.amazonaws.com", "What the pipeline may do")
         for step_type, kind, operation in _JOBS:
-            jobs = [
-                own_arn(self, "sagemaker", f"{kind}/pipelines-*-{name.lower()}-*")
-                for name in step_names(self.definition, step_type)
-            ]
             actions = [f"sagemaker:{verb}{operation}" for verb in ("Create", "Describe", "Stop")]
-            allow(role, actions, *jobs)
+            allow(role, actions, *self._jobs_of(step_type, kind))
         allow_passing(role, "sagemaker.amazonaws.com", self.processing_role.role_arn, self.training_role.role_arn)
         allow(role, ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage"], self._packages_arn)
         # The condition reads the evaluation.
@@ -371,8 +361,22 @@ class TrainingPipeline(cdk.Stack):
 
     # --- what tells
 
+    def _tell(self) -> stepfunctions.CfnStateMachine:
+        """Finds out why an execution failed, and tells the topic."""
+        role = self.tell_role = service_role(
+            self, "TellRole", "states.amazonaws.com", "What telling of a failure may do"
+        )
+        allow(role, ["sagemaker:ListPipelineExecutionSteps"], f"{self._pipeline_arn}/execution/*")
+        allow(role, ["sagemaker:DescribeProcessingJob"], *self._jobs_of("Processing", "processing-job"))
+        allow(role, ["sns:Publish"], self.failures.topic_arn)
+        allow(role, KEY_USE, self.key.key_arn)
+        parts = tell.Parts(partition=self.partition, failure_topic=self.failures.topic_arn)
+        return state_machine(self, "Tell", definition=tell.definition(parts), role=role, encryption_key=self.key)
+
     def _failure_rule(self) -> events.CfnRule:
-        """Every execution that failed, with its ARN: its steps say why. A model that is not better fails, too."""
+        """Every execution that failed. One whose model is not better fails, too."""
+        teller = service_role(self, "TellerRole", "events.amazonaws.com", "Has a failure told")
+        allow(teller, ["states:StartExecution"], self.tell.attr_arn)
         rule = events.CfnRule(
             self,
             "ExecutionFailed",
@@ -384,19 +388,12 @@ class TrainingPipeline(cdk.Stack):
             },
             targets=[
                 events.CfnRule.TargetProperty(
-                    id="Failures",
-                    arn=self.failures.topic_arn,
+                    id="Tell",
+                    arn=self.tell.attr_arn,
+                    role_arn=teller.role_arn,
                     dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
                 )
             ],
-        )
-        self.failures.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("events.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[self.failures.topic_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": rule.attr_arn}},
-            )
         )
         sources = [each.attr_arn for each in (*self.rules, rule)]
         let_service_send("events.amazonaws.com", [self.dead_letters], source=sources)
@@ -470,6 +467,11 @@ class TrainingPipeline(cdk.Stack):
             values["RuleName"] = self.rules[0].ref
         for name, value in values.items():
             cdk.CfnOutput(self, name, value=value)
+
+    def _jobs_of(self, step_type: str, kind: str) -> list[str]:
+        """The ARNs of the jobs of all steps of a type, as patterns."""
+        names = step_names(self.definition, step_type)
+        return [own_arn(self, "sagemaker", f"{kind}/pipelines-*-{name.lower()}-*") for name in names]
 
     @property
     def _packages_arn(self) -> str:

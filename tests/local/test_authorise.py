@@ -368,6 +368,12 @@ def test_an_object_under_a_customer_key_needs_the_key_too(cloud: LocalCloud, ver
     assert mine.get_object(**which)["Body"].read() == (b"first" if versioned else b"second")
     mine.put_object(Bucket=bucket, Key="c", Body=b"x")
     assert decided(cloud, "kms:Decrypt", key)[-1]["path"] == "customer-key"
+    # When it may only write with the key, Then a copy of an object cannot be made, as that must be read
+    set_permissions(cloud, role, objects, {"Action": "kms:GenerateDataKey", "Resource": key})
+    assert refused_key_use(lambda: mine.copy_object(Bucket=bucket, Key="d", CopySource=which))
+    set_permissions(cloud, role, objects, {"Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": key})
+    mine.copy_object(Bucket=bucket, Key="d", CopySource=which)
+    assert mine.get_object(Bucket=bucket, Key="d")["Body"].read() == (b"first" if versioned else b"second")
 
 
 def test_a_table_under_a_customer_key_needs_the_key_too(cloud: LocalCloud) -> None:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from local.cloud import LocalCloud
 from local.services.application_autoscaling import SERVICE_ROLE, ApplicationAutoScaling
 from local.services.wire import ServiceError
-from tests.local.emulated import client_as, decided, eventually, last_sequence, make_role, unique
+from tests.local.emulated import client_as, decided, eventually, last_sequence, make_role, set_permissions, unique
 from tests.local.hosted import Host
 from tests.local.standin import FakeCaller, client_of
 
@@ -391,17 +391,29 @@ def test_scaling_is_set_up_with_permissions_and_done_by_the_service_linked_role(
         blind = client_as(cloud, make_role(cloud, register, make), "application-autoscaling")
         assert "sagemaker:DescribeEndpoint" in refused(blind.register_scalable_target, **request)
 
+        # And so it is for who may not change the endpoint's capacity by hand
+        idle = client_as(cloud, make_role(cloud, register, look, make), "application-autoscaling")
+        assert "sagemaker:UpdateEndpointWeightsAndCapacities" in refused(idle.register_scalable_target, **request)
+
         # And when somebody does who may, the role brings the endpoint within its bounds
+        change = {**look, "Action": "sagemaker:UpdateEndpointWeightsAndCapacities"}
+        role = make_role(cloud, register, look, make, change)
         since = last_sequence(cloud)
-        able = client_as(cloud, make_role(cloud, register, look, make), "application-autoscaling")
+        able = client_as(cloud, role, "application-autoscaling")
         able.register_scalable_target(**request)
         assert eventually(lambda: host.describe(name)["ProductionVariants"][0]["CurrentInstanceCount"] == 2, 20)
         done = decided(cloud, "sagemaker:UpdateEndpointWeightsAndCapacities", "arn:aws:sagemaker", since)
-        assert [(one["role"], one["allowed"]) for one in done] == [(SERVICE_ROLE, True)]
+        assert [(one["role"], one["allowed"]) for one in done] == [
+            (role.rpartition("/")[2], True),
+            (SERVICE_ROLE, True),
+        ]
 
-        # And whoever puts a policy needs CloudWatch's alarms
-        put = refused(able.put_scaling_policy, **{**tracking(70), **resource})
-        assert "cloudwatch:PutMetricAlarm" in put
+        # And whoever puts a policy needs CloudWatch's alarms, to write and to read them
+        policy = {**tracking(70), **resource}
+        assert "cloudwatch:PutMetricAlarm" in refused(able.put_scaling_policy, **policy)
+        alarms = {"Action": "cloudwatch:PutMetricAlarm", "Resource": "*"}
+        set_permissions(cloud, role, register, look, make, change, alarms)
+        assert "cloudwatch:DescribeAlarms" in refused(able.put_scaling_policy, **policy)
         host.settled(name)
         cloud.client("application-autoscaling").deregister_scalable_target(**OF_SAGEMAKER, **resource)
 

@@ -169,7 +169,9 @@ def test_other_clouds_are_declined_plainly(local: Local, no_clouds: Path, verb: 
     assert said in answer.complaint
 
 
-@pytest.mark.parametrize(("verb", "mend"), [("deploy", "make deploy"), ("destroy", "make destroy")])
+@pytest.mark.parametrize(
+    ("verb", "mend"), [("deploy", "make deploy ID=image-labeling"), ("destroy", "make destroy ID=image-labeling")]
+)
 def test_for_an_aws_account_the_cdk_cli_is_named(local: Local, no_clouds: Path, verb: str, mend: str) -> None:
     # Given the wish to use an account, When it is uttered, Then the way is named
     assert mend in local(verb, "image-labeling", "--cloud", "aws").complaint
@@ -301,6 +303,59 @@ def test_an_architecture_is_deployed_used_and_destroyed(
     assert stacks(own) == {}
     again = local("destroy", "image-labeling", "--name", own.name)
     assert (again.status, "nothing to destroy" in again.out) == (0, True)
+
+
+def test_what_an_architecture_needs_comes_with_it_and_goes_after_it(local: Local, own: LocalCloud) -> None:
+    # Given an architecture that needs two others
+    named = ("--name", own.name)
+    needed = ["training-pipeline", "realtime-endpoint"]
+    assert [one["needs"] for one in json.loads(local("list", "--json").out) if one["id"] == "model-monitor"] == [needed]
+    # When it is deployed to a cloud without them
+    deployed = local("deploy", "model-monitor", *named)
+    # Then they come first, and it is told which
+    assert deployed.status == 0, deployed.err
+    assert deployed.out.startswith("TrainingStackName          training-pipeline\n")
+    assert list(stacks(own)) == [*needed, "model-monitor"]
+    assert "Deploying realtime-endpoint, which it needs" in deployed.err
+    # And what is needed cannot be destroyed before it
+    for one in needed:
+        refused = local("destroy", one, *named)
+        assert refused.status == 1
+        assert refused.complaint.endswith(f"destroy model-monitor --name {own.name}")
+    assert set(stacks(own).values()) == {"CREATE_COMPLETE"}
+    # When it alone is destroyed, Then those that it needed stay, and it is told how to go on
+    destroyed = local("destroy", "model-monitor", *named)
+    assert destroyed.status == 0, destroyed.err
+    assert f"destroy realtime-endpoint --name {own.name}" in destroyed.out
+    assert "training-pipeline" not in destroyed.out, "which is needed by the other still"
+    before = _made(own)
+    assert list(before) == needed
+    # When a demo wants it, Then copies of all three stand beside those, and belong together
+    with demo.standing(catalogue.get("model-monitor"), screen.Screen(), own.name) as stands:
+        copies = [name for name in stacks(own) if name not in needed]
+        ending = stands.stack.removeprefix("model-monitor")
+        assert copies == [f"{one}{ending}" for one in (*needed, "model-monitor")]
+        assert stands.outputs["TrainingStackName"] == f"training-pipeline{ending}"
+        assert stands.outputs["EndpointStackName"] == f"realtime-endpoint{ending}"
+    # and at its end they are gone, and what was there is as it was
+    assert _made(own) == before
+    # When it is deployed again, Then what it needs is left as it stands
+    assert local("deploy", "model-monitor", *named).status == 0
+    assert {name: made for name, made in _made(own).items() if name in needed} == before
+    # And in the right order all can be destroyed
+    for one in ("model-monitor", *reversed(needed)):
+        assert local("destroy", one, *named).status == 0
+    assert stacks(own) == {}
+
+
+def _made(cloud: LocalCloud) -> dict[str, tuple[object, ...]]:
+    """When each stack was made and last changed."""
+    described = cloud.client("cloudformation").describe_stacks()["Stacks"]
+    return {
+        one["StackName"]: (one["StackId"], one["CreationTime"], one.get("LastUpdatedTime"))
+        for one in described
+        if one["StackStatus"] != "DELETE_COMPLETE"
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -397,3 +398,20 @@ def test_logs_of_a_stack_come_in_order_and_no_more_than_wanted(cloud: LocalCloud
     read = log_events(cloud, made.stack, 2)
     assert [(logical, message) for _, logical, message in read] == [("Group", "message 1"), ("Group", "message 2")]
     assert read[0][0].timestamp() == pytest.approx((now + 1) / 1000)
+
+
+def test_logs_of_a_stack_have_those_of_its_jobs_and_of_no_others(cloud: LocalCloud, made: Assembly) -> None:
+    # Given a stack that starts jobs, and the account's group of jobs, in which others write too
+    deploy(cloud, made.write({"Group": {"Type": "AWS::Logs::LogGroup"}}), made.stack)
+    logs = cloud.client("logs")
+    group = "/aws/sagemaker/ProcessingJobs"
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=group)
+    for job in (f"{made.stack}-2026112709", f"{made.stack}-copy-2026112709", "pipelines-other-Prepare-x"):
+        stream = f"{job}/algo-1-0"
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        event = {"timestamp": int(time.time() * 1000), "message": job}
+        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])
+    # When its logs are read, Then its own job's are among them, by the group's name
+    read = [(label, message) for _, label, message in log_events(cloud, made.stack, 10)]
+    assert read == [("ProcessingJobs", f"{made.stack}-2026112709")]

@@ -208,6 +208,22 @@ def test_a_job_fails_or_begins_late_when_it_is_asked_to() -> None:
     assert faults.pick_job("textract", "StartDocumentAnalysis") == []
 
 
+def test_a_job_that_runs_meets_a_rule_that_is_added_meanwhile_once() -> None:
+    # Given a job that looks for its rules again and again
+    seen: set[str] = set()
+
+    def look() -> list[str]:
+        found = faults.pick_job("sagemaker", "CreateTrainingJob", ("interrupt-job",), seen)
+        return [rule.id for rule in found]
+
+    assert look() == []
+    # When a rule for all jobs is added, Then it befalls this one once, and another one, too
+    rule = faults.add(service="sagemaker", operation="CreateTrainingJob", kind="interrupt-job")
+    assert (look(), look()) == ([rule], [])
+    seen.clear()
+    assert look() == [rule]
+
+
 def test_an_item_of_a_batch_fails_when_it_is_asked_to() -> None:
     # Given a rule for the items of one operation
     faults.add(service="comprehend", operation="BatchDetectEntities", kind="fail-item", times=1)

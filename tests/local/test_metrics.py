@@ -192,6 +192,20 @@ def test_a_throttled_attempt_is_neither_invocation_nor_error(shelf: Shelf) -> No
     assert dict(shelf.found) == {"Throttles": {1: {1.0: 1}}}
 
 
+def test_executions_of_a_pipeline_are_counted_by_how_they_end(shelf: Shelf) -> None:
+    # Given executions of a pipeline, one of which was asked to stop
+    for status in ("Executing", "Executing", "Executing", "Failed", "Stopping", "Stopped", "Succeeded"):
+        metrics.pipeline_execution("000000000000", "us-east-1", "training", status)
+
+    # When its metrics are read, then each beginning and each end is there
+    assert dict(shelf.found) == {
+        "ExecutionStarted": {0: {1.0: 3}},
+        "ExecutionFailed": {0: {1.0: 1}},
+        "ExecutionStopped": {0: {1.0: 1}},
+        "ExecutionSucceeded": {0: {1.0: 1}},
+    }
+
+
 def test_many_invocations_stay_few_points(shelf: Shelf) -> None:
     # Given ten thousand invocations of ever other durations within a minute
     for number in range(10_000):

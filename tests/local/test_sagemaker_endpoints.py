@@ -178,6 +178,25 @@ def test_only_an_approved_package_is_deployed(host: Host) -> None:
         assert host.ask(name) == "approved"
 
 
+def test_a_model_of_a_package_has_its_variables(host: Host) -> None:
+    # Given an approved package whose container has a variable, and a model made of nothing else
+    container = {
+        "Image": XGBOOST,
+        "ModelDataUrl": f"s3://{host.bucket}/model.tar.gz",
+        "Environment": {"ANSWER": "packed"},
+    }
+    group = unique("group")
+    host.sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    package = host.sagemaker.create_model_package(
+        ModelPackageGroupName=group,
+        ModelApprovalStatus="Approved",
+        InferenceSpecification={"Containers": [container], "SupportedContentTypes": ["text/csv"]},
+    )["ModelPackageArn"]
+    # When it serves, Then its container has the package's variable
+    with host.endpoint(host.config(host.variant(host.model(PrimaryContainer={"ModelPackageName": package})))) as name:
+        assert host.ask(name) == "packed"
+
+
 # --- Creating --------------------------------------------------------------------------------------------------------
 
 

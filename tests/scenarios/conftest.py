@@ -14,6 +14,8 @@ from tests.scenarios.clerk import ARCHITECTURE as DOCUMENTS
 from tests.scenarios.clerk import SMALL as SMALL_DOCUMENTS
 from tests.scenarios.clerk import Clerk
 from tests.scenarios.driver import Driver
+from tests.scenarios.shop import SMALL as SMALL_MODELS
+from tests.scenarios.shop import TRAINING, Shop
 
 pytest.register_assert_rewrite("tests.scenarios.alarms")
 
@@ -50,3 +52,12 @@ def operator(cloud: LocalCloud, shared_stacks: SharedStacks) -> Iterator[calls.O
     operator.clean()
     yield operator
     operator.clean()
+
+
+@pytest.fixture
+def school(cloud: LocalCloud, shared_stacks: SharedStacks) -> Iterator[Shop]:
+    """The shared stack of training-pipeline, without data at the start and at the end of a test."""
+    school = Shop(cloud, shared_stacks(TRAINING, SMALL_MODELS[TRAINING]), {}, {})
+    school.clear()
+    yield school
+    school.clear()

@@ -9,7 +9,18 @@ import pytest
 from local.cloud import LocalCloud
 from scenarios import realtime_endpoint
 from tests.conftest import SharedStacks
-from tests.scenarios.shop import SECONDS, SERVING, SMALL, TRAINING, Shop, data, parcels
+from tests.scenarios.shop import (
+    NEVER_WELL,
+    SECONDS,
+    SERVING,
+    SMALL,
+    TRAINING,
+    Shop,
+    data,
+    nights,
+    parcels,
+    until_hour,
+)
 from tests.waiting import until
 
 
@@ -19,17 +30,6 @@ def shop(cloud: LocalCloud, shared_stacks: SharedStacks) -> Shop:
     shop = Shop(cloud, training, shared_stacks(SERVING, SMALL[SERVING]), {})
     shop.ready()
     return shop
-
-
-def deploy(shop: Shop, package: str) -> realtime_endpoint.Report:
-    return realtime_endpoint.deploy(shop.cloud, shop.serving, package, patience_seconds=SECONDS)
-
-
-def made(shop: Shop) -> tuple[int, int]:
-    """How many models and configurations there are."""
-    sagemaker, name = shop.client("sagemaker"), f"{shop.serving['EndpointName']}-v"
-    models = sagemaker.list_models(NameContains=name)["Models"]
-    return len(models), len(sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"])
 
 
 def test_an_approved_model_answers_and_scales_with_the_traffic(shop: Shop) -> None:
@@ -57,21 +57,20 @@ def test_a_better_model_takes_over_and_the_old_one_goes(shop: Shop) -> None:
     trained = shop.train({"shifted.csv": data(seed=2, shifted=True)})
     assert trained.status == "REGISTERED", trained
     # When it is approved
-    report = deploy(shop, trained.package)
+    report = shop.deploy(trained.package)
     # Then it serves, and of the one before nothing is left
     assert report.complete, report
     assert shop.in_service() == trained.package != before
-    assert made(shop) == (1, 1)
+    assert shop.made() == (1, 1)
 
 
 def test_the_same_version_may_be_approved_again(shop: Shop) -> None:
     # Given the package that serves
     package = shop.in_service()
-    shop.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
     # When it is approved once more, Then it is deployed under another name, and still nothing is left over
-    assert deploy(shop, package).complete
+    assert shop.deploy(package).complete
     assert shop.in_service() == package
-    assert made(shop) == (1, 1)
+    assert shop.made() == (1, 1)
 
 
 def test_an_approval_that_was_taken_back_is_not_deployed(shop: Shop) -> None:
@@ -79,7 +78,7 @@ def test_an_approval_that_was_taken_back_is_not_deployed(shop: Shop) -> None:
     package = shop.in_service()
     sagemaker, machine = shop.client("sagemaker"), shop.client("stepfunctions")
     sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
-    before = made(shop)
+    before = shop.made()
     # When it is handled
     execution = machine.start_execution(
         stateMachineArn=shop.serving["DeploymentArn"], input=json.dumps({"detail": {"ModelPackageArn": package}})
@@ -89,44 +88,89 @@ def test_an_approval_that_was_taken_back_is_not_deployed(shop: Shop) -> None:
     history = machine.get_execution_history(executionArn=execution, maxResults=100)["events"]
     entered = [one["stateEnteredEventDetails"]["name"] for one in history if "stateEnteredEventDetails" in one]
     assert entered[-1] == "Not approved"
-    assert made(shop) == before
-    deploy(shop, package)
+    assert shop.made() == before
+    shop.deploy(package)
 
 
 def test_a_failure_is_told_and_leaves_the_old_model_in_service(shop: Shop) -> None:
     # Given a deployment that may not change the endpoint
     package = shop.in_service()
-    shop.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
     with (
         shop.without(shop.serving["DeploymentRoleName"], "sagemaker:UpdateEndpoint"),
         shop.told(shop.serving["FailureTopicArn"]) as told,
     ):
         # When a package is approved
-        report = deploy(shop, package)
+        report = shop.deploy(package)
         # Then the topic is told where it failed
         (message,) = told()
     assert report.status == "FAILED"
     assert "UpdateEndpoint" in report.reason
     assert json.loads(message)["state"] == "Update endpoint"
     # And what was made for it is gone, and the endpoint answers
-    assert made(shop) == (1, 1)
+    assert shop.made() == (1, 1)
     assert realtime_endpoint.ask(shop.cloud, shop.serving, parcels(1, 9))
 
 
 def test_a_night_ends_the_endpoint_and_the_morning_makes_it_again(shop: Shop) -> None:
-    # Given the function that a schedule calls in the evening
-    answer = shop.client("lambda").invoke(FunctionName=shop.serving["RetireFunctionName"], Payload=b'{"stop": true}')
-    assert json.loads(answer["Payload"].read()) == {"outcome": "stopped"}
-    # Then nothing that costs is left
-    assert realtime_endpoint.endpoint_status(shop.cloud, shop.serving) == "Absent"
-    assert made(shop) == (0, 0)
-    # When the morning's schedule starts a deployment
-    machine = shop.client("stepfunctions")
-    execution = machine.start_execution(stateMachineArn=shop.serving["DeploymentArn"], input='{"start": true}')
-    until(
-        lambda: machine.describe_execution(executionArn=execution["executionArn"])["status"] == "SUCCEEDED",
-        "the newest approved package to serve",
-        seconds=60,
-    )
-    # Then the newest approved package serves
+    # Given a stack whose endpoint stops overnight
+    def absent() -> bool:
+        return realtime_endpoint.endpoint_status(shop.cloud, shop.serving) == "Absent"
+
+    with nights(shop.cloud, SERVING):
+        # When it is eight in the evening, Then nothing that costs is left
+        until_hour(shop.cloud, 20)
+        until(absent, "the endpoint to stop", seconds=SECONDS)
+        until(lambda: shop.made() == (0, 0), "its model to go", seconds=SECONDS)
+        # When it is seven in the morning, Then the newest approved package serves
+        until_hour(shop.cloud, 7)
+        until(shop.in_service, "a model to serve", seconds=SECONDS)
     assert shop.in_service() == shop.packages(ModelApprovalStatus="Approved")[0]
+    realtime_endpoint.settle(shop.cloud, shop.serving, patience_seconds=SECONDS)
+
+
+def test_the_number_of_instances_follows_the_load(shop: Shop) -> None:
+    # Given one instance
+    def instances() -> int:
+        described = shop.client("sagemaker").describe_endpoint(EndpointName=shop.serving["EndpointName"])
+        return int(described["ProductionVariants"][0]["CurrentInstanceCount"])
+
+    def pass_minutes(count: int, requests: int) -> None:
+        for _ in range(count):
+            for _ in range(requests):
+                realtime_endpoint.ask(shop.cloud, shop.serving, row)
+            shop.cloud.control.clock_advance(60)
+            shop.cloud.control.evaluate_alarms()
+
+    row = parcels(1, 9)
+    assert instances() == 1
+    # When more than 70 requests a minute come, Then there are two, the most that is allowed
+    pass_minutes(4, 75)
+    until(lambda: instances() == 2, "a second instance", seconds=SECONDS)
+    # And when nobody asks any more, Then one goes again
+    pass_minutes(20, 0)
+    until(lambda: instances() == 1, "the second instance to go", seconds=SECONDS)
+    scaled = shop.client("application-autoscaling").describe_scaling_activities(ServiceNamespace="sagemaker")
+    told = [one for one in scaled["ScalingActivities"] if shop.serving["EndpointName"] in one["ResourceId"]]
+    assert [one["Description"][-2] for one in told[:2]] == ["1", "2"]
+    assert {one["StatusCode"] for one in told[:2]} == {"Successful"}
+
+
+def test_another_instance_type_ends_the_scaling_until_it_serves(shop: Shop) -> None:
+    # Given a deployment on another type of instances, which SageMaker refuses for a variant that is scaled
+    package = shop.in_service()
+    with shop.redefined("ml.m5.large", "ml.m5.xlarge"):
+        # When a package is approved
+        report = shop.deploy(package)
+        # Then it serves on the other type, and is scaled
+        assert report.complete, report
+        sagemaker, endpoint = shop.client("sagemaker"), shop.serving["EndpointName"]
+        config = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+        (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
+        assert variant["InstanceType"] == "ml.m5.xlarge"
+        assert shop.scaled()
+    # When the next one, on the usual type, cannot be made
+    with shop.package(NEVER_WELL) as broken:
+        assert shop.deploy(broken).status == "FAILED"
+    # Then the one before is scaled again
+    assert shop.in_service() == package
+    assert shop.scaled()

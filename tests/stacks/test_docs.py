@@ -13,7 +13,7 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
-from docs import drawing, generate, graph, state_graph
+from docs import drawing, generate, graph, pipeline_graph, state_graph
 from local import cli, demos
 from scenarios.matrix import MATRIX
 from stacks.catalogue import available
@@ -54,6 +54,8 @@ def test_the_pages_have_the_parts_that_readers_look_for(templates: dict[str, gra
         wanted = {"diagram", "failures", "permissions", "settings", "idle cost", "cost"}
         if state_graph.definitions(templates[architecture.id]):
             wanted.add("states")
+        if pipeline_graph.definitions(templates[architecture.id]):
+            wanted.add("steps")
         assert {f"{architecture.id} {part}" for part in wanted} <= parts(architecture.page)
 
 
@@ -363,26 +365,77 @@ def test_the_own_key_variant_can_be_drawn_too(assemblies: dict[str, Path]) -> No
     assert "KMS key" in [node.kind for node in drawn.nodes]
 
 
-def test_every_grant_stands_in_the_table(template: dict[str, Any]) -> None:
-    # Given all actions that the template's policies allow
+@pytest.mark.parametrize("architecture", [one.id for one in available()])
+def test_every_grant_stands_in_the_table(architecture: str, templates: dict[str, graph.Template]) -> None:
+    # Given all actions that the template's policies allow, by the role that has them
+    resources = templates[architecture]["Resources"]
     allowed = {
-        action
-        for resource in template["Resources"].values()
+        (role["Ref"], action)
+        for resource in resources.values()
         if resource["Type"] == "AWS::IAM::Policy"
+        for role in resource["Properties"]["Roles"]
         for statement in resource["Properties"]["PolicyDocument"]["Statement"]
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     }
-    assert "rekognition:DetectLabels" in allowed
-    # Then the page shows each
-    table = generate.permissions_table(template)
-    assert {action for action in allowed if f"`{action}`" not in table} == set()
+    assert len(allowed) > 10
+    # Then the page shows each, in as many rows as roles have it
+    rows = generate.permissions_table(templates[architecture]).splitlines()
+    for action in {action for _, action in allowed}:
+        shown = {row.split(" | ")[0] for row in rows if f"`{action}`" in row}
+        assert len(shown) == len({role for role, one in allowed if one == action}), action
+    # And no part of a template that only a machine could read, or that is another one after each edit
+    assert [row for row in rows if re.search(r"\{|[0-9a-f]{16}", row)] == []
+
+
+def test_what_models_go_through_is_drawn_over_the_stacks_borders(templates: dict[str, graph.Template]) -> None:
+    # Given the three stacks of the models
+    training, serving, monitor = (
+        _edges(graph.read(templates[name])) for name in ("training-pipeline", "realtime-endpoint", "model-monitor")
+    )
+    # Then new data leads to a pipeline, whose jobs have roles of their own, and to models
+    assert {
+        ("Bucket", "event", "NewData"),
+        ("NewData", "event", "Start"),
+        ("Start", "call", "Pipeline"),
+        ("Pipeline", "event", "Processing, Training"),
+        ("Processing, Training", "call", "Bucket"),
+        ("Pipeline", "call", "Models"),
+        ("Pipeline", "event", "ExecutionFailed"),
+        ("Pipeline", "watch", "FailedAlarm"),
+    } <= training
+    # And the approval of one to an endpoint, which scales, and whose alarms are one
+    assert {
+        ("training-pipeline", "event", "Approved"),
+        ("Approved", "event", "Deployment"),
+        ("Deployment", "event", "Model"),
+        ("Deployment", "call", "Application Auto Scaling"),
+        ("Model", "call", "Captures"),
+        ("ServerErrors, ModelLatency, Overhead Alarm", "watch", "Unwell"),
+        ("Unwell", "notify", "Alarms"),
+    } <= serving
+    # And what is captured to a job an hour, to metrics, and back to the pipeline
+    assert {
+        ("Hourly", "event", "StartMonitorFunction"),
+        ("Hourly", "failure", "DeadLetters"),
+        ("StartMonitorFunction", "event", "Job"),
+        ("Job", "call", "realtime-endpoint"),
+        ("Job", "event", "JobEnded"),
+        ("JobEnded", "event", "PublishReportFunction"),
+        ("PublishReportFunction", "failure", "DeadLetters"),
+        ("CloudWatch metrics", "watch", "DriftAlarm"),
+        ("DriftAlarm", "event", "Drifted"),
+        ("Drifted", "event", "training-pipeline"),
+    } <= monitor
 
 
 # ---- the drawings ---------------------------------------------------------------------------------------------------
 
 
-def test_mermaid_names_every_box_and_only_boxes_that_it_defines(template: dict[str, Any]) -> None:
-    drawn = graph.read(template)
+@pytest.mark.parametrize("architecture", [one.id for one in available()])
+def test_mermaid_names_every_box_and_only_boxes_that_it_defines(
+    architecture: str, templates: dict[str, graph.Template]
+) -> None:
+    drawn = graph.read(templates[architecture])
     text = drawing.mermaid(drawn)
     arrows = re.findall(r"^ +(\w+) (?:-->|-\.->)(?:\|\".*?\"\|)? (\w+)$", text, re.MULTILINE)
     assert len(arrows) == len(drawn.edges)
@@ -417,7 +470,14 @@ def test_the_workflow_runs_the_two_commands_on_all_that_is_promised() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
     newcomer = workflow["jobs"]["newcomer"]
     # Then it runs what a newcomer types, on each system and Python that the README names
-    assert [step["run"] for step in newcomer["steps"] if "run" in step] == ["make demo", "make test"]
+    steps = [step for step in newcomer["steps"] if "run" in step]
+    assert [step["run"] for step in steps if "if" not in step] == ["make demo", "make test"]
+    # and before that nothing but what the README tells those to install who use a Mac
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for step in steps[:-2]:
+        assert step["if"] == "runner.os == 'macOS'"
+        assert f"`{step['run']}`" in readme
+    assert steps[-2:] == [step for step in steps if "if" not in step]
     assert newcomer["strategy"]["matrix"]["python"] == ["3.10", "3.11", "3.12", "3.13"]
     assert {system.split("-")[0] for system in newcomer["strategy"]["matrix"]["system"]} == {"ubuntu", "macos"}
     # And may do nothing else with the repository, nor run an action that can change under it

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from docs import graph
 from stacks.operate.model_monitor import ModelMonitorSettings
 from stacks.policy import availability
 from stacks.policy.template import Template
@@ -150,6 +151,12 @@ def test_the_managed_monitor_judges_the_same_captures_by_the_baseline_in_product
     assert definition["DataQualityJobOutputConfig"]["KmsKeyId"]
     # And its schedule takes the place of ours
     assert only(managed, "AWS::SageMaker::MonitoringSchedule")
+    # And can be drawn: the schedule leads to the definition, and that to the job
+    drawn = graph.read(managed.body)
+    kinds = {node.id: node.kind for node in drawn.nodes}
+    steps = {(kinds[edge.source], kinds[edge.target]) for edge in drawn.edges if edge.kind == "event"}
+    assert ("Model Monitor schedule", "Model Monitor job definition") in steps
+    assert ("Model Monitor job definition", "SageMaker workload") in steps
     assert not list(managed.resources("AWS::Scheduler::Schedule"))
     assert not [name for name, _ in managed.resources("AWS::Lambda::Function") if name.startswith("StartMonitor")]
 

@@ -35,7 +35,7 @@ DEFAULTS = {
 }
 
 # Resources that a stack makes without a construct of CDK above them.
-WITHOUT_CONSTRUCT = {"Workflow", "LinkKey", "Start", "Deployment"}
+WITHOUT_CONSTRUCT = {"Tell", "Workflow", "LinkKey", "Start", "Deployment"}
 
 # Runs the app with something planted in it. Synthesis raises on a finding, so that it must be a process of its own.
 PLANT = """

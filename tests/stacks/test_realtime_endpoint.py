@@ -169,7 +169,8 @@ def test_every_way_leads_to_an_end_and_every_failure_is_told(states: dict[str, A
     for name, state in states.items():
         if state["Type"] == "Task":
             assert state["Retry"], name
-            assert [caught["ErrorEquals"] for caught in state["Catch"]] == [["States.ALL"]], name
+            *_, last = state["Catch"]
+            assert last["ErrorEquals"] == ["States.ALL"], name
 
 
 def test_what_may_be_in_service_is_never_discarded(states: dict[str, Any]) -> None:
@@ -277,3 +278,21 @@ def test_a_night_stops_the_endpoint_and_a_morning_starts_it(template: Template) 
 def test_settings_out_of_bounds_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RealtimeEndpointSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_another_instance_type_ends_the_scaling_before_the_update(template: Template, states: dict[str, Any]) -> None:
+    # Given the way from the configuration in service to the update
+    assert states["Read its model"]["Next"] == "Same machines"
+    (same,) = states["Same machines"]["Choices"]
+    # Then it is straight for the same instances, and ends the scaling for others
+    assert (same["Condition"], same["Next"]) == ("{% $old_type = 'ml.m5.large' %}", "Update endpoint")
+    ended = states[states["Same machines"]["Default"]]
+    assert ended["Resource"].endswith(":deregisterScalableTarget")
+    assert ended["Next"] == "Update endpoint"
+    # And who was never scaled is no failure
+    assert ended["Catch"][0]["Next"] == "Update endpoint"
+    # And whatever serves in the end is scaled
+    took_over, rolled_back = states["How did it end"]["Choices"][1:3]
+    assert took_over["Next"] == rolled_back["Next"] == "Register for scaling"
+    assert states["Which one serves"]["Default"] == "Discard configuration"
+    assert condition_of(template, "DeploymentRole", "application-autoscaling:DeregisterScalableTarget")

@@ -106,7 +106,9 @@ def test_the_pipeline_makes_the_jobs_of_its_steps_alone(template: Template) -> N
     assert s3(held) == {("GetObject", "<bucket>/runs/*/evaluate/evaluation/evaluation.json")}
 
 
-@pytest.mark.parametrize("role", ["ProcessingRole", "TrainingRole", "PipelineRole", "StartRole", "StarterRole"])
+@pytest.mark.parametrize(
+    "role", ["ProcessingRole", "TrainingRole", "PipelineRole", "StartRole", "StarterRole", "TellRole", "TellerRole"]
+)
 def test_a_role_is_taken_on_for_this_account_only(template: Template, role: str) -> None:
     _, condition = trusted(template, role)
     assert condition == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
@@ -204,23 +206,35 @@ def test_the_start_compares_with_what_is_approved_and_starts_an_event_once(templ
 def test_a_failed_execution_is_told_to_the_topic(template: Template) -> None:
     # Given the rule for executions that fail
     rule = template.body["Resources"]["ExecutionFailed"]["Properties"]
-    # Then it is about this pipeline, and tells the topic, with a dead-letter queue
+    # Then it is about this pipeline, and starts the machine that tells, with a dead-letter queue
     assert rule["EventPattern"]["detail-type"] == ["SageMaker Model Building Pipeline Execution Status Change"]
     assert rule["EventPattern"]["detail"]["currentPipelineExecutionStatus"] == ["Failed"]
     assert next(iter(strings(rule["EventPattern"]["detail"]["pipelineArn"]))).endswith("pipeline/${AWS::StackName}")
     (target,) = rule["Targets"]
-    assert target["Arn"]["Ref"].startswith("Failures")
+    assert target["Arn"] == {"Fn::GetAtt": ["Tell", "Arn"]}
     assert target["DeadLetterConfig"]
-    # And only this rule may publish there
-    policy = next(
-        resource["Properties"]["PolicyDocument"]["Statement"]
-        for name, resource in template.resources("AWS::SNS::TopicPolicy")
-        if name.startswith("FailuresPolicy")
-    )
-    allowed = [statement for statement in policy if statement["Effect"] == "Allow"]
-    assert [statement["Condition"] for statement in allowed] == [
-        {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ExecutionFailed", "Arn"]}}}
-    ]
+    assert role_grants(template, "TellerRole") == {("states:StartExecution", "${Tell.Arn}")}
+    # And whatever cannot be asked, the topic is told
+    states = definition_of(template, "Tell")["States"]
+    tasks = {name: state for name, state in states.items() if state["Type"] == "Task"}
+    assert all(state["Retry"] for state in tasks.values())
+    assert {name: state["Catch"][0]["Next"] for name, state in tasks.items() if "Catch" in state} == {
+        "Find step": "Tell",
+        "Ask job": "Tell",
+    }
+
+
+def test_who_tells_of_a_failure_sees_steps_and_jobs_of_this_pipeline_alone(template: Template) -> None:
+    # Given the role of the machine that tells, When its grants on SageMaker are read
+    held = {(action, resource_of(target)) for action, target in role_grants(template, "TellRole") if "sage" in action}
+    # Then they are these
+    assert held == {
+        ("sagemaker:ListPipelineExecutionSteps", "pipeline/${AWS::StackName}/execution/*"),
+        *(
+            ("sagemaker:DescribeProcessingJob", f"processing-job/pipelines-*-{step}-*")
+            for step in ("baseline", "evaluate", "prepare")
+        ),
+    }
 
 
 def test_every_alarm_tells_when_it_is_raised_and_when_it_clears(template: Template) -> None:

@@ -18,6 +18,7 @@ import signal
 import string
 import threading
 import time
+import urllib.parse
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,6 +119,10 @@ def install() -> None:
 _client_port: contextvars.ContextVar[int] = contextvars.ContextVar("client_port", default=0)
 
 
+# How late the answer to the current request will be, by a fault: a service that measures itself counts that as its own.
+_late: contextvars.ContextVar[float] = contextvars.ContextVar("late", default=0.0)
+
+
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """MiniStack's ASGI application."""
     _client_port.set((scope.get("client") or ("", 0))[1])
@@ -140,7 +145,9 @@ def _inject_faults() -> None:
             return answer
         answer = faults.error(rule, service, _protocol(service, headers))
         if rule.when == "after" or rule.kind == "slow":
+            late = _late.set(rule.seconds)
             answer = await original(method, path, headers, body, query, request_id)
+            _late.reset(late)
         if rule.kind == "kill-worker" and (victim := worker()) is not None:
             os.kill(victim, signal.SIGKILL)
         else:
@@ -1288,8 +1295,16 @@ def _object_key_use(
         return []
     if method == "PUT":
         default = _s3._bucket_default_sse_headers(bucket).get(_KEY_HEADER)
-        return _uses(_customer_key(headers.get(_KEY_HEADER) or default), "kms:GenerateDataKey")
+        written = _uses(_customer_key(headers.get(_KEY_HEADER) or default), "kms:GenerateDataKey")
+        return [*_uses(_copied_key(headers), "kms:Decrypt"), *written]
     return _uses(_object_key(bucket, name, next(iter(query.get("versionId") or ()), None)), "kms:Decrypt")
+
+
+def _copied_key(headers: Mapping[str, str]) -> str | None:
+    """The customer's key of the object that a copy is made of: reading it takes that key, as any reading does."""
+    source, _, query = headers.get("x-amz-copy-source", "").partition("?")
+    bucket, _, name = urllib.parse.unquote(source).lstrip("/").partition("/")
+    return _object_key(bucket, name, next(iter(urllib.parse.parse_qs(query).get("versionId") or ()), None))
 
 
 def _uses(key: str | None, *actions: str) -> list[tuple[str, str]]:

@@ -86,7 +86,8 @@ def _route_invocations(runtime: Runtime) -> None:
         name = urllib.parse.unquote(matched[1]) if matched else ""
         caller = seams._Caller.of(headers, query)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, runtime.handle, operation, name, headers, body, caller)
+        asked = functools.partial(runtime.handle, operation, name, headers, body, caller, late=seams._late.get())
+        return await loop.run_in_executor(pool, asked)
 
     _router.detect_service = _app.detect_service = detecting
     _iam_actions._BOTOCORE_SERVICE_MAP[runtime.name] = [runtime.name]

@@ -11,6 +11,7 @@ What is recorded but changes nothing here: instance types and sizes, `VpcConfig`
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -254,12 +255,19 @@ def attend(
     `limits` are moments of `time.monotonic()` by their name in StoppingCondition. Raises Stopped, TimeUp and
     Interrupted, each when the container has ended.
     """
-    began = time.monotonic()
     kinds = ("kill-job", "interrupt-job") if spot else ("kill-job",)
-    struck = {rule.kind: began + rule.seconds for rule in faults.pick_job("sagemaker", operation, kinds)}
+    seen: set[str] = set()
+    struck: dict[str, float] = {}
+
+    def misfortunes() -> None:
+        for rule in faults.pick_job("sagemaker", operation, kinds, seen):
+            struck[rule.kind] = min(struck.get(rule.kind, math.inf), time.monotonic() + rule.seconds)
+
+    misfortunes()
     container.start()
     while (code := container.wait(TICK_SECONDS)) is None:
         each_tick()
+        misfortunes()
         moment = time.monotonic()
         if job.stopping.is_set():
             container.stop()

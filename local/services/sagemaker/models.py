@@ -8,8 +8,8 @@ components and instance pools.
 Recorded only: instance types, the VPC, the volume's size and key. A container has the machine it runs on.
 
 Sources: the documentation in botocore's service model (API Reference), read 2026-11-27. Not documented: the wording of
-messages. Named from memory: that a model's artefact must be readable when the model is made, and that a package must be
-approved before it is deployed.
+messages. Named from memory: that a model's artefact must be readable when the model is made, that a package must be
+approved before it is deployed, and that variables of the request stand above those of the package.
 """
 
 from __future__ import annotations
@@ -92,16 +92,14 @@ class Models:
         if "ExecutionRoleArn" not in request:
             raise invalid("ExecutionRoleArn is needed.")
         actor = caller.assume(request["ExecutionRoleArn"], "sagemaker.amazonaws.com")
-        image, data = self._image_and_data(container, caller)
+        image, data, environment = self._made_of(container, caller)
         try:
             program_of(image)
         except ContainerError as error:
             raise invalid(str(error).removeprefix("ClientError: ")) from error
         if data is not None:
             _check_access(actor, data, request["ExecutionRoleArn"], caller.region)
-        artefact = Artefact(
-            image, data, container.get("Environment", {}), isolated=request.get("EnableNetworkIsolation", False)
-        )
+        artefact = Artefact(image, data, environment, isolated=request.get("EnableNetworkIsolation", False))
         members = {key: value for key, value in request.items() if key not in ("Tags", "Containers")}
         members |= {"CreationTime": now(), "EnableNetworkIsolation": artefact.isolated}
         members.setdefault("PrimaryContainer", container)
@@ -109,16 +107,20 @@ class Models:
         self._records.change(record, ModelArn=record.arn)
         return {"ModelArn": record.arn}
 
-    def _image_and_data(self, container: Mapping[str, Any], caller: Caller) -> tuple[str, str | None]:
+    def _made_of(self, container: Mapping[str, Any], caller: Caller) -> tuple[str, str | None, Mapping[str, str]]:
+        """Image, archive and variables; those of the request stand above those of its package."""
+        variables = container.get("Environment", {})
         if "ModelPackageName" in container:
             if "Image" in container or "ModelDataUrl" in container:
                 raise invalid("A container has a ModelPackageName, or an Image with ModelDataUrl, not both.")
-            return self._of_package(container["ModelPackageName"], caller)
+            packed = self._of_package(container["ModelPackageName"], caller)
+            return packed["Image"], _data_of(packed), {**packed.get("Environment", {}), **variables}
         if "Image" not in container:
             raise invalid("A container needs an Image or a ModelPackageName.")
-        return container["Image"], _data_of(container)
+        return container["Image"], _data_of(container), variables
 
-    def _of_package(self, name: str, caller: Caller) -> tuple[str, str | None]:
+    def _of_package(self, name: str, caller: Caller) -> Mapping[str, Any]:
+        """The container of an approved package."""
         package = self._records.find(PACKAGE, caller, name)
         if package.members.get("ModelApprovalStatus", "Approved") != "Approved":
             raise invalid(
@@ -128,7 +130,8 @@ class Models:
         containers = package.members.get("InferenceSpecification", {}).get("Containers", [])
         if len(containers) != 1:
             raise unserved(f"model packages of {len(containers)} containers")
-        return containers[0]["Image"], _data_of(containers[0])
+        found: Mapping[str, Any] = containers[0]
+        return found
 
     def _list_models(self, request: Request, caller: Caller) -> Members:
         found, token = self._records.listed(MODEL, request, caller, shape="ModelSummary", name="ModelName")

@@ -21,7 +21,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.emulator import clock
+from local.emulator import clock, metrics
 from local.services.sagemaker import definition as language
 from local.services.sagemaker import records as shelf
 from local.services.sagemaker.definition import Definition, DefinitionError, ExpressionError, Scope, Step
@@ -428,6 +428,7 @@ class _Execution:
         before = self.record.members["PipelineExecutionStatus"]
         more = {"FailureReason": reason} if reason else {}
         self.records.change(self.record, PipelineExecutionStatus=status, LastModifiedTime=shelf.now(), **more)
+        metrics.pipeline_execution(self.caller.account, self.caller.region, self.pipeline.name, status)
         ended = {} if status in ("Executing", "Stopping") else {"executionEndTime": _moment(shelf.now())}
         members = self.record.members
         detail = {

@@ -65,10 +65,20 @@ class Runtime:
         self._endpoints = endpoints
 
     def handle(
-        self, operation: str, endpoint: str, headers: Mapping[str, str], body: bytes, caller: Caller
+        self,
+        operation: str,
+        endpoint: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        caller: Caller,
+        *,
+        late: float = 0.0,
     ) -> Response:
-        """Answer one request; `headers` have names in small letters. Never raises."""
-        began, request_id = time.perf_counter(), str(uuid.uuid4())
+        """Answer one request; `headers` have names in small letters. Never raises.
+
+        `late` are the seconds by which the answer will be late, which are the service's own.
+        """
+        began, request_id = time.perf_counter() - late, str(uuid.uuid4())
         try:
             return self._invoke(operation, endpoint, headers, body, caller, began, request_id)
         except ServiceError as error:
