@@ -51,7 +51,6 @@ class Life:
 
 # What the managed variant holds and does not use here, beside what stacks/policy/grants.py says of the default.
 ONLY_MANAGED = {
-    ("JobRole", "sagemaker:DescribeEndpoint"): "Model Monitor's container asks; ours, which plays it, is told",
     ("JobRole", "kms:Decrypt"): "S3 asks for it where a report is so large that it goes up in parts",
 }
 
