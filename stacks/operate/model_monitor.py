@@ -273,7 +273,10 @@ class ModelMonitor(cdk.Stack):
         """The variant with Amazon SageMaker Model Monitor: its image, its schedule, on the same captures and baseline.
 
         The baseline is that of the model in production, where `realtime-endpoint` keeps it: a schedule must be told a
-        place in advance.
+        place in advance. That one has the columns of the answer first, then the features: input and output are captured,
+        and AWS wants the baseline to match what is captured exactly, "prediction/output columns" first (Amazon
+        SageMaker AI Developer Guide, "Create a Baseline", read 2026-11-27). This variant never ran with the real image:
+        the local cloud has our own monitor play it, which wants the same order.
         """
         bucket = self.training.value("BucketName")
         definition = sagemaker.CfnDataQualityJobDefinition(
