@@ -7,7 +7,7 @@ others that the schema does not name are left out. `--predictions`: CSV files wi
 data that it was *not* trained with: columns with the schema's names of `probability`, `label` and, if there is one,
 `decision`. Without them, the monitor judges the data only.
 
-With predictions there are two more files, `captured_statistics.json` and `captured_constraints.json`, for Model Monitor:
+Predictions give two more files, `captured_statistics.json` and `captured_constraints.json`, for Model Monitor:
 its baseline must have the columns of what is captured, those of the answer first, where input and output are captured
 (Amazon SageMaker AI Developer Guide, "Create a Baseline", read 2026-11-27). The answers in them are those of
 `--predictions`, the rest is `--data`.

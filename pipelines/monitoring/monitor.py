@@ -112,7 +112,7 @@ def run(
     plot: bool = False,
     with_answers: bool = False,
 ) -> Report:
-    """Reads, judges, writes. `with_answers`: the baseline has the answers' columns as well, and they are judged alike."""
+    """Reads, judges, writes. `with_answers`: the baseline has the answers' columns, too, and all are judged."""
     start, end = between
     captured = read_captures(captures, schema, start, end) if captures else Captures(Window({}, 0))
     if with_answers:

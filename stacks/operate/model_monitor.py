@@ -76,7 +76,7 @@ class ModelMonitorSettings(BaseModel):
     @property
     def machine(self) -> str:
         """The managed image runs Spark; AWS's examples give it this machine (Amazon SageMaker AI Developer Guide,
-        "Create a model quality baseline", read 2026-11-27)."""
+        "Create a Baseline", read 2026-11-27)."""
         return self.instance_type or ("ml.t3.medium" if self.monitor == "own" else "ml.m5.xlarge")
 
     @model_validator(mode="after")
@@ -273,7 +273,7 @@ class ModelMonitor(cdk.Stack):
         """The variant with Amazon SageMaker Model Monitor: its image, its schedule, on the same captures and baseline.
 
         The baseline is that of the model in production, where `realtime-endpoint` keeps it: a schedule must be told a
-        place in advance. That one has the columns of the answer first, then the features: input and output are captured,
+        place in advance. It has the columns of the answer first, then the features: input and output are captured,
         and AWS wants the baseline to match what is captured exactly, "prediction/output columns" first (Amazon
         SageMaker AI Developer Guide, "Create a Baseline", read 2026-11-27). This variant never ran with the real image:
         the local cloud has our own monitor play it, which wants the same order.

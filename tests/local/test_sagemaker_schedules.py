@@ -78,8 +78,8 @@ def next_hour(cloud: LocalCloud) -> None:
 
 
 def test_an_hours_captures_are_judged_by_the_schedule(cloud: LocalCloud) -> None:
-    # Given a baseline that the monitor's image made of a table, and an endpoint that captures what it is asked and says,
-    # for which the columns of the answer are the table's first
+    # Given a baseline that the monitor's image made of a table, and an endpoint that captures what it is asked and
+    # says, for which the columns of the answer are the table's first
     host = Host.make(cloud, script=SCRIPT.replace("return model + str(data)", 'return "0.3,0"'))
     bucket, sagemaker = host.bucket, cloud.client("sagemaker")
     rows = "\n".join(f"0.3,0,{10 + step % 7},{'ab'[step % 2]}" for step in range(200))
