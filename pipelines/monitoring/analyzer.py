@@ -8,6 +8,11 @@ read 2026-11-27): `dataset_source`, `dataset_format`, `output_path`, `start_time
 `baseline_statistics` and `baseline_constraints`. With a baseline it judges captures (`sagemakerCaptureJson`), without
 one it makes a baseline from CSV with a header. Any other format is refused.
 
+If `dataset_format` says that input and output were captured, the baseline must have the columns of both, those of the
+answer (probability, decision) first: AWS says that the schemas must match exactly, in this order (same guide, "Create a
+Baseline", read 2026-11-27). A baseline that has not is no error there, nor here: its columns are compared with others
+of the rows, and the rows have too many values, which is a violation in every hour.
+
 It is not the managed analyzer: it has its contract and writes its files, but decides as `checks` says. It judges the
 quality of data; model quality, bias and explainability (`analysis_type`) are refused.
 
@@ -71,14 +76,24 @@ def _run(environment: Mapping[str, str], opt_ml: Path) -> str:
         )
     told = read_json(Path(statistics))
     schema = Schema.of_statistics(told)
+    judged = Baseline.of(told, read_json(Path(constraints)), schema)
+    both = "endpointOutput" in dataset["sagemakerCaptureJson"].get("captureIndexNames", [])
+    if both:
+        if len(schema.features) <= len(schema.outputs):
+            raise UnusableInputError(
+                "The baseline has no columns beside those of an answer; input and output are captured."
+            )
+        probability, decision, *asked = schema.features
+        schema = Schema(tuple(asked), "", probability.name, decision.name)
     between = _time(environment, "start_time"), _time(environment, "end_time")
     report = run(
         schema,
-        Baseline.of(told, read_json(Path(constraints)), schema),
+        judged,
         None,
         output=output,
         captures=source,
         between=between,
+        with_answers=both,
     )
     if environment.get("publish_cloudwatch_metrics") == "Enabled":
         _leave_metrics(report, environment, opt_ml)

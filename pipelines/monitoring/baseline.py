@@ -7,6 +7,11 @@ others that the schema does not name are left out. `--predictions`: CSV files wi
 data that it was *not* trained with: columns with the schema's names of `probability`, `label` and, if there is one,
 `decision`. Without them, the monitor judges the data only.
 
+Predictions give two more files, `captured_statistics.json` and `captured_constraints.json`, for Model Monitor:
+its baseline must have the columns of what is captured, those of the answer first, where input and output are captured
+(Amazon SageMaker AI Developer Guide, "Create a Baseline", read 2026-11-27). The answers in them are those of
+`--predictions`, the rest is `--data`.
+
 Ends with 1 and a line that says why if the input is of no use.
 """
 
@@ -38,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         table = read_csv(options.data, schema)
         model = read_predictions(options.predictions, schema) if options.predictions else None
         write_baseline(options.output, table, model)
+        if options.predictions:
+            write_captured_baseline(options.output, schema, table, options.predictions)
     except UnusableInputError as error:
         print(f"No baseline: {error}", file=sys.stderr)
         return 1
@@ -55,6 +62,24 @@ def write_baseline(folder: Path, table: Table, model: ModelBaseline | None = Non
     write_json(folder / "constraints.json", constraints(table))
     if model:
         write_json(folder / "model_baseline.json", model.json())
+
+
+def write_captured_baseline(folder: Path, schema: Schema, table: Table, predictions: Path) -> None:
+    """Raises UnusableInputError. Without decisions among the predictions there is none: a captured answer has one."""
+    if schema.decision not in csv_rows(predictions).header:
+        return
+    answers = read_csv(predictions, Schema(schema.outputs))
+    features = {feature.name: table[feature.name] for feature in schema.features}
+    told, allowed = statistics({**answers, **features}), constraints({**answers, **features})
+    told["dataset"]["item_count"] = next(iter(features.values())).rows
+    described = {each["name"]: each for each in allowed["features"]}
+    for feature in schema.features:
+        if not feature.compared:
+            # The documented shape has no word for "do not compare" in one feature: no distance is more than 1.
+            member = "comparison_threshold" if feature.kind == "number" else "categorical_comparison_threshold"
+            described[feature.name]["monitoringConfigOverrides"] = {"distribution_constraints": {member: 1.0}}
+    write_json(folder / "captured_statistics.json", told)
+    write_json(folder / "captured_constraints.json", allowed)
 
 
 def read_predictions(folder: Path, schema: Schema) -> ModelBaseline:

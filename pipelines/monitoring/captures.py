@@ -34,7 +34,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,24 @@ class Captures:
         """Those that there are."""
         told = (answer.probability for answers in self.answers.values() for answer in answers)
         return np.array(list(told), dtype=np.float64)
+
+    def with_answers(self, schema: Schema) -> Window:
+        """The window with the answers' columns before those of the requests, which makes rows so much wider."""
+        answers = [answer for told in self.answers.values() for answer in told]
+        said = zip(schema.outputs, ("probability", "decision"), strict=True)
+        columns = {
+            column.name: Column.parse(column, [getattr(answer, member) for answer in answers])
+            for column, member in said
+            if answers
+        }
+        absent = () if answers else tuple(column.name for column in schema.outputs)
+        more = len(schema.outputs)
+        return replace(
+            self.window,
+            table={**columns, **self.window.table},
+            absent=(*absent, *self.window.absent),
+            misshapen={width + more: rows for width, rows in self.window.misshapen.items()},
+        )
 
 
 @dataclass

@@ -110,10 +110,13 @@ def run(
     between: tuple[datetime | None, datetime | None] = (None, None),
     since: datetime | None = None,
     plot: bool = False,
+    with_answers: bool = False,
 ) -> Report:
-    """Reads, judges, writes."""
+    """Reads, judges, writes. `with_answers`: the baseline has the answers' columns, too, and all are judged."""
     start, end = between
     captured = read_captures(captures, schema, start, end) if captures else Captures(Window({}, 0))
+    if with_answers:
+        captured.window = captured.with_answers(schema)
     earlier = read_captures(history, schema, since) if history else Captures(Window({}, 0))
     labels = read_labels(ground_truth) if ground_truth else None
     labelled, without = merge(labels, {**earlier.answers, **captured.answers}) if labels else (None, 0)

@@ -200,7 +200,12 @@ def make_report(
         checks += prediction
         distances[schema.probability] = prediction[0].effect if prediction else None
     if model is None:
-        notes.append("The baseline holds no predictions: neither prediction drift nor quality is judged.")
+        alone = schema.probability in baseline.columns
+        notes.append(
+            "The baseline holds no labels: quality is not judged."
+            if alone
+            else "The baseline holds no predictions: neither prediction drift nor quality is judged."
+        )
 
     quality: dict[str, Any] | None = None
     if model and labelled is not None:

@@ -76,6 +76,11 @@ class Schema:
         )
 
     @property
+    def outputs(self) -> tuple[Feature, ...]:
+        """The columns of an answer."""
+        return Feature(self.probability, "number"), Feature(self.decision, "number")
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.features)
 

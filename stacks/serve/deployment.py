@@ -69,7 +69,8 @@ class Deployment:
     """Makes the definition.
 
     The baseline of what is in production is kept under fixed keys of the bucket that the model came from: a managed
-    monitoring schedule cannot look up which package serves.
+    monitoring schedule cannot look up which package serves. It is the one that lies beside the registered one and has
+    the answer's columns, too, as both are captured (see `pipelines/monitoring/baseline.py`).
     """
 
     def __init__(self, parts: Parts, choices: Choices) -> None:
@@ -428,11 +429,12 @@ class Deployment:
                 "Choices": [{"Condition": "{% $statistics != '' and $constraints != '' %}", "Next": "Keep statistics"}],
                 "Default": "What was there before",
             },
-            "Keep statistics": self._keep("$statistics", f"{prefix}statistics.json", "Keep constraints"),
-            "Keep constraints": self._keep("$constraints", f"{prefix}constraints.json", "What was there before"),
+            "Keep statistics": self._keep("statistics", f"{prefix}statistics.json", "Keep constraints"),
+            "Keep constraints": self._keep("constraints", f"{prefix}constraints.json", "What was there before"),
         }
 
-    def _keep(self, source: str, key: str, following: str) -> State:
+    def _keep(self, kind: str, key: str, following: str) -> State:
+        source = f"$replace(${kind}, '/{kind}.json', '/captured_{kind}.json')"
         return self._task(
             COPY,
             {

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
 from tests.local.emulated import eventually, unique
-from tests.local.hosted import Host
+from tests.local.hosted import SCRIPT, Host
 from tests.local.sagemaking import MACHINE, an_input, an_output, as_json, job_role, make_bucket, of_bucket, read, run
 
 ANALYZER = "156813124566.dkr.ecr.us-east-1.amazonaws.com/sagemaker-model-monitor-analyzer:latest"
@@ -78,11 +78,14 @@ def next_hour(cloud: LocalCloud) -> None:
 
 
 def test_an_hours_captures_are_judged_by_the_schedule(cloud: LocalCloud) -> None:
-    # Given a baseline that the monitor's image made of a table, and an endpoint that captures what it is asked
-    host = Host.make(cloud)
+    # Given a baseline that the monitor's image made of a table, and an endpoint that captures what it is asked and
+    # says, for which the columns of the answer are the table's first
+    host = Host.make(cloud, script=SCRIPT.replace("return model + str(data)", 'return "0.3,0"'))
     bucket, sagemaker = host.bucket, cloud.client("sagemaker")
-    rows = "\n".join(f"{10 + step % 7},{'ab'[step % 2]}" for step in range(200))
-    cloud.client("s3").put_object(Bucket=bucket, Key="table/rows.csv", Body=f"price,kind\n{rows}\n")
+    rows = "\n".join(f"0.3,0,{10 + step % 7},{'ab'[step % 2]}" for step in range(200))
+    cloud.client("s3").put_object(
+        Bucket=bucket, Key="table/rows.csv", Body=f"probability,decision,price,kind\n{rows}\n"
+    )
     run(
         cloud,
         "Processing",

@@ -78,8 +78,8 @@ def job(tmp_path: Path) -> Job:
     (tmp_path / "data" / "a.csv").write_text("size,count,colour,note\n" + csv(lines) + "\n")
     (tmp_path / "said").mkdir()
     test = rows(1000, seed=2)
-    pairs = [[answer(line), label] for line, label in zip(test, labels(test, 3), strict=True)]
-    (tmp_path / "said" / "a.csv").write_text("probability,good\n" + csv(pairs) + "\n")
+    pairs = [[answer(line), 0, label] for line, label in zip(test, labels(test, 3), strict=True)]
+    (tmp_path / "said" / "a.csv").write_text("probability,decision,good\n" + csv(pairs) + "\n")
     folders = [("data", "data"), ("schema", "schema.json"), ("output", "baseline"), ("predictions", "said")]
     assert baseline.main([text for name, at in folders for text in (f"--{name}", str(tmp_path / at))]) == 0
     return Job(tmp_path)
@@ -327,6 +327,50 @@ def test_the_analyzer_judges_under_the_container_s_contract(job: Job, environmen
         json.dumps([{"Name": "Endpoint", "Value": "endpoint"}, {"Name": "MonitoringSchedule", "Value": "hourly"}])
     }
     assert {each["Timestamp"] for each in metrics.values()} == {END}
+
+
+def both(job: Job, environment: dict[str, str], baseline: str) -> dict[str, str]:
+    """What it is told when input and output are captured, as endpoints do it here."""
+    told = {f"baseline_{kind}": str(job.folder / "baseline" / f"{baseline}{kind}.json") for kind in KINDS}
+    captured = {"captureIndexNames": ["endpointInput", "endpointOutput"]}
+    return environment | told | {"dataset_format": json.dumps({"sagemakerCaptureJson": captured})}
+
+
+KINDS = ("statistics", "constraints")
+
+
+def test_what_is_captured_of_both_matches_a_baseline_with_the_answer_s_columns_first(
+    job: Job, environment: dict[str, str]
+) -> None:
+    # Given the baseline for Model Monitor, and a clean hour
+    columns = [
+        each["name"] for each in json.loads((job.folder / "baseline/captured_statistics.json").read_text())["features"]
+    ]
+    assert columns == ["probability", "decision", "size", "count", "colour", "note"]
+    job.capture(rows(300, seed=20))
+    # When it is judged, Then it has no violation, and the report has the same columns
+    assert run(job, both(job, environment, "captured_")) == 0
+    assert job.read("constraint_violations.json") == {"violations": []}
+    assert [each["name"] for each in job.read("statistics.json")["features"]] == columns
+    # And answers that drift are found
+    changed = [[line[0] and line[0] * 2, *line[1:]] for line in rows(300, seed=21)]
+    job.capture(changed)
+    assert run(job, both(job, environment, "captured_")) == 0
+    assert {each["feature_name"] for each in job.read("constraint_violations.json")["violations"]} >= {
+        "size",
+        "probability",
+    }
+
+
+def test_a_baseline_without_the_answer_s_columns_alarms_in_a_clean_hour_as_the_managed_monitor_s(
+    job: Job, environment: dict[str, str]
+) -> None:
+    # Given the baseline of the features alone, When a clean hour with captured answers is judged by it
+    job.capture(rows(300, seed=20))
+    assert run(job, both(job, environment, "")) == 0
+    # Then the rows have columns that it does not know
+    kinds = {each["constraint_check_type"] for each in job.read("constraint_violations.json")["violations"]}
+    assert "extra_column_check" in kinds
 
 
 def test_the_analyzer_leaves_no_metrics_unless_asked(job: Job, environment: dict[str, str]) -> None:
