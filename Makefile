@@ -98,7 +98,7 @@ test: setup-dev ## Everything but endurance, style and types included; ends with
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none
 	@$(BIN)/python -m pytest -m browser --require-browser tests/browser
 
-soak: setup-dev ## Endurance: fault storms and killed workers
+soak: setup-dev ## Endurance: fault storms, killed workers, updates under load, the monitor's power
 	@$(BIN)/python -m pytest -m soak
 
 bench: setup-dev ## Measure, side by side

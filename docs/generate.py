@@ -27,6 +27,7 @@ from stacks.policy.services import table
 # What it is that costs something, in words.
 IDLE_TEXTS = {
     "AWS::CloudWatch::Alarm": "alarm",
+    "AWS::CloudWatch::CompositeAlarm": "composite alarm",
     "AWS::CloudWatch::Dashboard": "dashboard",
     "AWS::KMS::Key": "own key",
     "AWS::SecretsManager::Secret": "secret",
@@ -132,7 +133,7 @@ def _drawn(definitions: Mapping[str, Mapping[str, Any]], draw: Callable[[Mapping
 
 def catalogue_tables() -> str:
     """What is built in one table, what is planned in one table a theme, folded away."""
-    built = [(a.id, _linked(a), a.story, _dollars(a.cost_idle), _dollars(a.cost_per_thousand)) for a in available()]
+    built = [(a.id, _linked(a), a.story, _idle(a), _dollars(a.cost_per_thousand)) for a in available()]
     lines = [
         f"**{len(built)} of {len(ARCHITECTURES)} {'is' if len(built) == 1 else 'are'} built.** Costs are US dollars in"
         " us-east-1 without free tier; the page of each shows the sum.",
@@ -214,6 +215,8 @@ def settings_table(architecture: Architecture) -> str:
         options = [field, *field.get("anyOf", [])]
         bounds = [f"{option['minimum']:.10g} to {option['maximum']:.10g}" for option in options if "minimum" in option]
         bounds += [" or ".join(f"`{value}`" for value in option["enum"]) for option in options if "enum" in option]
+        # A bar would end the table's cell, in code too.
+        bounds += ["`" + option["pattern"].replace("|", r"\|") + "`" for option in options if "pattern" in option]
         default = "none" if field.get("default") is None else f"`{field['default']}`"
         rows.append((f"`{name}`", default, "; ".join(bounds), field.get("description", "")))
     return "\n".join(_table(("Setting", "Default", "Allowed", "Meaning"), rows))
@@ -242,7 +245,7 @@ def idle_lines(template: graph.Template) -> list[CostLine]:
     """What a stack costs a month while nothing happens: its resources of the types that cost something then."""
     counts = Counter(resource["Type"] for resource in template["Resources"].values())
     return [
-        CostLine(IDLE_TEXTS.get(type_, type_), counts[type_], usd, "each")
+        CostLine(IDLE_TEXTS[type_], counts[type_], usd, "each")
         for type_, usd in sorted(MONTHLY.items(), key=lambda item: -item[1])
         if usd and counts[type_]
     ]
@@ -293,6 +296,11 @@ def _today(architecture: Architecture) -> str:
         title = entry["title"].partition(" (")[0]
         texts.append(f"{restriction.default}, as {title} {happened[entry['status']]}")
     return "; ".join(texts)
+
+
+def _idle(architecture: Architecture) -> str:
+    more = f", and {architecture.cost_standing:.0f} while its endpoint stands" if architecture.cost_standing else ""
+    return _dollars(architecture.cost_idle) + more
 
 
 def _linked(architecture: Architecture) -> str:

@@ -38,8 +38,10 @@ class Architecture:
     before it. `stack` and `scenario` are dotted ("package.module:Class" and "package.module"); a planned architecture
     has no scenario, and a stack only while it is being built. `cost_idle` is US dollars a month with no input,
     `cost_per_thousand` US dollars for a thousand inputs, both in us-east-1 without free tier, and None while unbuilt;
-    the architecture's page shows the sum. `models` says which models a local cloud needs beyond those of every set-up
-    (`requirements/`): `language` for documents, text and speech, `training` for models that are trained here.
+    the architecture's page shows the sum. `cost_standing` is US dollars a month of what its use leaves standing, an
+    endpoint with the default settings, on top of `cost_idle`. `models` says which models a local cloud needs beyond
+    those of every set-up (`requirements/`): `language` for documents, text and speech, `training` for models that are
+    trained here.
     `sensitive` marks data about people's health, faces or money: such a stack must pass the HIPAA rules too.
     """
 
@@ -59,6 +61,7 @@ class Architecture:
     models: Literal["", "language", "training"] = ""
     cost_idle: float | None = None
     cost_per_thousand: float | None = None
+    cost_standing: float | None = None
 
     @property
     def page(self) -> str:
@@ -754,6 +757,7 @@ _SERVE = (
         models="training",
         cost_idle=5.10,
         cost_per_thousand=0.03,
+        cost_standing=167.90,
     ),
     Architecture(
         id="bring-your-own-model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +15,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stacks.blocks.alarms import alarm, dashboard, errors, tell_of_alarms, waiting_messages
 from stacks.blocks.arns import own_arn
@@ -84,9 +85,9 @@ class RealtimeEndpointSettings(BaseModel):
     stop_overnight: bool = Field(
         default=False, description="the endpoint is deleted in the evening, made anew at morning"
     )
-    stop_hour: int = Field(default=20, ge=0, le=23, description="from Monday to Friday, with stop_overnight")
+    stop_hour: int = Field(default=20, ge=0, le=23, description="every day, later than start_hour, with stop_overnight")
     start_hour: int = Field(default=7, ge=0, le=23, description="from Monday to Friday, with stop_overnight")
-    time_zone: str = Field(default="UTC", pattern=r"^[A-Za-z0-9_+/-]{1,50}$", description="of those hours")
+    time_zone: str = Field(default="UTC", description="of those hours: a name like Europe/Berlin")
     poll_seconds: int = Field(default=30, ge=1, le=300, description="between two looks at an endpoint that is changed")
     alarm_email: str | None = Field(
         default=None, pattern=MAIL_ADDRESS, description="an address for alarms and failures, which AWS asks to confirm"
@@ -96,9 +97,20 @@ class RealtimeEndpointSettings(BaseModel):
     def _bounds_fit(self) -> RealtimeEndpointSettings:
         if self.maximum_instances < self.instance_count:
             raise ValueError("maximum_instances is less than instance_count")
-        if self.stop_hour == self.start_hour:
-            raise ValueError("stop_hour and start_hour are the same")
+        if self.stop_hour <= self.start_hour:
+            raise ValueError(
+                f"stop_hour ({self.stop_hour}) must be later on the same day than start_hour ({self.start_hour}):"
+                " the endpoint is to serve by day"
+            )
         return self
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        # A machine without the database of time zones knows UTC all the same.
+        if name != "UTC" and name not in zoneinfo.available_timezones():
+            raise ValueError(f"{name!r} is no time zone that this machine knows: give a name like 'Europe/Berlin'")
+        return name
 
 
 class RealtimeEndpoint(cdk.Stack):
@@ -123,8 +135,9 @@ class RealtimeEndpoint(cdk.Stack):
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle, before the first approval:
     dashboard, alarms and key. From then on an endpoint costs by the hour, used or not: two `ml.m5.large` at 0.115
     dollars are 167.90 dollars a month; one `ml.t2.medium` at 0.056 is 40.88, and about 16 if it stops overnight and at
-    weekends (13 hours on five days). A thousand requests cost nothing on top but their captures. An update runs
-    both fleets for some minutes.
+    weekends (13 hours on five days). What is approved after the evening's stop serves, and costs, until that of the
+    next day, Saturdays and Sundays too. A thousand requests cost nothing on top but their captures. An update runs both
+    fleets for some minutes.
     """
 
     Settings: ClassVar[type[RealtimeEndpointSettings]] = RealtimeEndpointSettings
@@ -425,21 +438,24 @@ class RealtimeEndpoint(cdk.Stack):
         return retire, resource
 
     def _nights(self) -> list[scheduler.CfnSchedule]:
-        """In the evening the endpoint goes, in the morning the newest approved package is deployed."""
+        """Every evening the endpoint goes; on the morning of a working day the newest approved package is deployed.
+
+        An approval deploys at any hour, and what it made would be paid over a weekend without the stops of these days.
+        """
         role = service_role(self, "NightRole", "scheduler.amazonaws.com", "Stops the endpoint, and starts it again")
         allow(role, ["lambda:InvokeFunction"], self.retire.function.function_arn)
         allow(role, ["states:StartExecution"], self.machine.attr_arn)
         allow(role, ["sqs:SendMessage"], self.dead_letters.queue_arn)
         allow(role, KEY_USE, self.key.key_arn)
         described = (
-            ("Stop", self.settings.stop_hour, self.retire.function.function_arn, '{"stop": true}'),
-            ("Start", self.settings.start_hour, self.machine.attr_arn, '{"start": true}'),
+            ("Stop", f"{self.settings.stop_hour} * * ?", self.retire.function.function_arn, '{"stop": true}'),
+            ("Start", f"{self.settings.start_hour} ? * MON-FRI", self.machine.attr_arn, '{"start": true}'),
         )
         return [
             scheduler.CfnSchedule(
                 self,
                 name,
-                schedule_expression=f"cron(0 {hour} ? * MON-FRI *)",
+                schedule_expression=f"cron(0 {when} *)",
                 schedule_expression_timezone=self.settings.time_zone,
                 flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
                 kms_key_arn=self.key.key_arn,
@@ -450,7 +466,7 @@ class RealtimeEndpoint(cdk.Stack):
                     dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
                 ),
             )
-            for name, hour, arn, told in described
+            for name, when, arn, told in described
         ]
 
     # --- what watches

@@ -148,7 +148,7 @@ class TrainingPipeline(cdk.Stack):
         )
 
     def _bucket(self) -> s3.Bucket:
-        """Data comes in under `raw/`; what the pipeline makes of it lies under prefixes of its own."""
+        """Data comes in under `data/`; what the pipeline makes of it lies under prefixes of its own."""
         return upload_bucket(
             self,
             "Bucket",

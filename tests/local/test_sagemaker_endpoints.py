@@ -26,6 +26,12 @@ CANARY = {
     },
     "TerminationWaitInSeconds": 120,
 }
+AT_ONCE = {
+    "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
+    "TerminationWaitInSeconds": 120,
+}
+# So many come during an update, or one that is rolled back, and none may fail.
+REQUESTS = 500
 
 
 @pytest.fixture(scope="module")
@@ -300,22 +306,37 @@ def test_a_fault_can_make_an_endpoint_fail(cloud: LocalCloud, host: Host) -> Non
 # --- Updates ---------------------------------------------------------------------------------------------------------
 
 
-def test_no_request_fails_while_an_endpoint_is_updated(host: Host) -> None:
+@pytest.mark.parametrize(
+    ("policy", "waits"),
+    [(CANARY, ("WaitIntervalInSeconds", "TerminationWaitInSeconds")), (AT_ONCE, ("TerminationWaitInSeconds",))],
+    ids=["canary", "at once"],
+)
+def test_no_request_fails_while_an_endpoint_is_updated(
+    cloud: LocalCloud, host: Host, policy: dict[str, Any], waits: tuple[str, ...]
+) -> None:
     # Given an endpoint of two instances that is asked all the time
     with host.endpoint(host.simple("old", count=2)) as name, Crowd(host, name) as crowd:
-        crowd.until(100)
         before = {int(host.ask(name, "pid")) for _ in range(40)}
 
-        # When it is updated at once to another model, and asked on
+        # When it is updated to another model, and five hundred requests come before the update has ended
         new = host.simple("new", count=2)
-        host.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=new)
+        asked_before = crowd.asked
+        host.sagemaker.update_endpoint(
+            EndpointName=name, EndpointConfigName=new, DeploymentConfig={"BlueGreenUpdatePolicy": policy}
+        )
+        for wait in waits:
+            told = f"({wait})"
+            assert eventually(lambda told=told: told in _baking(host, name).get("StatusMessage", ""), 20)
+            crowd.until(asked_before + REQUESTS)
+            assert host.describe(name)["EndpointStatus"] == "Updating"
+            cloud.control.clock_advance(301)
         found = host.settled(name)
-        crowd.until(500)
+        crowd.until(crowd.asked + 20)
 
-    # Then no request failed, all go to the new model in the end, and the old processes are gone
+    # Then no request failed, both models answered, and the old processes are gone
     assert crowd.failures == []
-    assert crowd.answers["old"] >= 100
-    assert crowd.answers["new"] >= 1
+    assert crowd.answers["old"] >= 1
+    assert crowd.answers["new"] >= 50
     assert (found["EndpointConfigName"], found.get("FailureReason")) == (new, None)
     assert eventually(lambda: not any(psutil.pid_exists(pid) for pid in before))
 
@@ -379,22 +400,26 @@ def test_an_alarm_rolls_an_update_back_without_a_failed_request(cloud: LocalClou
         Crowd(host, name) as crowd,
         events_of(cloud, "SageMaker Endpoint State Change") as told,
     ):
+        new = host.simple("new", count=2)
+        asked_before = crowd.asked
         host.sagemaker.update_endpoint(
             EndpointName=name,
-            EndpointConfigName=host.simple("new", count=2),
+            EndpointConfigName=new,
             DeploymentConfig={
                 "BlueGreenUpdatePolicy": CANARY,
                 "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
             },
         )
-        eventually(lambda: _baking(host, name), 20)
-        eventually(lambda: crowd.answers["new"] > 50, 20)
+        assert eventually(lambda: _baking(host, name), 20)
+        crowd.until(asked_before + REQUESTS)
+        assert crowd.answers["new"] > 50
+        assert host.describe(name)["EndpointStatus"] == "Updating"
 
         # When the alarm is raised in the middle of it, though the clock jumps beyond the baking time
         cloud.client("cloudwatch").put_metric_data(Namespace="Test", MetricData=[{"MetricName": alarm, "Value": 1}])
         cloud.control.clock_advance(600)
         found = host.settled(name)
-        crowd.until(500)
+        crowd.until(crowd.asked + 20)
 
         # Then the old model serves again, the reason is told, and no request failed
         assert found["EndpointConfigName"] == old

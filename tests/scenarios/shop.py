@@ -42,7 +42,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 # Enough for the test part, a tenth of it, to tell a better model surely.
 ROWS = 6000
 SECONDS = 60.0
-SATURDAY = 5
+FRIDAY, SATURDAY = 4, 5
 
 # A model whose container ends before it answers its health check.
 NEVER_WELL = "raise RuntimeError('this model cannot be loaded')"
@@ -72,8 +72,11 @@ def switch_nights(cloud: LocalCloud, stack: str, *, on: bool) -> None:
 
 @contextmanager
 def nights(cloud: LocalCloud, stack: str) -> Iterator[None]:
-    """The stack's evenings and mornings come within the block only, which begins at noon of a working day."""
-    until_hour(cloud, 12)
+    """The stack's evenings and mornings come within the block only, which begins at noon of a working day.
+
+    The next is a working day, too: over a weekend, evenings would come at the same moment as Monday's morning.
+    """
+    until_hour(cloud, 12, before=FRIDAY)
     switch_nights(cloud, stack, on=True)
     try:
         yield
@@ -81,11 +84,11 @@ def nights(cloud: LocalCloud, stack: str) -> Iterator[None]:
         switch_nights(cloud, stack, on=False)
 
 
-def until_hour(cloud: LocalCloud, hour: int) -> None:
-    """Moves the clock to a minute after the next full hour of that name (UTC) from Monday to Friday."""
+def until_hour(cloud: LocalCloud, hour: int, *, before: int = SATURDAY) -> None:
+    """Moves the clock to a minute after the next full hour of that name (UTC) on a day of the week before `before`."""
     now = datetime.fromtimestamp(time.time() + cloud.control.clock(), tz=timezone.utc)
     then = now.replace(hour=hour, minute=1, second=0, microsecond=0)
-    while then <= now or then.weekday() >= SATURDAY:
+    while then <= now or then.weekday() >= before:
         then += timedelta(days=1)
     cloud.control.clock_advance((then - now).total_seconds())
 

@@ -17,6 +17,7 @@ from docs import drawing, generate, graph, pipeline_graph, state_graph
 from local import cli, demos
 from scenarios.matrix import MATRIX
 from stacks.catalogue import available
+from stacks.serve.realtime_endpoint import RealtimeEndpointSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -224,6 +225,30 @@ def test_the_costs_in_the_catalogue_are_the_sums_on_the_page(templates: dict[str
     for architecture in available():
         assert architecture.cost_idle == generate.total(generate.idle_lines(templates[architecture.id]))
         assert architecture.cost_per_thousand == generate.total(generate.thousand_lines(architecture.id))
+
+
+def test_what_an_endpoint_costs_while_it_stands_is_in_the_catalogue() -> None:
+    # Given the machines that realtime-endpoint has by default, and the price of an hour of one
+    (architecture,) = (one for one in available() if one.id == "realtime-endpoint")
+    default = RealtimeEndpointSettings()
+    assert default.instance_type == "ml.m5.large"
+    hour = generate.prices()["price"]["machine-m5-large"]["usd"]
+    # Then the catalogue has a month of 730 hours of them, and its table and the page say so
+    assert architecture.cost_standing == round(default.instance_count * hour * 730, 2)
+    assert "| 5.10, and 168 while its endpoint stands |" in generate.catalogue_tables()
+    page = (ROOT / architecture.page).read_text(encoding="utf-8")
+    assert "two `ml.m5.large` some 168 dollars a month" in page
+
+
+def test_tables_say_in_words_what_costs_and_which_settings_are_allowed(
+    templates: dict[str, graph.Template],
+) -> None:
+    # Given all tables of what costs while idle, Then none shows the name of a type
+    assert not [id_ for id_, one in templates.items() if "AWS::" in generate.idle_table(one)]
+    # And a setting that must match a pattern shows it
+    (architecture,) = (one for one in available() if one.id == "realtime-endpoint")
+    row = r"| `instance_type` | `ml.m5.large` | `^ml\.[a-z0-9-]+\.[a-z0-9]+$` |"
+    assert row in generate.settings_table(architecture)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/how-to/deploy-to-aws.md"])

@@ -252,7 +252,8 @@ def test_a_night_stops_the_endpoint_and_a_morning_starts_it(template: Template) 
     # Given a sandbox, Then a schedule calls the function that retires, and another the deployment of the newest
     nights = synthesized(ARCHITECTURE, stop_overnight=True, stop_hour=19, start_hour=8, time_zone="Europe/Berlin")
     schedules = {name: resource["Properties"] for name, resource in nights.resources("AWS::Scheduler::Schedule")}
-    assert schedules["Stop"]["ScheduleExpression"] == "cron(0 19 ? * MON-FRI *)"
+    # And it is stopped on every day, as an approval on a Friday night or a Saturday deploys, too
+    assert schedules["Stop"]["ScheduleExpression"] == "cron(0 19 * * ? *)"
     assert schedules["Stop"]["Target"]["Input"] == '{"stop": true}'
     assert schedules["Start"]["ScheduleExpression"] == "cron(0 8 ? * MON-FRI *)"
     assert schedules["Start"]["Target"]["Arn"] == {"Fn::GetAtt": ["Deployment", "Arn"]}
@@ -271,6 +272,8 @@ def test_a_night_stops_the_endpoint_and_a_morning_starts_it(template: Template) 
         {"bake_seconds": 3601},
         {"capture_percent": 0},
         {"stop_hour": 7},
+        {"stop_hour": 6},
+        {"time_zone": "Europe/Berlinn"},
         {"instance_type": "m5.large"},
         {"colour": "red"},
     ],
@@ -278,6 +281,14 @@ def test_a_night_stops_the_endpoint_and_a_morning_starts_it(template: Template) 
 def test_settings_out_of_bounds_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RealtimeEndpointSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_settings_of_the_night_that_cannot_be_meant_are_refused_with_a_reason() -> None:
+    # Given an evening before its morning, and a time zone that is none, Then the answer says what is wrong
+    with pytest.raises(ValidationError, match=r"stop_hour \(2\) must be later on the same day than start_hour \(7\)"):
+        RealtimeEndpointSettings(stop_overnight=True, stop_hour=2)
+    with pytest.raises(ValidationError, match="'Mars/Olympus' is no time zone that this machine knows"):
+        RealtimeEndpointSettings(stop_overnight=True, time_zone="Mars/Olympus")
 
 
 def test_another_instance_type_ends_the_scaling_before_the_update(template: Template, states: dict[str, Any]) -> None:
