@@ -357,11 +357,6 @@ class Story:
             self.cloud, self.training, before, chapter.detail, patience_seconds=PATIENCE_SECONDS
         )
 
-    def _approved(self, package: str, chapter: Chapter) -> realtime_endpoint.Report:
-        return realtime_endpoint.deploy(
-            self.cloud, self.serving, package, chapter.detail, patience_seconds=PATIENCE_SECONDS
-        )
-
     def _until(self, look: Callable[[], Any], otherwise: str) -> Any:
         end = time.monotonic() + PATIENCE_SECONDS
         while not (found := look()):

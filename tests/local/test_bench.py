@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 from rich.console import Console
 
-from bench import endpoints, image_labeling
+from bench import endpoints, image_labeling, story
+from local.demos.drift_story import Choices
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +70,17 @@ def test_an_endpoint_is_measured_beside_the_process_behind_it() -> None:
     with console.capture() as printed:
         console.print(figures.table())
     assert "InvokeEndpoint" in printed.get()
+
+
+def test_a_story_that_ends_early_is_measured_until_then_and_told() -> None:
+    # Given too few data to learn from, When the story is told on stacks of its own
+    figures = story.run(1, lambda _: None, Choices(hours=1, training_rows=20))
+
+    # Then its one chapter took its time, and what missed it is named
+    ((name, seconds),) = figures.chapters
+    assert name == "Trained a first model"
+    assert seconds > 0
+    assert figures.processor > 0
+    assert figures.hours == 0
+    (bar,) = figures.missed()
+    assert "no model was registered" in bar
