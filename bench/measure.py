@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,18 @@ def resident_megabytes(pid: int) -> float:
     """Resident memory of a process and all that it started, in megabytes."""
     process = psutil.Process(pid)
     return sum(one.memory_info().rss for one in [process, *process.children(recursive=True)]) / 1e6
+
+
+def processor_seconds(*pids: int) -> float:
+    """The processors' time that processes and all that they started have used, in seconds. Each is counted once."""
+    found: dict[int, float] = {}
+    for pid in pids:
+        process = psutil.Process(pid)
+        for one in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                found[one.pid] = times.user + times.system + times.children_user + times.children_system
+    return sum(found.values())
 
 
 def percentile(values: tuple[float, ...], rank: int) -> float:

@@ -94,17 +94,24 @@ def tell_claims(cloud: Cloud, monitor: Mapping[str, str], asked: Asked, moment: 
     cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body.encode())
 
 
-def captures(cloud: Cloud, serving: Mapping[str, str], hour: datetime) -> list[dict[str, Any]]:
-    """The requests of an hour that the endpoint has captured so far, as they lie in S3."""
+def captures(
+    cloud: Cloud, serving: Mapping[str, str], hour: datetime, read: dict[str, list[dict[str, Any]]] | None = None
+) -> list[dict[str, Any]]:
+    """The requests of an hour that the endpoint has captured so far, as they lie in S3.
+
+    `read` keeps what each object holds, by its key: who looks again reads only what is new.
+    """
     bucket, _, prefix = serving["CaptureUri"].removeprefix("s3://").partition("/")
     when = hour.astimezone(timezone.utc)
     folder = f"{prefix}/{serving['EndpointName']}/{serving['VariantName']}/{when:%Y/%m/%d/%H}/"
-    s3 = cloud.client("s3")
+    s3, known = cloud.client("s3"), {} if read is None else read
     found = []
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder):
         for entry in page.get("Contents", []):
-            with s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"] as body:
-                found += [json.loads(line) for line in body.read().splitlines()]
+            if entry["Key"] not in known:
+                with s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"] as body:
+                    known[entry["Key"]] = [json.loads(line) for line in body.read().splitlines()]
+            found += known[entry["Key"]]
     return found
 
 

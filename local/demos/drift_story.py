@@ -278,16 +278,17 @@ class Story:
         The schedule's time, some minutes after each hour, is passed on the way: so it calls the monitor.
         """
         wanted = {name for name, _ in asked.requests}
+        read: dict[str, list[dict[str, Any]]] = {}
         self._until(
-            lambda: wanted <= {one["eventMetadata"].get("inferenceId") for one in self._captured(hour)},
+            lambda: wanted <= {one["eventMetadata"].get("inferenceId") for one in self._captured(hour, read)},
             f"the captures of {hour:%H:%M} are not in S3",
         )
         self._close_hour(chapter)
         self._open = world, hour
         return self.clock.to_half_past_next()
 
-    def _captured(self, hour: datetime) -> list[dict[str, Any]]:
-        return deliveries.captures(self.cloud, self.serving, hour)
+    def _captured(self, hour: datetime, read: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        return deliveries.captures(self.cloud, self.serving, hour, read)
 
     def _close_hour(self, chapter: Chapter) -> None:
         """Waits for the verdict of the hour before, and for its metrics, which belong to the present hour."""
@@ -355,11 +356,6 @@ class Story:
     def _followed(self, before: set[str], chapter: Chapter) -> training_pipeline.Report:
         return training_pipeline.follow(
             self.cloud, self.training, before, chapter.detail, patience_seconds=PATIENCE_SECONDS
-        )
-
-    def _approved(self, package: str, chapter: Chapter) -> realtime_endpoint.Report:
-        return realtime_endpoint.deploy(
-            self.cloud, self.serving, package, chapter.detail, patience_seconds=PATIENCE_SECONDS
         )
 
     def _until(self, look: Callable[[], Any], otherwise: str) -> Any:

@@ -85,7 +85,11 @@ class _Policy:
 
 @dataclass
 class _Target:
-    """A scalable target with what belongs to it. `out` is when it was last scaled out, and from how many instances."""
+    """A scalable target with what belongs to it.
+
+    `out` is when it was last scaled out, and from how many instances; `seen` when its instances were last counted, in
+    seconds of `time.monotonic`, and how many they were, unless they were changed from here since.
+    """
 
     members: Members
     caller: Caller
@@ -94,6 +98,7 @@ class _Target:
     activities: list[Members] = field(default_factory=list)
     out: tuple[float, int] | None = None
     scaled_in: float | None = None
+    seen: tuple[float, int] | None = None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -158,7 +163,7 @@ class ApplicationAutoScaling(JsonService):
             for (owner, where, _), target in self._targets.items():
                 for policy in target.policies.values():
                     if (owner, where, policy.members["PolicyARN"]) == (account, region, policy_arn):
-                        self._hands.submit(self._act, target, policy, alarm, value, moment)
+                        self._hands.submit(self._act, target, policy, alarm, value, moment, asked=time.monotonic())
                         return None
         return f"There is no scaling policy {policy_arn}."
 
@@ -308,9 +313,12 @@ class ApplicationAutoScaling(JsonService):
 
     # --- Scaling ---
 
-    def _act(self, target: _Target, policy: _Policy, alarm: str, value: float, moment: float) -> None:
+    def _act(self, target: _Target, policy: _Policy, alarm: str, value: float, moment: float, *, asked: float) -> None:
         try:
-            current = _instances(target.role, *target.place)
+            # A clock that jumps an hour asks sixty times at once. What was seen since a request was made answers it.
+            if target.seen is None or target.seen[0] < asked:
+                target.seen = time.monotonic(), _instances(target.role, *target.place)
+            current = target.seen[1]
             wanted = math.ceil(current * value / policy.config["TargetValue"])
             chosen = (
                 self._out(target, policy, current, value, moment)
@@ -355,6 +363,7 @@ class ApplicationAutoScaling(JsonService):
 
     def _set(self, target: _Target, wanted: int, cause: str, moment: float) -> bool:
         """Ask SageMaker for a number of instances and wait until they are there; whether they are."""
+        target.seen = None
         endpoint, variant = target.place
         activity: Members = {
             "ActivityId": str(uuid.uuid4()),

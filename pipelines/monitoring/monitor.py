@@ -8,7 +8,7 @@
 `--ground-truth`: labels that arrived, for these or for earlier inferences; `--history`: captures that they may be for.
 `--since`: when the model came into service that the baseline is of. History before it is another model's and left out.
 `--baseline`: what `baseline` wrote. `--message`: where the exit message goes (/opt/ml/output/message in a job).
-`--plot`: draws drift.png, too, where matplotlib is there.
+`--plot`: draws drift.png, too, of a window with violations, where matplotlib is there.
 
 The files of the report are described in `report`. Ends with 0 whatever the decision is: the exit message begins with
 `CompletedWithViolations` or `Completed`, as the managed monitor's does (the same words, as its users' examples have
@@ -133,7 +133,8 @@ def run(
     write_json(output / "statistics.json", statistics(captured.window.table))
     write_json(output / "constraint_violations.json", {"violations": report.violations})
     write_json(output / "drift.json", drift)
-    if plot:
+    # Half of a quiet hour's work would be its picture, which nobody looks for.
+    if plot and report.violations:
         from .plot import draw_drift
 
         draw_drift(drift, output / "drift.png")

@@ -134,5 +134,3 @@ COMPLAINT = Script(
     ),
     ("Hotel Bellavento",),
 )
-
-SCRIPTS = (BOOKING, COMPLAINT)

@@ -170,13 +170,6 @@ def _rectangle(canvas: Canvas):  # type: ignore[no-untyped-def]  # (reportlab ha
     return lambda x0, y0, x1, y1, **options: canvas.rect(x0, y0, x1 - x0, y1 - y0, **options)
 
 
-def as_scanned_pdf(pages: Sequence[Image.Image], dpi: int) -> bytes:
-    """A PDF whose pages are pictures, as a scanner makes it."""
-    stream = io.BytesIO()
-    pages[0].save(stream, "PDF", save_all=True, append_images=list(pages[1:]), resolution=dpi, quality=92)
-    return stream.getvalue()
-
-
 def as_tiff(pages: Sequence[Image.Image], dpi: int) -> bytes:
     """A TIFF of one page or several."""
     stream = io.BytesIO()

@@ -143,6 +143,30 @@ def test_the_number_of_instances_follows_the_metric_within_its_bounds() -> None:
     assert policy["Low"] in scaled.activities()[0]["Cause"]
 
 
+def test_moments_that_come_at_once_are_answered_by_one_count_unless_it_changed() -> None:
+    # Given three instances whose load is gone, and a service that is busy while an hour's moments come in
+    scaled = Scaled(count=3)
+    policy = scaled.policy(50, ScaleInCooldown=0)
+    caller, free = scaled.sagemaker, threading.Event()
+    scaled.service._hands.submit(free.wait)
+    caller.asked.clear()
+    for minute in range(60):
+        moment = 1_800_000_000 + 60 * minute
+        scaled.service.alarmed(caller.account, caller.region, policy["arn"], policy["Low"], 0.0, moment)
+    # When it comes to them
+    free.set()
+    scaled.wait()
+    # Then the instances were counted for the first, and anew after the change that it made, which was the only one
+    operations = [operation for operation, _ in caller.asked]
+    assert caller.count == 1
+    assert operations.count("UpdateEndpointWeightsAndCapacities") == 1
+    # One of these three saw the change through.
+    assert operations.count("DescribeEndpoint") == 3
+    # And what others change later is seen
+    caller.count = 4
+    assert scaled.alarmed(policy, "Low", 0.0, 61) == 1
+
+
 def test_cool_downs_hold_further_steps_back() -> None:
     # Given the default cool-downs of 300 seconds
     scaled = Scaled(count=2)

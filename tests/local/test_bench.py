@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 from rich.console import Console
 
-from bench import endpoints, image_labeling
+from bench import endpoints, image_labeling, story
+from local.demos.drift_story import Choices
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,7 @@ def test_an_endpoint_is_measured_beside_the_process_behind_it() -> None:
     console = Console(width=120)
     with console.capture() as printed:
         console.print(figures.table())
+<<<<<<< HEAD
     rows = [line.split() for line in printed.get().splitlines() if line.endswith("│")]
     assert [row[1] for row in rows] == ["bare", "InvokeEndpoint", "overhead"]
 
@@ -75,3 +77,20 @@ def test_an_endpoint_that_adds_too_much_misses_its_bar() -> None:
     assert endpoints.Figures(bare, (0.010, 0.010)).missed() == []
     (bar,) = endpoints.Figures(bare, (0.012, 0.012)).missed()
     assert "the bare predict call" in bar
+=======
+    assert "InvokeEndpoint" in printed.get()
+
+
+def test_a_story_that_ends_early_is_measured_until_then_and_told() -> None:
+    # Given too few data to learn from, When the story is told on stacks of its own
+    figures = story.run(1, lambda _: None, Choices(hours=1, training_rows=20))
+
+    # Then its one chapter took its time, and what missed it is named
+    ((name, seconds),) = figures.chapters
+    assert name == "Trained a first model"
+    assert seconds > 0
+    assert figures.processor > 0
+    assert figures.hours == 0
+    (bar,) = figures.missed()
+    assert "no model was registered" in bar
+>>>>>>> mend-story

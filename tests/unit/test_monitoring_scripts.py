@@ -119,13 +119,17 @@ def test_a_clean_window_completes(job: Job) -> None:
     assert drift["quality"] is None
 
 
-def test_drift_completes_with_violations(job: Job) -> None:
-    # Given traffic of a changed world: larger sizes, and a new colour
-    changed = [
+def changed(seed: int) -> list[list[Any]]:
+    """Traffic of a changed world: larger sizes, and a new colour."""
+    return [
         [line[0] and line[0] * 2, line[1], "violet" if at % 9 == 0 else line[2], line[3]]
-        for at, line in enumerate(rows(300, seed=11))
+        for at, line in enumerate(rows(300, seed=seed))
     ]
-    job.capture(changed, encoding="BASE64")
+
+
+def test_drift_completes_with_violations(job: Job) -> None:
+    # Given traffic of a changed world
+    job.capture(changed(seed=11), encoding="BASE64")
     # When the script runs, Then it ends well and says what changed
     assert monitor.main(job.arguments("--plot")) == 0
     assert job.message.read_text() == "CompletedWithViolations: Job completed successfully with 3 violations."
@@ -197,13 +201,24 @@ def test_a_quiet_hour_is_no_alarm(job: Job, count: int) -> None:
 
 
 def test_the_same_window_has_the_same_report(job: Job) -> None:
-    job.capture(rows(200, seed=16))
+    job.capture(changed(seed=16))
     reports = []
     for _ in range(2):
         assert monitor.main(job.arguments("--plot")) == 0
         reports.append({file.name: file.read_bytes() for file in job.report.iterdir()})
     assert reports[0] == reports[1]
     assert set(reports[0]) == {"constraint_violations.json", "drift.json", "drift.png", "statistics.json"}
+
+
+def test_an_hour_without_violations_has_no_picture(job: Job) -> None:
+    job.capture(rows(200, seed=16))
+    assert monitor.main(job.arguments("--plot")) == 0
+    assert job.read("constraint_violations.json") == {"violations": []}
+    assert {file.name for file in job.report.iterdir()} == {
+        "constraint_violations.json",
+        "drift.json",
+        "statistics.json",
+    }
 
 
 @pytest.mark.parametrize(
@@ -251,7 +266,7 @@ def test_without_matplotlib_there_is_a_report_and_no_plot(
     job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    job.capture(rows(200, seed=18))
+    job.capture(changed(seed=18))
     assert monitor.main(job.arguments("--plot")) == 0
     assert not (job.report / "drift.png").exists()
     assert "matplotlib is not installed" in capsys.readouterr().err
