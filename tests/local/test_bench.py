@@ -66,7 +66,6 @@ def test_an_endpoint_is_measured_beside_the_process_behind_it() -> None:
     console = Console(width=120)
     with console.capture() as printed:
         console.print(figures.table())
-<<<<<<< HEAD
     rows = [line.split() for line in printed.get().splitlines() if line.endswith("│")]
     assert [row[1] for row in rows] == ["bare", "InvokeEndpoint", "overhead"]
 
@@ -77,8 +76,6 @@ def test_an_endpoint_that_adds_too_much_misses_its_bar() -> None:
     assert endpoints.Figures(bare, (0.010, 0.010)).missed() == []
     (bar,) = endpoints.Figures(bare, (0.012, 0.012)).missed()
     assert "the bare predict call" in bar
-=======
-    assert "InvokeEndpoint" in printed.get()
 
 
 def test_a_story_that_ends_early_is_measured_until_then_and_told() -> None:
@@ -93,4 +90,3 @@ def test_a_story_that_ends_early_is_measured_until_then_and_told() -> None:
     assert figures.hours == 0
     (bar,) = figures.missed()
     assert "no model was registered" in bar
->>>>>>> mend-story
