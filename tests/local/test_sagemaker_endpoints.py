@@ -325,8 +325,7 @@ def test_no_request_fails_while_an_endpoint_is_updated(
             EndpointName=name, EndpointConfigName=new, DeploymentConfig={"BlueGreenUpdatePolicy": policy}
         )
         for wait in waits:
-            told = f"({wait})"
-            assert eventually(lambda told=told: told in _baking(host, name).get("StatusMessage", ""), 20)
+            assert eventually(functools.partial(_bakes_for, host, name, wait), 20)
             crowd.until(asked_before + REQUESTS)
             assert host.describe(name)["EndpointStatus"] == "Updating"
             cloud.control.clock_advance(301)
@@ -390,6 +389,10 @@ def _baking(host: Host, endpoint: str) -> dict[str, Any]:
     pending = host.describe(endpoint).get("PendingDeploymentSummary", {}).get("ProductionVariants", [{}])
     status: dict[str, Any] = next(iter(pending[0].get("VariantStatus", ())), {})
     return status if status.get("Status") == "Baking" else {}
+
+
+def _bakes_for(host: Host, endpoint: str, wait: str) -> bool:
+    return f"({wait})" in _baking(host, endpoint).get("StatusMessage", "")
 
 
 def test_an_alarm_rolls_an_update_back_without_a_failed_request(cloud: LocalCloud, host: Host, alarm: str) -> None:
