@@ -14,8 +14,8 @@ windows: the false alarms of the most powerful test that there is (Neyman and Pe
 no other, with the share before known exactly. Where that is more than the false alarms allowed for all checks together,
 no monitor of so many rows can be asked for it.
 
-**What is promised** at 300 rows: see `promised`. What costs more than its fair part of the false alarms is not
-promised, even where the measurement finds it often.
+**What is promised** at 300 rows: see `promised`. What costs more than its fair part of the false alarms is not,
+even where the measurement finds it often.
 """
 
 from __future__ import annotations
