@@ -56,8 +56,9 @@ def operator(cloud: LocalCloud, shared_stacks: SharedStacks) -> Iterator[calls.O
 
 @pytest.fixture
 def school(cloud: LocalCloud, shared_stacks: SharedStacks) -> Iterator[Shop]:
-    """The shared stack of training-pipeline, without data at the start and at the end of a test."""
+    """The shared stack of training-pipeline: no data at the start and at the end of a test, and no model to beat."""
     school = Shop(cloud, shared_stacks(TRAINING, SMALL_MODELS[TRAINING]), {}, {})
     school.clear()
+    school.forget()
     yield school
     school.clear()

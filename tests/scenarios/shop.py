@@ -199,6 +199,16 @@ class Shop:
         for version in found:
             s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
 
+    def forget(self) -> None:
+        """Rejects what is approved, so that the next training has nothing to beat. What serves goes on serving."""
+        sagemaker = self.client("sagemaker")
+        approved = sagemaker.list_model_packages(
+            ModelPackageGroupName=self.training["ModelPackageGroupName"], ModelApprovalStatus="Approved"
+        )["ModelPackageSummaryList"]
+        for package in approved:
+            arn = package["ModelPackageArn"]
+            sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Rejected")
+
     def trained(self) -> str:
         """The first package that was trained, of the usual world."""
         if not (packages := self.packages()):

@@ -52,8 +52,9 @@ def test_an_approved_model_answers_and_scales_with_the_traffic(shop: Shop) -> No
 
 
 def test_a_better_model_takes_over_and_the_old_one_goes(shop: Shop) -> None:
-    # Given a model in service, and a better one, as the world has changed
+    # Given a model in service, and a better one, as the world has changed (what other tests approved may be better yet)
     before = shop.in_service()
+    shop.forget()
     trained = shop.train({"shifted.csv": data(seed=2, shifted=True)})
     assert trained.status == "REGISTERED", trained
     # When it is approved
