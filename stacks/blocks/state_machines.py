@@ -26,6 +26,7 @@ LOG_DELIVERY = (
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
 )
+# AWS Step Functions Developer Guide, "Trace Step Functions request data in AWS X-Ray", read 2026-11-25.
 TRACING = (
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",

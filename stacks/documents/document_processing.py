@@ -27,6 +27,7 @@ from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
 from stacks.blocks.keys import let_service_use, own_key
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send, poller, rule_target, work_queue
+from stacks.blocks.state_machines import LOG_DELIVERY, TRACING
 from stacks.blocks.tables import table
 from stacks.blocks.topics import topic
 from stacks.documents.workflow import METRIC_NAMESPACE, WAITING_METRIC, Choices, Parts, Workflow
@@ -36,25 +37,6 @@ MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 
 # Where the functions put what they find (`lambdas/document_processing/places.py`).
 RESULTS_PREFIX = "documents/"
-
-# What Step Functions asks for to deliver a state machine's log. They want `*` (AWS Step Functions Developer Guide,
-# "Using CloudWatch Logs to log execution history in Step Functions", read 2026-11-25).
-LOG_DELIVERY = (
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-)
-TRACING = (
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-)
 
 
 class DocumentProcessingSettings(BaseModel):

@@ -26,6 +26,7 @@ from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
 from stacks.blocks.keys import let_service_use, own_key
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send, poller, rule_target, work_queue
+from stacks.blocks.state_machines import LOG_DELIVERY, TRACING
 from stacks.blocks.tables import NUMBER, table
 from stacks.blocks.topics import topic
 from stacks.language.call_workflow import IDENTIFIED, OPEN, TRANSCRIPTS, Choices, Parts, Workflow
@@ -45,26 +46,6 @@ REPORTS = "reports/"
 SUMMARIES = "summaries/"
 VOCABULARIES = "vocabularies/"
 FOLDERS = (IDENTIFIED, TRANSCRIPTS, OPEN, MEDIA, WORK, TRANSLATE_IN, TRANSLATE_OUT, REPORTS, SUMMARIES, VOCABULARIES)
-
-# What Step Functions wants for its log, with `*` (AWS Step Functions Developer Guide, "Using CloudWatch Logs to log
-# execution history in Step Functions", read 2026-11-25).
-LOG_DELIVERY = [
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-]
-# AWS Step Functions Developer Guide, "Trace Step Functions request data in AWS X-Ray", read 2026-11-25.
-TRACING = [
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-]
 
 HouseLanguage = Literal["ar", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "sv", "tr", "zh"]
 # Those of "Redacting PII in your batch job" (Amazon Transcribe Developer Guide, read 2026-11-25), the first eleven
