@@ -7,6 +7,9 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+# What a setting takes for an address that is told.
+MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+
 
 def topic(
     scope: Construct, construct_id: str, *, encryption_key: kms.IKey | None, email: str | None = None

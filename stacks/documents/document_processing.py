@@ -29,11 +29,10 @@ from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send, poller, rule_target, work_queue
 from stacks.blocks.state_machines import LOG_DELIVERY, TRACING
 from stacks.blocks.tables import table
-from stacks.blocks.topics import topic
+from stacks.blocks.topics import MAIL_ADDRESS, topic
 from stacks.documents.workflow import METRIC_NAMESPACE, WAITING_METRIC, Choices, Parts, Workflow
 
 ARCHITECTURE = "document-processing"
-MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 
 # Where the functions put what they find (`lambdas/document_processing/places.py`).
 RESULTS_PREFIX = "documents/"

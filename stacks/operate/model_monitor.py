@@ -36,10 +36,9 @@ from stacks.blocks.sagemaker_roles import (
     allow_reading,
     service_role,
 )
-from stacks.blocks.topics import topic
+from stacks.blocks.topics import MAIL_ADDRESS, topic
 
 ARCHITECTURE = "model-monitor"
-MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 
 NAMESPACE = "ModelMonitor"
 REPORTS = "reports"

@@ -35,11 +35,10 @@ from stacks.blocks.sagemaker_roles import (
     service_role,
 )
 from stacks.blocks.state_machines import state_machine
-from stacks.blocks.topics import topic
+from stacks.blocks.topics import MAIL_ADDRESS, topic
 from stacks.serve.deployment import SCALABLE_DIMENSION, Choices, Deployment, Parts
 
 ARCHITECTURE = "realtime-endpoint"
-MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 
 VARIANT = "AllTraffic"
 

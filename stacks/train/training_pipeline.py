@@ -43,11 +43,10 @@ from stacks.blocks.sagemaker_roles import (
     service_role,
 )
 from stacks.blocks.state_machines import state_machine
-from stacks.blocks.topics import topic
+from stacks.blocks.topics import MAIL_ADDRESS, topic
 from stacks.train import start, tell
 from stacks.train.source_archive import source_archive
 
-MAIL_ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 PIPELINES = pathlib.Path(__file__).resolve().parents[2] / "pipelines"
 
 # Who has uploaded all files of a batch uploads this last: one batch, one training, however many files it has.

@@ -37,6 +37,7 @@ from ministack.services import iam as _iam_store
 
 from local.emulator import alarms, seams
 from local.emulator.seams import inside, resource_types
+from local.emulator.seams.named_resources import member_of
 from local.emulator.seams.resource_types import Delete, Made, Properties
 from local.services import APPLICATION_AUTOSCALING, SAGEMAKER
 from local.services.application_autoscaling import SERVICE_PRINCIPAL, SERVICE_ROLE, ApplicationAutoScaling
@@ -128,11 +129,11 @@ def _name_resources(scaling: ApplicationAutoScaling) -> None:
             return f"arn:aws:sagemaker:{region}:{account}:endpoint/{urllib.parse.unquote(matched[1]).lower()}"
         if service == SageMaker.name and operation in RESOURCES:
             kind, member = RESOURCES[operation]
-            if name := _member(body, member):
+            if name := member_of(body, member):
                 return f"arn:aws:sagemaker:{region}:{account}:{kind}/{name.lower()}"
         if service == ApplicationAutoScaling.name and operation in _OF_TARGETS:
-            return scaling.arn_of(account, region, _member(body, "ResourceId"))
-        if service == "monitoring" and operation in _OF_ALARMS and (name := _member(body, "AlarmNames")):
+            return scaling.arn_of(account, region, member_of(body, "ResourceId"))
+        if service == "monitoring" and operation in _OF_ALARMS and (name := member_of(body, "AlarmNames")):
             # The first of several, as for other services' requests that name more than one.
             return f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}"
         arn: str = extract(service, method, path, headers, body, query, region, account)
@@ -149,7 +150,7 @@ def _authorise_configurations() -> None:
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
     ) -> seams.Response:
         operation, access_key = seams._target_action(headers), _router.extract_access_key_id(headers, query)
-        name = _member(body, "EndpointConfigName") if operation in ("CreateEndpoint", "UpdateEndpoint") else ""
+        name = member_of(body, "EndpointConfigName") if operation in ("CreateEndpoint", "UpdateEndpoint") else ""
         if name and not _iam.is_root_access_key(access_key):
             region, account = _responses.get_region(), _responses.get_account_id()
             arn = f"arn:aws:sagemaker:{region}:{account}:endpoint-config/{name.lower()}"
@@ -163,17 +164,6 @@ def _authorise_configurations() -> None:
         return answer
 
     _app.SERVICE_HANDLERS[SageMaker.name] = handle
-
-
-def _member(body: bytes, name: str) -> str:
-    try:
-        request: Any = json.loads(body)
-    except ValueError:
-        return ""
-    found = request.get(name) if isinstance(request, dict) else None
-    if isinstance(found, list):
-        found = found[0] if found else ""
-    return found if isinstance(found, str) else ""
 
 
 # --- The service-linked role of Application Auto Scaling -------------------------------------------------------------

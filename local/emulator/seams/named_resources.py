@@ -53,8 +53,8 @@ def install() -> None:
         account: str,
     ) -> str:
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
-        if service == "logs" and (group := _member(body, "logGroupName")):
-            stream = _member(body, "logStreamName")
+        if service == "logs" and (group := member_of(body, "logGroupName")):
+            stream = member_of(body, "logStreamName")
             return f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{stream}"
         if name := _name(service, operation, body):
             kind = RESOURCES[service, operation][0]
@@ -67,10 +67,10 @@ def install() -> None:
 
 def _name(service: str, operation: str, body: bytes) -> str:
     """The name in a request of the table; nothing for other requests, and for one that names no resource."""
-    return _member(body, RESOURCES[service, operation][1]) if (service, operation) in RESOURCES else ""
+    return member_of(body, RESOURCES[service, operation][1]) if (service, operation) in RESOURCES else ""
 
 
-def _member(body: bytes, member: str) -> str:
+def member_of(body: bytes, member: str) -> str:
     """A member of a request, of a list its first; nothing where it is no text."""
     try:
         request: Any = json.loads(body)
