@@ -168,7 +168,10 @@ def _evaluate_metric_alarm(scope: Scope, alarm: Definition, *, forced: bool) -> 
     try:
         due = evaluated_at(alarm, clock.now())
         if before is not alarm or last is None:
-            moments = [due]
+            # The clock may have been moved since the alarm was made, before it was first looked at.
+            made = float(alarm.get("AlarmConfigurationUpdatedTimestamp") or due)
+            first = min(evaluated_at(alarm, made), due)
+            moments = [first, *_moments(alarm, first, due)]
         elif due > last:
             moments = _moments(alarm, last, due)
         else:

@@ -207,6 +207,21 @@ def test_minutes_that_the_clock_jumps_over_are_evaluated_one_by_one(watched: Wat
     ]
 
 
+def test_minutes_between_an_alarms_making_and_the_first_look_at_it_are_evaluated(watched: Watched) -> None:
+    # Given a breach, and the clock moved far on as soon as the alarm is there
+    for _ in range(5):
+        name = watched.alarm()
+        watched.put(11)
+        found = watched.minute_later(10)[name]
+
+        # Then the alarm has been raised and cleared on the way
+        assert found == "OK"
+        assert watched.history(name, "StateUpdate")[-2:] == [
+            "Alarm updated from OK to ALARM",
+            "Alarm updated from ALARM to OK",
+        ]
+
+
 def test_alarms_are_evaluated_without_being_asked(watched: Watched) -> None:
     # Given an alarm and a value that breaches it
     name = watched.alarm()
@@ -460,13 +475,16 @@ def test_metric_math_alarms_are_kept_whole_and_evaluated(watched: Watched) -> No
 
 
 def test_a_metric_math_alarm_of_a_template_is_evaluated(watched: Watched) -> None:
-    # Given a stack with an alarm on twice a sum
+    # Given a stack with an alarm on twice a sum, made by the cloud's clock
     definition = math(watched, "2 * one")
+    watched.cloud.control.clock_advance(600)
     template = {"Resources": {"Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": definition}}}
     formation = watched.cloud.client("cloudformation")
     stack = unique("stack")
     formation.create_stack(StackName=stack, TemplateBody=json.dumps(template))
     formation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1})
+    made = watched.described(definition["AlarmName"])["AlarmConfigurationUpdatedTimestamp"].timestamp()
+    assert made > time.time() + 500
 
     # When the sum is 6, then it is raised
     watched.put(6)

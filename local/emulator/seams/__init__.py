@@ -1913,6 +1913,7 @@ def _keep_whole_definitions() -> None:
             given = {**properties, "Namespace": "-", "MetricName": "-"}
             del given["Metrics"]
         alarm: dict[str, Any] = record_of(name, given)
+        alarm["AlarmConfigurationUpdatedTimestamp"] = int(clock.now())
         _complete(alarm, properties)
         return alarm
 
