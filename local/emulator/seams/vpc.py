@@ -418,6 +418,11 @@ def condition_keys(access_key: str, action: str, service: str, region: str) -> d
     }
 
 
+def refusal() -> str:
+    """How an endpoint's policy refused what was last asked in this context; nothing if it did not."""
+    return _refusal.get()
+
+
 @contextlib.contextmanager
 def forwarding(access_key: str) -> Iterator[None]:
     """A service acts with its caller's rights meanwhile, from its own network."""
@@ -566,7 +571,11 @@ def _record(
 
 
 def _know_condition_keys() -> None:
-    """No public address where a call comes through an endpoint, and no call by way of a service that none has made."""
+    """No public address where a call comes through an endpoint; and which calls are a service's own or by way of one.
+
+    The latter two are in every request ("AWS global condition context keys", IAM User Guide, read 2026-11-27).
+    MiniStack leaves them out, so a Deny that spares services would spare everybody.
+    """
     resolve = _iam._resolve_condition_key
 
     @functools.wraps(resolve)
@@ -576,6 +585,8 @@ def _know_condition_keys() -> None:
             return None
         if name == "aws:viaawsservice":
             return context.service_context.get(name, "false")
+        if name == "aws:principalisawsservice":
+            return "true" if context.principal_type == "Service" else "false"
         return resolve(key, context)
 
     _iam._resolve_condition_key = resolving
