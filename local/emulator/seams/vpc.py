@@ -44,6 +44,7 @@ from ministack.services import sts as _sts
 
 from local.emulator import authorise, decisions
 from local.emulator.vpc import (
+    FULL_ACCESS,
     PREFIXED,
     Endpoint,
     Network,
@@ -289,7 +290,6 @@ def _rules(permissions: Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:
 
 
 def _endpoint(record: Mapping[str, Any], where: tuple[str, str]) -> Endpoint:
-    policy = record.get("PolicyDocument")
     subnets = [found for name in record.get("SubnetIds", ()) if (found := _ec2._subnets.get_scoped(*where, name))]
     return Endpoint(
         id=str(record["VpcEndpointId"]),
@@ -303,7 +303,7 @@ def _endpoint(record: Mapping[str, Any], where: tuple[str, str]) -> Endpoint:
             (record.get("DnsOptions") or {}).get("PrivateDnsOnlyForInboundResolverEndpoint", "")
         ).lower()
         in ("true", "onlyinboundresolver"),
-        policy=policy if isinstance(policy, str) or policy is None else json.dumps(policy),
+        policy=str(record.get("PolicyDocument") or FULL_ACCESS),
     )
 
 
@@ -506,8 +506,6 @@ def _refused(  # noqa: PLR0917 (what a policy is asked)
     endpoint: Endpoint, access_key: str, action: str, region: str, resource: str, context: Mapping[str, Any]
 ) -> Any:
     """MiniStack's result of the endpoint's policy, if that refuses; the decision is recorded."""
-    if endpoint.policy is None:
-        return None
     from local.emulator import seams
 
     principal = _iam.resolve_principal(access_key, _responses.get_account_id())
@@ -538,7 +536,7 @@ def _statement(endpoint: Endpoint, seen: Sequence[tuple[str, Any]], request: Any
     statement = next((found for effect, found in seen if effect == wanted), None)
     if statement is None:
         return None
-    places = _iam.parse_policy_document(endpoint.policy or "{}")
+    places = _iam.parse_policy_document(endpoint.policy)
     return decisions.Statement(
         policy=endpoint.id,
         sid=statement.sid,
