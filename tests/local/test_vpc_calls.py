@@ -146,6 +146,22 @@ def test_a_route_that_one_subnet_lacks_is_no_way(cloud: LocalCloud, vpc: Vpc, ca
         assert caller.call("s3", "get_object", Bucket=bucket, Key="k")["code"] == ""
 
 
+def test_a_nat_gateway_leads_out_of_the_vpc(cloud: LocalCloud, queue: str) -> None:
+    # Given a VPC whose default routes lead to a NAT gateway, and a role that may send from a public address only
+    own = make_vpc(cloud)
+    address = own.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    gateway = own.ec2.create_nat_gateway(SubnetId=own.subnets[0], AllocationId=address)["NatGateway"]["NatGatewayId"]
+    for table in own.tables:
+        own.ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway)
+    public = {"Null": {"aws:SourceIp": "false", "aws:SourceVpc": "true"}}
+    goer = make_caller(cloud, own, {"Action": "sqs:SendMessage", "Resource": "*", "Condition": public})
+    # When a function there sends, Then it gets out, and is no caller by an endpoint
+    assert goer.call("sqs", "send_message", QueueUrl=queue, MessageBody="m")["code"] == ""
+    # When the gateway is gone, Then so is the way
+    own.ec2.delete_nat_gateway(NatGatewayId=gateway)
+    assert goer.call("sqs", "send_message", QueueUrl=queue, MessageBody="m")["code"] == CLOSED
+
+
 # --- What the endpoint's policy says
 
 BY_NOBODY = "because no VPC endpoint policy allows the s3:GetObject action"

@@ -56,6 +56,7 @@ from local.emulator.vpc import (
     Topology,
     Unreachable,
     address_in,
+    service_name,
     way,
 )
 
@@ -227,11 +228,11 @@ def _bind_assumed_roles() -> None:
 
 def passage(sits: Network, service: str, region: str) -> Passage:
     """The way from a network to a service of a region, as things stand. Raises Unreachable."""
-    return way(sits, topology(sits), service, region)
+    return way(sits, topology(sits, service_name(service, region)), service, region)
 
 
-def topology(sits: Network) -> Topology:
-    """What there is in the caller's VPC now."""
+def topology(sits: Network, wanted: str) -> Topology:
+    """What there is in a caller's VPC now, as far as it concerns the caller and the endpoints of that name."""
     where = (sits.account, sits.region)
     vpc = _ec2._vpcs.get_scoped(*where, sits.vpc) or {}
     tables = [one for one in _ec2._route_tables.values_scoped(*where) if one["VpcId"] == sits.vpc]
@@ -241,7 +242,7 @@ def topology(sits: Network) -> Topology:
         subnets={
             str(one["SubnetId"]): _subnet(one, tables, where)
             for one in _ec2._subnets.values_scoped(*where)
-            if one["VpcId"] == sits.vpc
+            if one["VpcId"] == sits.vpc and one["SubnetId"] in sits.subnets
         },
         groups={
             str(one["GroupId"]): SecurityGroup(_rules(one["IpPermissions"]), _rules(one["IpPermissionsEgress"]))
@@ -249,7 +250,9 @@ def topology(sits: Network) -> Topology:
             if one["VpcId"] == sits.vpc
         },
         endpoints=tuple(
-            _endpoint(one, where) for one in _ec2._vpc_endpoints.values_scoped(*where) if one["VpcId"] == sits.vpc
+            _endpoint(one, where)
+            for one in _ec2._vpc_endpoints.values_scoped(*where)
+            if one["VpcId"] == sits.vpc and one["ServiceName"] == wanted
         ),
         prefix_lists={name: _prefix_list(name) for name in (f"com.amazonaws.{sits.region}.{one}" for one in PREFIXED)},
     )
@@ -271,8 +274,12 @@ def _subnet(record: Mapping[str, Any], tables: Sequence[Mapping[str, Any]], wher
         for route in table["Routes"]
         if route.get("DestinationCidrBlock") == "0.0.0.0/0"
     )
-    nat = next((one for one in gateways if one and _ec2._nat_gateways.contains_scoped(*where, one)), None)
+    nat = next((one for one in gateways if one and _stands(one, where)), None)
     return Subnet(str(record["CidrBlock"]), str(table["RouteTableId"]), nat)
+
+
+def _stands(nat: str, where: tuple[str, str]) -> bool:
+    return (_ec2._nat_gateways.get_scoped(*where, nat) or {}).get("State") == "available"
 
 
 def _rules(permissions: Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:

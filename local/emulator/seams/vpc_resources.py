@@ -391,6 +391,7 @@ def _update_endpoint(physical_id: str, old: Properties, new: Properties) -> Made
     given = _as_request(new)
     request |= {"PolicyDocument": given["PolicyDocument"]} if "PolicyDocument" in given else {"ResetPolicy": True}
     request["PrivateDnsEnabled"] = given.get("PrivateDnsEnabled", False)
+    request |= {"DnsOptions": given["DnsOptions"]} if given.get("DnsOptions") else {}
     resource_types.call("ec2", "ModifyVpcEndpoint", request)
     _ec2._tags[physical_id] = list(new.get("Tags", []))
     return physical_id, _attributes(physical_id)
