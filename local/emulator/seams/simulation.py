@@ -21,6 +21,7 @@ import ministack.core.responses as _responses
 import ministack.services.iam as _iam_store
 
 from local.emulator.seams import variables
+from local.emulator.seams.request_keys import COMPLETE
 
 Document = Mapping[str, Any]
 Documents = Mapping[str, Document]
