@@ -173,9 +173,9 @@ def _names(one: _Read, request: Request, *, itself: bool) -> bool:
 
 
 def _context(request: Request) -> Any:
-    given = {
-        key.lower(): list(value) if not isinstance(value, str) else value for key, value in request.context.items()
-    }
+    # A request that names no tags has no aws:TagKeys.
+    given: dict[str, Any] = {"aws:tagkeys": None, COMPLETE: "true"}
+    given |= {key.lower(): value if isinstance(value, str) else list(value) for key, value in request.context.items()}
     arn = request.principal
     account = arn.split(":")[4] if arn.startswith("arn:") else ""
     kind = "User" if ":user/" in arn else "AssumedRole" if ":role/" in arn or ":assumed-role/" in arn else "Service"
