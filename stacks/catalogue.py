@@ -1029,7 +1029,8 @@ _SECURE = (
         theme="secure",
         story="The scientist cannot deploy and the engineer cannot train; both sign in with their company account.",
         flow="roles and tags, limits on iam:PassRole, federation by SAML or OIDC, permission boundaries",
-        services=("iam", "sts", "sagemaker"),
+        services=("iam", "sts", "sagemaker", "s3", "kms"),
+        stack="stacks.secure.access_control:AccessControl",
     ),
     Architecture(
         id="ai-governance",

@@ -73,6 +73,11 @@ def _values(conditions: Any, context: Any) -> Any:
     return conditions
 
 
+def pattern_of(written: str) -> str:
+    """What a pattern may match, whatever the values of its variables are."""
+    return _VARIABLE.sub("*", written)
+
+
 def fill(pattern: str, context: Any) -> str:
     """A pattern with the values that a request has for its variables."""
 
