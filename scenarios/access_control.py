@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,14 +76,16 @@ def run(
     progress: Callable[[str], None] = lambda _: None,
     *,
     cells: Sequence[Cell] = CELLS,
+    attached: str = EVERYTHING,
     watch: Callable[[Cell, Mapping[str, str]], None] = lambda _cell, _words: None,
 ) -> Report:
     """Asks for every cell of the matrix that can be asked for.
 
     `outputs` are the stack's. `progress` hears of each request before it is made; `watch` gets each cell and the words
-    that were filled in, after it was. Cells for a network are left out where the stack was deployed without one.
+    that were filled in, after it was. `attached` is the policy that somebody attaches to a role, where a cell is about
+    that. Cells for a network are left out where the stack was deployed without one.
     """
-    with _Office(cloud, outputs) as office:
+    with _Office(cloud, outputs, attached) as office:
         asked = [cell for cell in cells if cell.call is not None and not (cell.chosen_network and not office.network)]
         answers = []
         for cell in asked:
@@ -133,6 +134,7 @@ class _Office:
 
     cloud: Cloud
     outputs: Mapping[str, str]
+    attached: str
     words: dict[str, str] = field(default_factory=dict)
     _sessions: dict[tuple[Person, str], Mapping[str, str]] = field(default_factory=dict)
     _undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -244,7 +246,7 @@ class _Office:
             return
         role = self.outputs[f"{ROLES[cell.person]}RoleArn"].rpartition("/")[2]
         iam = self.cloud.client("iam")
-        iam.put_role_policy(RoleName=role, PolicyName=WIDE, PolicyDocument=json.dumps(json.loads(EVERYTHING)))
+        iam.put_role_policy(RoleName=role, PolicyName=WIDE, PolicyDocument=self.attached)
         try:
             yield
         finally:

@@ -16,8 +16,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import ministack.core.iam_evaluator as _iam
 from ministack.core import iam_actions as _iam_actions
+from ministack.core import iam_evaluator as _iam
 from ministack.core import responses as _responses
 from ministack.services import iam as _iam_store
 from ministack.services import tagging as _tagging

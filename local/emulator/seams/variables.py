@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import ministack.core.iam_evaluator as _iam
+from ministack.core import iam_evaluator as _iam
 
 _VARIABLE = re.compile(r"\$\{\s*(?P<key>[^},]+?)\s*(?:,\s*'(?P<default>[^']*)'\s*)?\}")
 # No ARN and no value of a request has it, so that a pattern with it matches nothing.
