@@ -71,7 +71,6 @@ PEOPLE: tuple[str, Group] = ("IAM role", "compute")
 # Services that are called and are no resource of the stack, by the prefix of their IAM actions.
 OUTSIDE: dict[str, tuple[str, Group]] = {
     "application-autoscaling": ("Application Auto Scaling", "compute"),
-    "cloudtrail": ("AWS CloudTrail", "watching"),
     "cloudwatch": ("CloudWatch metrics", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
     "ecr": ("AWS's container images", "storage"),

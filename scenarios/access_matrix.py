@@ -949,8 +949,6 @@ _AUDITOR = (
          _sagemaker("DescribeEndpoint", EndpointName=FRAUD), tagged="fraud"),
     _yes("auditor", "list jobs", "sagemaker:ListTrainingJobs", "*", "ListWork", _sagemaker("ListTrainingJobs")),
     _yes("auditor", "list endpoints", "sagemaker:ListEndpoints", "*", "ListWork", _sagemaker("ListEndpoints")),
-    _yes("auditor", "look up what happened", "cloudtrail:LookupEvents", "*", "SeeEvents",
-         Call("cloudtrail", "LookupEvents", {})),
     _yes("auditor", "read the bucket's policy", "s3:GetBucketPolicy", BUCKET, "SeeBucket",
          Call("s3", "GetBucketPolicy", {"Bucket": "<bucket>"})),
     _yes("auditor", "see whether the bucket keeps versions", "s3:GetBucketVersioning", BUCKET, "SeeBucket",

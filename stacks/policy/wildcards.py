@@ -28,7 +28,6 @@ WITHOUT_RESOURCE = {
     "sagemaker:ListEndpoints": "Amazon SageMaker",
     "sagemaker:ListModels": "Amazon SageMaker",
     "sagemaker:ListTrainingJobs": "Amazon SageMaker",
-    "cloudtrail:LookupEvents": "AWS CloudTrail",
     "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
     "logs:DeleteLogDelivery": "Amazon CloudWatch Logs",
     "logs:DescribeLogGroups": "Amazon CloudWatch Logs",
@@ -68,7 +67,7 @@ KEY_ADMINISTRATION = ("AWS", "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"
 def check(template: Template) -> list[Problem]:
     """Every grant that is too wide. Denials may be as wide as they like."""
     problems = []
-    limits = _boundaries(template)
+    limits = boundaries(template)
     for statement in statements(template):
         if statement.allows and statement.logical_id not in limits:
             where = f"{template.architecture} {statement.logical_id}"
@@ -81,7 +80,7 @@ def check(template: Template) -> list[Problem]:
     return problems
 
 
-def _boundaries(template: Template) -> set[str]:
+def boundaries(template: Template) -> set[str]:
     """Policies that are boundaries and nothing else: they grant nothing, whatever they let pass.
 
     A boundary that roles of tomorrow are to bear is told by its own description, `grants nothing`, as no role of the

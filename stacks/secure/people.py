@@ -143,7 +143,7 @@ def administrator(at: Places) -> list[Statement]:
 
 
 def auditor(at: Places) -> list[Statement]:
-    """Sees who may do what, what there is and what happened; no content."""
+    """Sees who may do what and what there is; no content. What happened is told by `audit`."""
     return [
         allow("SeePeople", ["iam:GetRole", "iam:ListAttachedRolePolicies", "iam:SimulatePrincipalPolicy"], at.people),
         allow(
@@ -153,7 +153,6 @@ def auditor(at: Places) -> list[Statement]:
         allow("SeeTraining", ["sagemaker:DescribeTrainingJob"], *at.named("training-job")),
         allow("SeeEndpoints", ["sagemaker:DescribeEndpoint"], *at.named("endpoint")),
         allow("ListWork", ["sagemaker:ListEndpoints", "sagemaker:ListTrainingJobs"], "*"),
-        allow("SeeEvents", ["cloudtrail:LookupEvents"], "*"),
         allow("SeeBucket", ["s3:GetBucketPolicy", "s3:GetBucketVersioning"], at.bucket),
         allow("SeeKey", ["kms:DescribeKey", "kms:GetKeyPolicy"], at.key),
     ]
