@@ -21,6 +21,7 @@ MONTHLY = {
     "AWS::CloudWatch::Dashboard": 3.00,  # Amazon CloudWatch pricing: a custom dashboard; an account's first 3 are free
     "AWS::DynamoDB::Table": 0.0,  # on demand
     "AWS::Events::Rule": 0.0,
+    "AWS::IAM::ManagedPolicy": 0.0,
     "AWS::IAM::Policy": 0.0,
     "AWS::IAM::Role": 0.0,
     "AWS::KMS::Key": 1.00,  # AWS KMS pricing: a customer managed key
