@@ -1018,10 +1018,14 @@ _SECURE = (
         title="Encrypt everything, share briefly",
         theme="secure",
         story="Keys belong to the customer, transport is encrypted, and access to a file runs out.",
-        flow="KMS customer keys, TLS-only policies, default and client-side encryption, presigned access",
-        services=("kms", "s3", "efs", "sagemaker"),
+        flow=(
+            "a key, a bucket and a role for each class of data → policies that refuse old TLS and other keys → a record"
+            " of every request; Lambda → links that run out"
+        ),
+        services=("kms", "s3", "lambda", "iam", "x-ray"),
         facts=("Synchronous AI calls keep nothing; asynchronous ones take a key for their output.",),
         sensitive=True,
+        stack="stacks.secure.data_protection:DataProtection",
     ),
     Architecture(
         id="access-control",

@@ -77,6 +77,12 @@ PATHS: Mapping[str, Path] = {
             "the request on the encrypted resource fails with KMS AccessDenied, or the delivery is refused",
         ),
         Path(
+            "access-logs",
+            "logging.s3.amazonaws.com, by the policy of the bucket that takes the logs",
+            ("s3:PutObject",),
+            "requests are answered as before, their records are lost",
+        ),
+        Path(
             "service-role",
             "the service that is handed a role, by the role's trust policy",
             ("sts:AssumeRole",),

@@ -874,6 +874,76 @@ ACKNOWLEDGEMENTS += (
 )
 
 
+# --- data-protection
+
+_PROTECTION = "data-protection"
+_PROTECTION_FUNCTIONS: Places = (
+    (_PROTECTION, ("ShareFile", "EmptiedAccessLogs/Worker", "EmptiedPersonal/Worker", "EmptiedDerived/Worker"), {}),
+)
+
+ACKNOWLEDGEMENTS += (
+    *_models(
+        "AwsSolutions-L1",
+        "Handlers run on the same Python here and on AWS, which supports 3.13 until 2029-06-30.",
+        _PROTECTION_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models(
+        "AwsSolutions-IAM5[Resource::*]",
+        "Traces: X-Ray's two actions support no resource.",
+        _PROTECTION_FUNCTIONS,
+        "/Role/DefaultPolicy/Resource",
+    ),
+    *_grant(
+        "<Personal32FED1E6.Arn>/shared/*",
+        "Any file under this prefix may be shared: that is what it is for.",
+        (_PROTECTION, ("ShareFile/Role",), {}),
+    ),
+    *(
+        entry
+        for bucket, role in (("Personal32FED1E6", "PersonalRole"), ("Derived2F7F6E82", "DerivedRole"))
+        for entry in _grant(
+            f"<{bucket}.Arn>/*",
+            "The role of a class works with all files of its bucket, and a stack that ends empties it.",
+            (_PROTECTION, (role, f"Emptied{bucket[:-8]}/Worker/Role"), {}),
+        )
+    ),
+    *_grant("<AccessLogs8B620ECA.Arn>/*", _EMPTIED, (_PROTECTION, ("EmptiedAccessLogs/Worker/Role",), {})),
+    *_models(
+        "HIPAA.Security-IAMNoInlinePolicy",
+        "Each policy belongs to one role, goes with it, and can be attached to nothing else.",
+        ((_PROTECTION, ("PersonalRole", "DerivedRole"), {}),
+         (_PROTECTION, tuple(f"{name}/Role" for name in _PROTECTION_FUNCTIONS[0][1]), {})),
+        "/DefaultPolicy/Resource",
+    ),
+    *_models(
+        "HIPAA.Security-LambdaConcurrency",
+        "People ask for links one at a time, and CloudFormation empties each bucket once: nothing is to be bounded.",
+        _PROTECTION_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models(
+        "HIPAA.Security-LambdaDLQ",
+        "Whoever asks for a link waits for the answer, and CloudFormation for its own: no event could be lost.",
+        _PROTECTION_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models("HIPAA.Security-LambdaInsideVPC", _NO_NETWORK, _PROTECTION_FUNCTIONS, "/Function/Resource"),
+    *_models(
+        "HIPAA.Security-S3BucketReplicationEnabled",
+        "Data about people is to be in as few places as it can; `model-vault` replicates what must outlive a region.",
+        ((_PROTECTION, ("AccessLogs", "Personal", "Derived"), {}),),
+        "/Resource",
+    ),
+    *_models(
+        "HIPAA.Security-S3DefaultEncryptionKMS",
+        "S3 delivers access logs into buckets under its own keys only; the logs hold names of files and no content.",
+        ((_PROTECTION, ("AccessLogs",), {}),),
+        "/Resource",
+    ),
+)
+
+
 def expected(
     settings: Mapping[str, Mapping[str, object]], table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS
 ) -> dict[Finding, str]:

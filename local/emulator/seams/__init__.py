@@ -52,7 +52,7 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import apis, delivery, inside, machines, quotas, states
+from local.emulator.seams import apis, buckets, delivery, inside, machines, quotas, states
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
@@ -91,6 +91,8 @@ def install() -> None:
     _authorise_log_delivery()
     _authorise_customer_keys()
     _hide_missing_objects()
+    buckets.install()
+    _after_provisioning("AWS::S3::Bucket", buckets.complete)
     _name_handler_errors()
     _watch_invocations()
     _serve_traces()
@@ -303,7 +305,8 @@ class _Caller:
         if denied is not None:
             raise ObjectUnavailable("AccessDenied", f"{self.principal_arn} may not {action} {bucket}/{key}")
         encryption_key = _object_key(bucket, key, version)
-        if encryption_key and not _caller_may_use_key(self.access_key, encryption_key, "kms:Decrypt", "s3"):
+        named = buckets.encryption_context(f"{bucket}/{key}")
+        if encryption_key and not _caller_may_use_key(self.access_key, encryption_key, "kms:Decrypt", "s3", named):
             raise ObjectUnavailable("AccessDenied", f"{self.principal_arn} may not kms:Decrypt with {encryption_key}")
         content = _s3._get_object_data(bucket, key, version)
         if content is None:
@@ -1124,6 +1127,7 @@ def _complete_bucket(name: str, properties: Mapping[str, Any]) -> None:
             if element in applied
         )
         inner = f"<ApplyServerSideEncryptionByDefault>{elements}</ApplyServerSideEncryptionByDefault>"
+        inner += f"<BucketKeyEnabled>{str(_is_true(rule.get('BucketKeyEnabled'))).lower()}</BucketKeyEnabled>"
         document = f"<ServerSideEncryptionConfiguration><Rule>{inner}</Rule></ServerSideEncryptionConfiguration>"
         _s3._put_bucket_encryption(name, document.encode())
 
@@ -1233,7 +1237,8 @@ def _key_checking(service: str, needs: KeyUse, handler: Handler) -> Handler:
         access_key = _router.extract_access_key_id(headers, query)
         if not _iam.is_root_access_key(access_key):
             for key, action in needs(method, path, headers, body, query):
-                if not _caller_may_use_key(access_key, key, action, service):
+                named = buckets.encryption_context(path) if service == "s3" else {}
+                if not _caller_may_use_key(access_key, key, action, service, named):
                     denied: Response = _iam_actions.access_denied_response(
                         service, action, _iam.caller_arn(), str(uuid.uuid4()), headers=headers, resource_arn=key
                     )
@@ -1243,9 +1248,15 @@ def _key_checking(service: str, needs: KeyUse, handler: Handler) -> Handler:
     return handle
 
 
-def _caller_may_use_key(access_key: str, key: str, action: str, service: str) -> bool:
+def _caller_may_use_key(
+    access_key: str, key: str, action: str, service: str, named: Mapping[str, str] | None = None
+) -> bool:
     region = _responses.get_region()
-    context = {"kms:ViaService": f"{service}.{region}.amazonaws.com", "kms:CallerAccount": _responses.get_account_id()}
+    context = {
+        "kms:ViaService": f"{service}.{region}.amazonaws.com",
+        "kms:CallerAccount": _responses.get_account_id(),
+        **(named or {}),
+    }
     with _watched() as seen:
         denied = _iam_enforce(access_key, action, "kms", region, key, context)
     principal = _principal_arn(access_key)
