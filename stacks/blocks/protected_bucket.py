@@ -148,15 +148,14 @@ def protected_bucket(
         "OnlyKmsEncryption",
         ["s3:PutObject"],
         bucket.arn_for_objects("*"),
-        # IfExists: S3 encrypts with the bucket's key what says nothing.
-        conditions={"StringNotEqualsIfExists": {"s3:x-amz-server-side-encryption": "aws:kms"}},
+        conditions=_given_but_not("s3:x-amz-server-side-encryption", "aws:kms"),
     )
     deny(
         bucket,
         "OnlyThisKey",
         ["s3:PutObject"],
         bucket.arn_for_objects("*"),
-        conditions={"StringNotEqualsIfExists": {"s3:x-amz-server-side-encryption-aws-kms-key-id": key.key_arn}},
+        conditions=_given_but_not("s3:x-amz-server-side-encryption-aws-kms-key-id", key.key_arn),
     )
     EmptiedBucket(scope, f"Emptied{construct_id}", bucket=bucket, target=target, encryption_key=operations_key)
     log_accesses(bucket, access_logs)
@@ -175,6 +174,13 @@ def deny(bucket: s3.Bucket, sid: str, actions: Sequence[str], *resources: str, c
             conditions=conditions,
         )
     )
+
+
+def _given_but_not(header: str, value: str) -> dict[str, object]:
+    """For a denial: a request without the header gets the bucket's default. A negated operator alone would match it,
+    with IfExists too ("IAM JSON policy elements: Condition operators", IAM User Guide, read 2026-11-27).
+    """
+    return {"Null": {header: "false"}, "StringNotEquals": {header: value}}
 
 
 def log_accesses(bucket: s3.Bucket, access_logs: s3.Bucket) -> None:
