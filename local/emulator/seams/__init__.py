@@ -67,7 +67,9 @@ def install() -> None:
     _trust_background_transport()
     _name_batch_actions()
     _let_wildcards_span_lines()
+    importlib.import_module("local.emulator.seams.variables").install()
     _record_gateway_decisions()
+    importlib.import_module("local.emulator.seams.simulation").install()
     authorise.use(_evaluate_as)
     for service in SERVICES:
         register(service)
