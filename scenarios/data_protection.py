@@ -57,8 +57,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Report:
+    """The files in the order in which they were given, and what else was tried, if anything was."""
+
     files: tuple[File, ...]
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -71,10 +73,12 @@ def run(
     outputs: Mapping[str, str],
     files: Sequence[Path],
     progress: Callable[[str], None] = lambda message: None,
+    *,
+    trying: bool = False,
 ) -> Report:
-    """Writes the files as the role of the personal class, reads each by a link, then tries what must be refused.
+    """Writes the files as the role of the personal class, reads each by a link, and has the other class make a summary.
 
-    Raises OSError for a file that cannot be read and botocore's errors where the cloud refuses what it should not.
+    `trying` then tries what must be refused. Raises OSError for a file that cannot be read and botocore's errors where the cloud refuses what it should not.
     """
     folder = f"{outputs['SharedPrefix']}{uuid.uuid4().hex[:8]}/"
     personal = client_as(cloud, outputs["PersonalRoleArn"], "s3")
@@ -82,10 +86,18 @@ def run(
     for number, path in enumerate(files, 1):
         done.append(_protect(cloud, outputs, personal, path, f"{folder}{number}/{path.name}"))
         progress(f"{len(done)} of {len(files)} read by a link")
-    # The attempts have files of their own, so that they need none of the user's.
-    bucket = outputs["PersonalBucketName"]
-    personal.put_object(Bucket=bucket, Key=f"{folder}attempts.txt", Body=b"of nobody")
-    return Report(tuple(done), tuple(attempts(cloud, outputs, f"{folder}attempts.txt")))
+    _summarize(cloud, outputs, personal, folder)
+    return Report(tuple(done), tuple(attempts(cloud, outputs, folder)) if trying else ())
+
+
+def _summarize(cloud: Cloud, outputs: Mapping[str, str], personal: Any, folder: str) -> None:
+    """The way from one class to the other: the personal role counts, and the derived one keeps the number alone."""
+    derived = client_as(cloud, outputs["DerivedRoleArn"], "s3")
+    found = personal.list_objects_v2(Bucket=outputs["PersonalBucketName"], Prefix=folder)
+    bucket = outputs["DerivedBucketName"]
+    derived.put_object(Bucket=bucket, Key=f"{folder}count.txt", Body=str(found["KeyCount"]).encode())
+    for item in derived.list_objects_v2(Bucket=bucket, Prefix=folder)["Contents"]:
+        derived.get_object(Bucket=bucket, Key=item["Key"])
 
 
 def share(cloud: Cloud, outputs: Mapping[str, str], key: str, minutes: int | None = None) -> dict[str, Any]:
@@ -110,13 +122,15 @@ def fetch(cloud: Cloud, url: str, headers: Mapping[str, str] | None = None) -> b
     return body
 
 
-def attempts(cloud: Cloud, outputs: Mapping[str, str], key: str) -> list[Attempt]:
-    """What both classes' roles try on an object of the personal class that is there under `key`."""
+def attempts(cloud: Cloud, outputs: Mapping[str, str], folder: str) -> list[Attempt]:
+    """What both classes' roles try, on a file of the attempts' own in this folder of the personal bucket."""
+    key = f"{folder}attempts.txt"
     bucket, derived_bucket = outputs["PersonalBucketName"], outputs["DerivedBucketName"]
     personal_key, derived_key = outputs["PersonalKeyArn"], outputs["DerivedKeyArn"]
     personal = client_as(cloud, outputs["PersonalRoleArn"], "s3")
     derived = client_as(cloud, outputs["DerivedRoleArn"], "s3")
     kms = client_as(cloud, outputs["PersonalRoleArn"], "kms")
+    personal.put_object(Bucket=bucket, Key=key, Body=b"of nobody")
     own = personal.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=60)
     with_kms = {"Bucket": bucket, "Key": key, "Body": b"", "ServerSideEncryption": "aws:kms"}
     return [

@@ -38,15 +38,36 @@ ADMINISTER = (
 
 
 def bucket_key(
-    scope: Construct, construct_id: str, *, description: str, users: Sequence[iam.IRole], rotation_days: int = 365
+    scope: Construct,
+    construct_id: str,
+    *,
+    description: str,
+    users: Sequence[iam.IRole],
+    readers: Sequence[iam.IRole] = (),
+    rotation_days: int = 365,
 ) -> kms.Key:
-    """A rotating key for buckets of this stack, which only `users` can use, and only through S3.
+    """A rotating key for buckets of this stack, with which only `users` write and read and `readers` read, through S3.
 
-    Nobody decrypts with it directly, whatever his IAM policy says, the account's root included: it administers. S3
+    It names them itself, so their own policies need not. Nobody decrypts with it directly, whatever his IAM policy says, the account's root included: it administers. S3
     names the bucket, or the object, in the encryption context. The buckets are told by the stack's name, which must
     be in small letters and short (33 letters with a logical id of 16), or CloudFormation changes it in theirs.
     """
     stack = cdk.Stack.of(scope)
+
+    def through_s3(sid: str, roles: Sequence[iam.IRole], actions: Sequence[str]) -> iam.PolicyStatement:
+        return iam.PolicyStatement(
+            sid=sid,
+            principals=list(roles),
+            actions=list(actions),
+            resources=["*"],
+            conditions={
+                "StringEquals": {"kms:ViaService": f"s3.{stack.region}.{stack.url_suffix}"},
+                "ArnLike": {
+                    "kms:EncryptionContext:aws:s3:arn": f"arn:{stack.partition}:s3:::{cdk.Aws.STACK_NAME}-*"
+                },
+            },
+        )
+
     return kms.Key(
         scope,
         construct_id,
@@ -63,18 +84,8 @@ def bucket_key(
                     actions=list(ADMINISTER),
                     resources=["*"],
                 ),
-                iam.PolicyStatement(
-                    sid="UsersThroughS3",
-                    principals=list(users),
-                    actions=list(USE),
-                    resources=["*"],
-                    conditions={
-                        "StringEquals": {"kms:ViaService": f"s3.{stack.region}.{stack.url_suffix}"},
-                        "ArnLike": {
-                            "kms:EncryptionContext:aws:s3:arn": f"arn:{stack.partition}:s3:::{cdk.Aws.STACK_NAME}-*"
-                        },
-                    },
-                ),
+                through_s3("UsersThroughS3", users, USE),
+                *([through_s3("ReadersThroughS3", readers, ["kms:Decrypt"])] if readers else []),
             ]
         ),
     )

@@ -87,6 +87,13 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
         reason="Takes the end of a job when the queue cannot.",
     ),
     UnusedGrant(
+        architecture="data-protection",
+        role="ShareFileRole",
+        action="s3:ListBucket",
+        resource="Personal",
+        reason="Lets S3 tell a missing file from a forbidden one; no request of its own asks for it.",
+    ),
+    UnusedGrant(
         architecture="document-processing",
         role="ReviewPageRole",
         action="kms:GenerateDataKey",

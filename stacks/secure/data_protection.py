@@ -59,14 +59,17 @@ class DataProtection(cdk.Stack):
         self.settings = settings
         self.target = target
 
-        self.operations_key = own_key(self, "OperationsKey", description="Encrypts the logs of functions of one stack")
+        self.operations_key = own_key(
+            self, "OperationsKey", description="Encrypts the logs of functions of one stack", alarms=False
+        )
         self.share = self._share()
         self.personal_role, self.derived_role = self._class_role("Personal"), self._class_role("Derived")
         self.personal_key = bucket_key(
             self,
             "PersonalKey",
             description="Encrypts data about people",
-            users=[self.personal_role, self.share.role],
+            users=[self.personal_role],
+            readers=[self.share.role],
             rotation_days=settings.rotation_days,
         )
         self.derived_key = bucket_key(
@@ -112,7 +115,6 @@ class DataProtection(cdk.Stack):
         for actions, resource in (
             (["s3:ListBucket"], bucket.bucket_arn),
             (["s3:GetObject", "s3:PutObject"], bucket.arn_for_objects("*")),
-            (["kms:Decrypt", "kms:GenerateDataKey"], key.key_arn),
         ):
             role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
         return bucket
@@ -148,7 +150,6 @@ class DataProtection(cdk.Stack):
         # A link names a version; whether there is one is asked for by the key alone.
         self.share.allow(["s3:GetObject", "s3:GetObjectVersion"], shared)
         self.share.allow(["s3:ListBucket"], self.personal.bucket_arn)
-        self.share.allow(["kms:Decrypt"], self.personal_key.key_arn)
         reads = ["s3:GetObject", "s3:GetObjectVersion"]
         by_link = {"s3:authType": "REST-QUERY-STRING"}
         for bucket in (self.personal, self.derived):

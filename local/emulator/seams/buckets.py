@@ -6,6 +6,8 @@
   as old as the machine's clock says; it is not the clock that tests move.
 - Keys: S3 names the object, or the bucket if that has a bucket key, in the encryption context ("Reducing the cost of
   SSE-KMS with Amazon S3 Bucket Keys", Amazon S3 User Guide, read 2026-11-27).
+- A link that was signed by version 2 opens nothing that lies under a key of KMS ("Protecting data with server-side
+  encryption", same guide, read 2026-11-27).
 - Server access logs: delivered within a second or two, where AWS takes hours, by `logging.s3.amazonaws.com`, if the
   destination's policy lets it in ("Enabling Amazon S3 server access logging", same guide, read 2026-11-27).
 """
@@ -44,6 +46,7 @@ def install() -> None:
     """Put the hooks in place."""
     _watch_connections()
     _add_condition_keys()
+    _refuse_old_signatures()
     _write_access_logs()
 
 
@@ -75,7 +78,7 @@ def _add_condition_keys() -> None:
 
 
 def _conditions(iam_action: str, query: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
-    presigned = "X-Amz-Signature" in query
+    presigned = not {"X-Amz-Signature", "Signature"}.isdisjoint(query)
     context: dict[str, Any] = {"s3:authType": "REST-QUERY-STRING" if presigned else "REST-HEADER"}
     if _iam._request_origin.get()[1]:
         context["s3:TlsVersion"] = _tls_version.get()
@@ -97,6 +100,26 @@ def _moment(signed: str) -> float | None:
 
 def _first(value: Any) -> str:
     return str(value[0] if isinstance(value, list) and value else value or "")
+
+
+def _refuse_old_signatures() -> None:
+    handler = _app.SERVICE_HANDLERS["s3"]
+
+    async def handling(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Any:
+        bucket, _, key = path.strip("/").partition("/")
+        if {"AWSAccessKeyId", "Signature"} <= set(query):
+            found = (_s3._buckets.get(bucket) or {}).get("objects", {}).get(key) or {}
+            asked = {**_s3._bucket_default_sse_headers(bucket), **headers} if method == "PUT" else _s3._stored_sse_headers(found)
+            if asked.get("x-amz-server-side-encryption") == "aws:kms":
+                message = (
+                    "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4."
+                )
+                return _s3._error("InvalidArgument", message, 400)
+        return await handler(method, path, headers, body, query)
+
+    _app.SERVICE_HANDLERS["s3"] = handling
 
 
 # --- A stack's buckets
