@@ -1,6 +1,6 @@
 """Puts files into a deployed data-protection stack, shares them, and tries what must be refused.
 
-Only AWS APIs, so it works the same on every cloud: it calls as the roles of the two classes of data and as the function.
+Only AWS APIs, so it works the same on every cloud: it calls as the roles of the two classes of data.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def run(
 ) -> Report:
     """Writes the files as the role of the personal class, reads each by a link, and has the other class make a summary.
 
-    `trying` then tries what must be refused. Raises OSError for a file that cannot be read and botocore's errors where the cloud refuses what it should not.
+    `trying` then tries what must be refused. Raises OSError for a file that cannot be read and botocore's errors where
+    the cloud refuses what it should not.
     """
     folder = f"{outputs['SharedPrefix']}{uuid.uuid4().hex[:8]}/"
     personal = client_as(cloud, outputs["PersonalRoleArn"], "s3")
@@ -154,12 +155,14 @@ def attempts(cloud: Cloud, outputs: Mapping[str, str], folder: str) -> list[Atte
         _attempt(
             "write with the other class's key", True, lambda: personal.put_object(**with_kms, SSEKMSKeyId=derived_key)
         ),
-        _attempt("write with the class's own key", False, lambda: personal.put_object(**with_kms, SSEKMSKeyId=personal_key)),
+        _attempt(
+            "write with the class's own key", False, lambda: personal.put_object(**with_kms, SSEKMSKeyId=personal_key)
+        ),
         _attempt("make a link oneself", True, lambda: fetch(cloud, own)),
     ]
 
 
-def _attempt(what: str, expected: bool, action: Callable[[], Any]) -> Attempt:  # noqa: FBT001 (a column of a table)
+def _attempt(what: str, expected: bool, action: Callable[[], Any]) -> Attempt:
     try:
         action()
     except ClientError as error:
@@ -180,5 +183,12 @@ def _protect(cloud: Cloud, outputs: Mapping[str, str], personal: Any, path: Path
     seconds = time.monotonic() - begin
     seen = personal.head_object(Bucket=bucket, Key=key)
     return File(
-        path, key, version, seen.get("ServerSideEncryption", "none"), seen.get("SSEKMSKeyId", ""), minutes, same, seconds
+        path,
+        key,
+        version,
+        seen.get("ServerSideEncryption", "none"),
+        seen.get("SSEKMSKeyId", ""),
+        minutes,
+        same,
+        seconds,
     )

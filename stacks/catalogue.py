@@ -1024,8 +1024,12 @@ _SECURE = (
         ),
         services=("kms", "s3", "lambda", "iam", "x-ray"),
         facts=("Synchronous AI calls keep nothing; asynchronous ones take a key for their output.",),
+        status="available",
         sensitive=True,
         stack="stacks.secure.data_protection:DataProtection",
+        scenario="scenarios.data_protection",
+        cost_idle=3.00,
+        cost_per_thousand=0.01,
     ),
     Architecture(
         id="access-control",

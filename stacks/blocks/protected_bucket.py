@@ -48,9 +48,10 @@ def bucket_key(
 ) -> kms.Key:
     """A rotating key for buckets of this stack, with which only `users` write and read and `readers` read, through S3.
 
-    It names them itself, so their own policies need not. Nobody decrypts with it directly, whatever his IAM policy says, the account's root included: it administers. S3
-    names the bucket, or the object, in the encryption context. The buckets are told by the stack's name, which must
-    be in small letters and short (33 letters with a logical id of 16), or CloudFormation changes it in theirs.
+    It names them itself, so their own policies need not. Nobody decrypts with it directly, whatever his IAM policy
+    says, the account's root included: it administers. S3 names the bucket, or the object, in the encryption context.
+    The buckets are told by the stack's name, which must be in small letters and short (33 letters with a logical id of
+    16), or CloudFormation changes it in theirs.
     """
     stack = cdk.Stack.of(scope)
 
@@ -62,9 +63,7 @@ def bucket_key(
             resources=["*"],
             conditions={
                 "StringEquals": {"kms:ViaService": f"s3.{stack.region}.{stack.url_suffix}"},
-                "ArnLike": {
-                    "kms:EncryptionContext:aws:s3:arn": f"arn:{stack.partition}:s3:::{cdk.Aws.STACK_NAME}-*"
-                },
+                "ArnLike": {"kms:EncryptionContext:aws:s3:arn": f"arn:{stack.partition}:s3:::{cdk.Aws.STACK_NAME}-*"},
             },
         )
 
@@ -117,7 +116,9 @@ def access_log_bucket(
         ],
         removal_policy=cdk.RemovalPolicy.DESTROY,
     )
-    emptied = EmptiedBucket(scope, f"Emptied{construct_id}", bucket=bucket, target=target, encryption_key=operations_key)
+    emptied = EmptiedBucket(
+        scope, f"Emptied{construct_id}", bucket=bucket, target=target, encryption_key=operations_key
+    )
     assert bucket.policy
     bucket.policy.node.add_dependency(emptied)
     return bucket

@@ -912,8 +912,10 @@ ACKNOWLEDGEMENTS += (
     *_models(
         "HIPAA.Security-IAMNoInlinePolicy",
         "Each policy belongs to one role, goes with it, and can be attached to nothing else.",
-        ((_PROTECTION, ("PersonalRole", "DerivedRole"), {}),
-         (_PROTECTION, tuple(f"{name}/Role" for name in _PROTECTION_FUNCTIONS[0][1]), {})),
+        (
+            (_PROTECTION, ("PersonalRole", "DerivedRole"), {}),
+            (_PROTECTION, tuple(f"{name}/Role" for name in _PROTECTION_FUNCTIONS[0][1]), {}),
+        ),
         "/DefaultPolicy/Resource",
     ),
     *_models(

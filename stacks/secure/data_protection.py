@@ -26,7 +26,9 @@ class DataProtectionSettings(BaseModel):
 
     # AWS itself takes nothing below 1.2 since 2024-02 ("TLS 1.2 to become the minimum TLS protocol level for all AWS
     # API endpoints", AWS Security Blog, read 2026-11-27): with 1.2 the policy says so for this bucket, too.
-    minimum_tls: Literal["1.2", "1.3"] = Field(default="1.2", description="older TLS is refused by the buckets' policies")
+    minimum_tls: Literal["1.2", "1.3"] = Field(
+        default="1.2", description="older TLS is refused by the buckets' policies"
+    )
     rotation_days: int = Field(default=365, ge=90, le=2560, description="after which a key gets new material")
     longest_link_minutes: int = Field(default=15, ge=1, le=60, description="for which a link to a shared file may live")
     access_log_days: int = Field(default=365, ge=30, le=3650, description="for which the record of requests is kept")
@@ -36,18 +38,18 @@ class DataProtection(cdk.Stack):
     """Keys belong to the customer, transport is encrypted, and access to a file runs out.
 
     **Flow.** Two classes of data, `personal` and `derived` (what was made of it, without names): each has a key, a
-    bucket that encrypts by default with it, and a role that may use both and nothing of the other class. S3 writes every
-    request down in a third bucket. Who is to read one file of the personal class gets a link from a function: to one
-    version of one file under `shared/`, for minutes.
+    bucket that encrypts by default with it, and a role that may use both and nothing of the other class. S3 writes
+    every request down in a third bucket. Who is to read one file of the personal class gets a link from a function: to
+    one version of one file under `shared/`, for minutes.
 
     **What if.** A role's policy is too wide: the other class's key still refuses, as its policy names its users.
     Somebody's policy says `kms:*`: the key decrypts through S3 only. A program speaks plain HTTP or old TLS, or writes
     with another key: the bucket's policy refuses. A link leaks: it ends after minutes, and no other role can make one.
-    A link was signed to last for days: the bucket refuses a signature that is too old. A key is deleted by mistake: seven
-    days are left to take that back.
+    A link was signed to last for days: the bucket refuses a signature that is too old. A key is deleted by mistake:
+    seven days are left to take that back.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle 3.00 dollars a month: three keys.
-    A thousand files written, and as many links made and used, 0.02 dollars; a bucket key spares nearly all of KMS's requests.
+    A thousand files written, shared and read 0.01 dollars; a bucket key spares nearly all of KMS's requests.
     """
 
     Settings: ClassVar[type[DataProtectionSettings]] = DataProtectionSettings

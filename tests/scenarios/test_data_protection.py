@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -239,7 +238,7 @@ def test_without_a_permission_no_link_is_made_and_those_that_are_out_are_void(
         # When the link is used, and another asked for, Then both are refused
         with pytest.raises(urllib.error.HTTPError, match="403"):
             fetch(cloud, url)
-        with pytest.raises(RuntimeError, match="ClientError.*403"):
+        with pytest.raises(RuntimeError, match=r"ClientError.*403"):
             share(cloud, outputs, shared_file)
     # When the right is back, Then both work
     assert fetch(cloud, url) == b"of nobody"
@@ -350,7 +349,9 @@ def expectations(
 
         kms = {"s3:x-amz-server-side-encryption": "aws:kms"}
         yield on_bucket("reads", "s3:GetObject", sound, allowed=True)
-        yield on_bucket("reads by an old signature", "s3:GetObject", {**sound, "s3:signatureAge": "9999999"}, allowed=True)
+        yield on_bucket(
+            "reads by an old signature", "s3:GetObject", {**sound, "s3:signatureAge": "9999999"}, allowed=True
+        )
         yield on_bucket("not by plain HTTP", "s3:GetObject", {**sound, "aws:SecureTransport": "false"}, allowed=False)
         yield on_bucket("not by TLS 1.2", "s3:GetObject", {**sound, "s3:TlsVersion": "1.2"}, allowed=False)
         yield on_bucket("writes by default", "s3:PutObject", sound, allowed=True)
@@ -367,7 +368,10 @@ def expectations(
             old = {**link, "s3:signatureAge": str(15 * 60_000 + 1)}
             yield on_bucket("no old link", "s3:GetObjectVersion", old, allowed=False, principal=function)
 
-        through = {"kms:ViaService": "s3.us-east-1.amazonaws.com", "kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{bucket}"}
+        through = {
+            "kms:ViaService": "s3.us-east-1.amazonaws.com",
+            "kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{bucket}",
+        }
         elsewhere = {**through, "kms:EncryptionContext:aws:s3:arn": "arn:aws:s3:::somewhere"}
         past = {name: value for name, value in through.items() if name != "kms:ViaService"}
 
@@ -419,7 +423,9 @@ def _of_logs(
     group = f"arn:aws:logs:us-east-1:{LocalCloud.account}:log-group:"
     for name, where, allowed in (("its own groups", ARCHITECTURE, True), ("no other", "somebody", False)):
         context = {"kms:EncryptionContext:aws:logs:arn": f"{group}{where}-x"}
-        request = Request("kms:Decrypt", "arn:aws:kms:us-east-1:000000000000:key/x", "logs.us-east-1.amazonaws.com", context)
+        request = Request(
+            "kms:Decrypt", "arn:aws:kms:us-east-1:000000000000:key/x", "logs.us-east-1.amazonaws.com", context
+        )
         yield Expectation(f"operations key: {name}", allowed, request, resource=[operations_key], required=True)
 
 

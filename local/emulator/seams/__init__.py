@@ -93,8 +93,6 @@ def install() -> None:
     _authorise_log_delivery()
     _authorise_customer_keys()
     _hide_missing_objects()
-    buckets.install()
-    _after_provisioning("AWS::S3::Bucket", buckets.complete)
     _name_handler_errors()
     _watch_invocations()
     _serve_traces()
@@ -1033,7 +1031,9 @@ def _source(arn: str) -> dict[str, str]:
 
 def _complete_stack_resources() -> None:
     """Give a stack's bucket its tags and its encryption, its topic its key; keep a bucket that holds objects."""
+    buckets.install()
     _after_provisioning("AWS::S3::Bucket", _complete_bucket)
+    _after_provisioning("AWS::S3::Bucket", buckets.complete)
     _after_provisioning("AWS::SNS::Topic", _complete_topic)
     handler = _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     delete = handler["delete"]

@@ -111,10 +111,15 @@ def _refuse_old_signatures() -> None:
         bucket, _, key = path.strip("/").partition("/")
         if {"AWSAccessKeyId", "Signature"} <= set(query):
             found = (_s3._buckets.get(bucket) or {}).get("objects", {}).get(key) or {}
-            asked = {**_s3._bucket_default_sse_headers(bucket), **headers} if method == "PUT" else _s3._stored_sse_headers(found)
+            asked = (
+                {**_s3._bucket_default_sse_headers(bucket), **headers}
+                if method == "PUT"
+                else _s3._stored_sse_headers(found)
+            )
             if asked.get("x-amz-server-side-encryption") == "aws:kms":
                 message = (
-                    "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4."
+                    "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature"
+                    " Version 4."
                 )
                 return _s3._error("InvalidArgument", message, 400)
         return await handler(method, path, headers, body, query)
@@ -163,9 +168,7 @@ def _write_access_logs() -> None:
     _app._dispatch_service_request = dispatching
 
 
-def _is_s3(
-    method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, list[str]]
-) -> bool:
+def _is_s3(method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, list[str]]) -> bool:
     parameters = _app._routing_params(method, path, headers, body, query)
     return str(_router.detect_service(method, path, headers, parameters)) == "s3"
 
@@ -186,11 +189,15 @@ def _line(  # noqa: PLR0917 (what a line is made of)
     """
     status, sent, body = answer
     key = path.strip("/").partition("/")[2]
-    resource = next((name for name in ("acl", "tagging", "retention", "logging", "policy", "versions") if name in query), "")
+    resource = next(
+        (name for name in ("acl", "tagging", "retention", "logging", "policy", "versions") if name in query), ""
+    )
     what = resource.upper() or ("OBJECT" if key else "BUCKET")
     size = len(body) if isinstance(body, (bytes, bytearray, str)) else 0
     secure = _iam._request_origin.get()[1]
-    uri = quote(path) + ("?" + "&".join(f"{name}={_hidden(name, values)}" for name, values in query.items()) if query else "")
+    uri = quote(path) + (
+        "?" + "&".join(f"{name}={_hidden(name, values)}" for name, values in query.items()) if query else ""
+    )
     fields = [
         _responses.get_account_id(),
         bucket,
@@ -239,7 +246,9 @@ def _error_code(status: int, body: Any) -> str:
     text = body.decode("utf-8", "replace") if isinstance(body, (bytes, bytearray)) else str(body or "")
     if status < 400:
         return "-"
-    return text.partition("<Code>")[2].partition("</Code>")[0] or {403: "AccessDenied", 404: "NoSuchKey"}.get(status, "-")
+    return text.partition("<Code>")[2].partition("</Code>")[0] or {403: "AccessDenied", 404: "NoSuchKey"}.get(
+        status, "-"
+    )
 
 
 class _Logs:
