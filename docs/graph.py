@@ -84,6 +84,8 @@ OUTSIDE: dict[str, tuple[str, Group]] = {
 
 # What SageMaker's machines do by a role of the stack: jobs, or an endpoint. The role stands for them.
 WORKLOAD: tuple[str, Group] = ("SageMaker workload", "intelligence")
+# A role that people take on, or what runs elsewhere in the account.
+TAKEN_ON: tuple[str, Group] = ("Role that is taken on", "compute")
 # A stack from which this one imports; the parameter that names it ends so.
 NEEDED: tuple[str, Group] = ("Needed stack", "stacks")
 NEEDED_PARAMETER = re.compile(r"[A-Za-z]+Stack")
@@ -215,6 +217,8 @@ def read(template: Template) -> Graph:
             found.nodes[logical_id] = Node(logical_id, kind, group, (readable(logical_id),), logical_id in at_deletion)
         elif logical_id in workloads:
             found.nodes[logical_id] = Node(logical_id, *WORKLOAD, (readable(logical_id).removesuffix("Role"),))
+        elif type_ == "AWS::IAM::Role" and "AWS" in _trusted(resource):
+            found.nodes[logical_id] = Node(logical_id, *TAKEN_ON, (readable(logical_id).removesuffix("Role"),))
         elif type_ not in NOT_DRAWN and not type_.startswith("Custom::"):
             raise DiagramError(f"{type_} ({logical_id}): say in docs/graph.py how it is drawn, or why it is not.")
     for logical_id, resource in resources.items():
@@ -300,6 +304,11 @@ def _connect_attempts(found: _Found, _logical_id: str, properties: Properties) -
             found.add(function, end, "failure", "after all attempts")
 
 
+def _connect_bucket(found: _Found, logical_id: str, properties: Properties) -> None:
+    for end in references(properties.get("LoggingConfiguration", {})):
+        found.add(logical_id, end, "watch", "every request")
+
+
 def _connect_queue(found: _Found, logical_id: str, properties: Properties) -> None:
     redrive = properties.get("RedrivePolicy", {})
     for end in references(redrive):
@@ -357,6 +366,7 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::Events::Rule": _connect_rule,
     "AWS::ApiGateway::Method": _connect_method,
     "AWS::SNS::Subscription": _connect_subscription,
+    "AWS::S3::Bucket": _connect_bucket,
     "AWS::SQS::Queue": _connect_queue,
     "AWS::Lambda::EventSourceMapping": _connect_poller,
     "AWS::Lambda::EventInvokeConfig": _connect_attempts,
@@ -440,6 +450,12 @@ def _workloads(resources: Template) -> set[str]:
         and "sagemaker.amazonaws.com" in str(resource["Properties"].get("AssumeRolePolicyDocument"))
         and logical_id not in pipelines
     }
+
+
+def _trusted(role: Properties) -> set[str]:
+    """Which kinds of principals may take a role on: `Service`, `AWS`, `Federated`."""
+    statements = _list(role["Properties"].get("AssumeRolePolicyDocument", {}).get("Statement", []))
+    return {kind for one in statements if isinstance(one.get("Principal"), Mapping) for kind in one["Principal"]}
 
 
 def _for_deletion(resources: Template) -> set[str]:

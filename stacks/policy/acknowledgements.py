@@ -890,7 +890,7 @@ ACKNOWLEDGEMENTS += (
     ),
     *_models(
         "AwsSolutions-IAM5[Resource::*]",
-        "Traces: X-Ray's two actions support no resource.",
+        "The two actions by which these functions send traces support no resource.",
         _PROTECTION_FUNCTIONS,
         "/Role/DefaultPolicy/Resource",
     ),
