@@ -21,8 +21,10 @@ from typing import Any
 from docs import drawing, graph, pipeline_graph, power, state_graph
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
+from stacks.policy import compliance
 from stacks.policy.idle_cost import MONTHLY
 from stacks.policy.services import table
+from stacks.policy.template import Template
 
 # What it is that costs something, in words.
 IDLE_TEXTS = {
@@ -85,6 +87,7 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
         "services": services_table(),
         "pages": pages_list(),
         "monitor power": power.table(found),
+        **compliance_parts(template_of),
     }
     files = {ROOT / "docs/images/model-monitor-power.svg": power.svg(found)}
     for architecture in available():
@@ -110,6 +113,16 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         files[page] = filled(page.read_text(encoding="utf-8"), parts)
     return files
+
+
+def compliance_parts(template_of: Mapping[str, graph.Template]) -> dict[str, str]:
+    """The report over all available stacks, and the findings that are acknowledged in them."""
+    templates = [Template(architecture.id, dict(template_of[architecture.id])) for architecture in available()]
+    return {
+        "compliance table": compliance.table(compliance.rows(templates)),
+        "compliance findings": compliance.findings(available()),
+        "compliance rest": ", ".join(f"`{kind}`" for kind in compliance.not_looked_at(templates)) + ".",
+    }
 
 
 def filled(text: str, parts: Mapping[str, str]) -> str:

@@ -201,7 +201,8 @@ def read(template: Template) -> Graph:
     """
     resources: Mapping[str, Any] = template["Resources"]
     at_deletion = _for_deletion(resources)
-    workloads = _workloads(resources)
+    roles = {one: TAKEN_ON for one in resources if "AWS" in _trusted(resources[one])}
+    roles |= dict.fromkeys(_workloads(resources), WORKLOAD)
     found = _Found()
     for name, parameter in template.get("Parameters", {}).items():
         if NEEDED_PARAMETER.fullmatch(name):
@@ -215,10 +216,8 @@ def read(template: Template) -> Graph:
         if type_ in DRAWN:
             kind, group = DRAWN[type_]
             found.nodes[logical_id] = Node(logical_id, kind, group, (readable(logical_id),), logical_id in at_deletion)
-        elif logical_id in workloads:
-            found.nodes[logical_id] = Node(logical_id, *WORKLOAD, (readable(logical_id).removesuffix("Role"),))
-        elif type_ == "AWS::IAM::Role" and "AWS" in _trusted(resource):
-            found.nodes[logical_id] = Node(logical_id, *TAKEN_ON, (readable(logical_id).removesuffix("Role"),))
+        elif logical_id in roles:
+            found.nodes[logical_id] = Node(logical_id, *roles[logical_id], (readable(logical_id).removesuffix("Role"),))
         elif type_ not in NOT_DRAWN and not type_.startswith("Custom::"):
             raise DiagramError(f"{type_} ({logical_id}): say in docs/graph.py how it is drawn, or why it is not.")
     for logical_id, resource in resources.items():
@@ -453,8 +452,8 @@ def _workloads(resources: Template) -> set[str]:
 
 
 def _trusted(role: Properties) -> set[str]:
-    """Which kinds of principals may take a role on: `Service`, `AWS`, `Federated`."""
-    statements = _list(role["Properties"].get("AssumeRolePolicyDocument", {}).get("Statement", []))
+    """Which kinds of principals may take a role on: `Service`, `AWS`, `Federated`; nobody takes on what is no role."""
+    statements = _list(role.get("Properties", {}).get("AssumeRolePolicyDocument", {}).get("Statement", []))
     return {kind for one in statements if isinstance(one.get("Principal"), Mapping) for kind in one["Principal"]}
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stacks.catalogue import ARCHITECTURES
+
 # (rule, construct path)
 Finding = tuple[str, str]
 
@@ -946,6 +948,34 @@ ACKNOWLEDGEMENTS += (
 )
 
 
+# --- The same question in several packs
+
+# The packs that ask what HIPAA's asks, under the same name, of the same stacks, each with what it does not ask.
+_ALIKE: Mapping[str, frozenset[str]] = {
+    "NIST.800.53.R5": frozenset(),
+    "PCI.DSS.321": frozenset(
+        {
+            "CloudWatchAlarmAction",
+            "DynamoDBInBackupPlan",
+            "LambdaConcurrency",
+            "LambdaDLQ",
+            "SecretsManagerRotationEnabled",
+        }
+    ),
+}
+# Rules of AwsSolutions that these packs have too, and HIPAA's has not.
+_BEYOND_HIPAA = {"AwsSolutions-APIG3": "APIGWAssociatedWithWAF"}
+_SENSITIVE = frozenset(architecture.id for architecture in ARCHITECTURES if architecture.sensitive)
+
+
+def asked_alike(architecture: str, rule: str) -> tuple[str, ...]:
+    """The rule, and those of other packs that ask the same: a finding that is right as it is, is so for all of them."""
+    question = rule.removeprefix("HIPAA.Security-") if rule.startswith("HIPAA.Security-") else _BEYOND_HIPAA.get(rule)
+    if question is None or architecture not in _SENSITIVE:
+        return (rule,)
+    return (rule, *(f"{pack}-{question}" for pack, without in _ALIKE.items() if question not in without))
+
+
 def expected(
     settings: Mapping[str, Mapping[str, object]], table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS
 ) -> dict[Finding, str]:
@@ -954,8 +984,9 @@ def expected(
     `settings` are the values by architecture; entries of architectures that are not among them are left out.
     """
     return {
-        (entry.rule.format(**settings[entry.architecture]), f"{entry.architecture}/{construct}"): entry.reason
+        (rule.format(**settings[entry.architecture]), f"{entry.architecture}/{construct}"): entry.reason
         for entry in table
         if entry.architecture in settings
+        for rule in asked_alike(entry.architecture, entry.rule)
         for construct in entry.places(settings[entry.architecture])
     }
