@@ -32,6 +32,7 @@ IDLE_TEXTS = {
     "AWS::CloudWatch::CompositeAlarm": "composite alarm",
     "AWS::CloudWatch::Dashboard": "dashboard",
     "AWS::KMS::Key": "own key",
+    "Custom::ReplicaBucket": "replica of a key in the second region",
     "AWS::SecretsManager::Secret": "secret",
     "AWS::Lambda::EventSourceMapping": "empty queue that Lambda polls, 648,000 requests",
 }

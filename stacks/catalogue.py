@@ -976,9 +976,10 @@ _OPERATE = (
         title="Keep models unchangeable",
         theme="operate",
         story="Auditors want the exact model that decided, years later.",
-        flow="artifacts in S3: versions, Object Lock, replication, MFA delete, lineage tags; ECR versions",
-        services=("s3", "ecr", "kms"),
+        flow="artifact with lineage tags → S3 versions under Object Lock → replication into a second region → auditor",
+        services=("s3", "kms", "lambda", "iam", "x-ray"),
         facts=("Governance mode with a short retention keeps a sandbox destroyable.",),
+        stack="stacks.operate.model_vault:ModelVault",
     ),
     Architecture(
         id="cost-guard",

@@ -83,6 +83,22 @@ PATHS: Mapping[str, Path] = {
             "requests are answered as before, their records are lost",
         ),
         Path(
+            "replication",
+            "the role of the bucket's replication",
+            (
+                "s3:GetReplicationConfiguration",
+                "s3:ListBucket",
+                "s3:GetObjectVersionForReplication",
+                "s3:GetObjectVersionAcl",
+                "s3:GetObjectVersionTagging",
+                "s3:GetObjectRetention",
+                "s3:GetObjectLegalHold",
+                "s3:ReplicateObject",
+                "s3:ReplicateTags",
+            ),
+            "the object is written, its replication status is FAILED",
+        ),
+        Path(
             "service-role",
             "the service that is handed a role, by the role's trust policy",
             ("sts:AssumeRole",),

@@ -45,13 +45,14 @@ def bucket_key(
     users: Sequence[iam.IRole],
     readers: Sequence[iam.IRole] = (),
     rotation_days: int = 365,
+    replicated_by: iam.IRole | None = None,
 ) -> kms.Key:
     """A rotating key for buckets of this stack, with which only `users` write and read and `readers` read, through S3.
 
     It names them itself, so their own policies need not. Nobody decrypts with it directly, whatever his IAM policy
     says, the account's root included: it administers. S3 names the bucket, or the object, in the encryption context.
     The buckets are told by the stack's name, which must be in small letters and short (33 letters with a logical id of
-    16), or CloudFormation changes it in theirs.
+    16), or CloudFormation changes it in theirs. `replicated_by` may make the same key in another region.
     """
     stack = cdk.Stack.of(scope)
 
@@ -75,6 +76,7 @@ def bucket_key(
         rotation_period=cdk.Duration.days(rotation_days),
         pending_window=cdk.Duration.days(7),
         removal_policy=cdk.RemovalPolicy.DESTROY,
+        multi_region=True if replicated_by else None,
         policy=iam.PolicyDocument(
             statements=[
                 iam.PolicyStatement(
@@ -85,6 +87,18 @@ def bucket_key(
                 ),
                 through_s3("UsersThroughS3", users, USE),
                 *([through_s3("ReadersThroughS3", readers, ["kms:Decrypt"])] if readers else []),
+                *(
+                    [
+                        iam.PolicyStatement(
+                            sid="Replicates",
+                            principals=[replicated_by],
+                            actions=["kms:ReplicateKey"],
+                            resources=["*"],
+                        )
+                    ]
+                    if replicated_by
+                    else []
+                ),
             ]
         ),
     )

@@ -948,6 +948,54 @@ ACKNOWLEDGEMENTS += (
 )
 
 
+# --- model-vault
+
+_VAULT = "model-vault"
+_VAULT_FUNCTIONS: Places = ((_VAULT, ("Replica", "EmptiedVault/Worker"), {}),)
+_COPIES = "arn:<AWS::Partition>:s3:::<AWS::StackName>-replica-*"
+
+ACKNOWLEDGEMENTS += (
+    *_models(
+        "AwsSolutions-L1",
+        "The vault's functions run on 3.13 both here and on AWS, which supports it until 2029-06-30.",
+        _VAULT_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models(
+        "AwsSolutions-IAM5[Resource::*]",
+        "X-Ray's two actions support no resource, and a key that is yet to be made has no name.",
+        _VAULT_FUNCTIONS,
+        "/Role/DefaultPolicy/Resource",
+    ),
+    *_models(
+        "AwsSolutions-S1",
+        "Who read or wrote which model is told by CloudTrail's data events; this bucket takes no change that a log"
+        " would have to find.",
+        ((_VAULT, ("Vault",), {}),),
+        "/Resource",
+    ),
+    *_grant(
+        "<Vault23237E5B.Arn>/*",
+        "The vault's roles work with every artifact, each in its own way; a stack that ends empties it.",
+        (_VAULT, ("ArchivistRole", "AuditorRole", "ReplicationRole", "EmptiedVault/Worker/Role"), {}),
+    ),
+    *_grant(
+        "<ReplicaBucket.BucketArn>/*",
+        "The copies of all artifacts lie in the second region: the replication writes them, the auditor reads them.",
+        (_VAULT, ("AuditorRole", "ReplicationRole"), {}),
+    ),
+    *(
+        entry
+        for pattern in (_COPIES, f"{_COPIES}/*")
+        for entry in _grant(
+            pattern,
+            "The bucket of the second region is called after the stack and digits of its id, which come with it.",
+            (_VAULT, ("Replica/Role",), {}),
+        )
+    ),
+)
+
+
 # --- The same question in several packs
 
 # The packs that ask what HIPAA's asks, under the same name, of the same stacks, each with what it does not ask.

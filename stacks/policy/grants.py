@@ -311,6 +311,13 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
         reason="Takes the notification of an ended task when the queue of ends cannot.",
     ),
     UnusedGrant(
+        architecture="model-vault",
+        role="ReplicaRole",
+        action="kms:CreateKey",
+        resource="",
+        reason="A replica is made in the second region, where that is asked for too; here one permission decides.",
+    ),
+    UnusedGrant(
         architecture="training-pipeline",
         role="ProcessingRole",
         action="cloudwatch:PutMetricData",

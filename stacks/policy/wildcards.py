@@ -27,6 +27,7 @@ WITHOUT_RESOURCE = {
     "sagemaker:ListEndpointConfigs": "Amazon SageMaker",
     "sagemaker:ListEndpoints": "Amazon SageMaker",
     "sagemaker:ListModels": "Amazon SageMaker",
+    "kms:CreateKey": "AWS Key Management Service",
     "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
     "logs:DeleteLogDelivery": "Amazon CloudWatch Logs",
     "logs:DescribeLogGroups": "Amazon CloudWatch Logs",

@@ -52,7 +52,7 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import apis, buckets, delivery, inside, machines, quotas, states
+from local.emulator.seams import apis, buckets, delivery, inside, machines, quotas, states, vaults
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
@@ -1032,8 +1032,10 @@ def _source(arn: str) -> dict[str, str]:
 def _complete_stack_resources() -> None:
     """Give a stack's bucket its tags and its encryption, its topic its key; keep a bucket that holds objects."""
     buckets.install()
+    vaults.install(_may_use_key)
     _after_provisioning("AWS::S3::Bucket", _complete_bucket)
     _after_provisioning("AWS::S3::Bucket", buckets.complete)
+    _after_provisioning("AWS::S3::Bucket", vaults.complete)
     _after_provisioning("AWS::SNS::Topic", _complete_topic)
     handler = _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     delete = handler["delete"]

@@ -1,6 +1,6 @@
 """S3's security that MiniStack lacks: condition keys, properties of stacks' buckets, access logs, keys per bucket.
 
-- Condition keys: `s3:TlsVersion`, `s3:authType`, `s3:signatureAge` and the key that a write names ("Bucket policy
+- Condition keys: `s3:TlsVersion`, `s3:authType`, `s3:signatureAge`, the key that a write names and the tags that it gives ("Bucket policy
   examples using condition keys" and "Amazon S3 Signature Version 4 authentication specific policy keys", Amazon S3 User
   Guide and API Reference, read 2026-11-27). The TLS version is that of the caller's own connection. Signatures are
   as old as the machine's clock says; it is not the clock that tests move.
@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 from xml.sax.saxutils import escape
 
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -87,6 +87,9 @@ def _conditions(iam_action: str, query: Mapping[str, Any], headers: Mapping[str,
         context["s3:signatureAge"] = str(max(0, int((time.time() - moment) * 1000)))
     if iam_action == "s3:PutObject" and headers.get(KEY_HEADER):
         context[f"s3:{KEY_HEADER}"] = headers[KEY_HEADER]
+    if iam_action in ("s3:PutObject", "s3:PutObjectTagging"):
+        for name, value in parse_qsl(headers.get("x-amz-tagging", ""), keep_blank_values=True):
+            context[f"s3:RequestObjectTag/{name}"] = value
     return context
 
 
