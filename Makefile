@@ -26,7 +26,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker demo test test-browser soak bench lint format synth deploy destroy docs definitions lock clean
+.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker demo test test-browser soak bench lint format synth compliance deploy destroy docs definitions lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ format: setup-dev ## Rewrite to the project's style
 
 synth: setup-dev ## Write the templates that AWS would get to cdk.out, and check them
 	@CDK_OUTDIR=cdk.out $(BIN)/python app.py && $(BIN)/python -m stacks.policy cdk.out
+
+compliance: synth ## The compliance report over all stacks, printed and written into docs/compliance.md
+	@$(BIN)/python -m stacks.policy.compliance cdk.out && $(BIN)/python -m docs.generate
 
 # Both work on the account of your shell's AWS credentials, and ask before they change a permission or remove a stack.
 deploy: synth ## Deploy ID=image-labeling to your AWS account (see docs/how-to/deploy-to-aws.md)

@@ -22,8 +22,10 @@ from docs import drawing, graph, pipeline_graph, power, state_graph
 from scenarios.access_matrix import CELLS, PERSONS
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
+from stacks.policy import compliance
 from stacks.policy.idle_cost import MONTHLY
 from stacks.policy.services import table
+from stacks.policy.template import Template
 
 # What it is that costs something, in words.
 IDLE_TEXTS = {
@@ -31,6 +33,7 @@ IDLE_TEXTS = {
     "AWS::CloudWatch::CompositeAlarm": "composite alarm",
     "AWS::CloudWatch::Dashboard": "dashboard",
     "AWS::KMS::Key": "own key",
+    "Custom::ReplicaBucket": "replica of a key in the second region",
     "AWS::SecretsManager::Secret": "secret",
     "AWS::Lambda::EventSourceMapping": "empty queue that Lambda polls, 648,000 requests",
 }
@@ -87,6 +90,7 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
         "pages": pages_list(),
         "monitor power": power.table(found),
         "access matrix": access_table(),
+        **compliance_parts(template_of),
     }
     files = {ROOT / "docs/images/model-monitor-power.svg": power.svg(found)}
     for architecture in available():
@@ -104,13 +108,24 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
             parts[f"{architecture.id} steps"] = _drawn(pipelines, pipeline_graph.mermaid)
         if machines := state_graph.definitions(template):
             parts[f"{architecture.id} states"] = _drawn(machines, state_graph.mermaid)
-        if machines or architecture.needs:
+        flows = any(edge.kind in ("event", "poll") for edge in drawn.edges)
+        if machines or architecture.needs or not flows:
             # Its parts have no one way from left to right, which a picture could show.
             continue
         files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         files[page] = filled(page.read_text(encoding="utf-8"), parts)
     return files
+
+
+def compliance_parts(template_of: Mapping[str, graph.Template]) -> dict[str, str]:
+    """The report over all available stacks, and the findings that are acknowledged in them."""
+    templates = [Template(architecture.id, dict(template_of[architecture.id])) for architecture in available()]
+    return {
+        "compliance table": compliance.table(compliance.rows(templates)),
+        "compliance findings": compliance.findings(available()),
+        "compliance rest": ", ".join(f"`{kind}`" for kind in compliance.not_looked_at(templates)) + ".",
+    }
 
 
 def filled(text: str, parts: Mapping[str, str]) -> str:

@@ -87,6 +87,8 @@ OUTSIDE: dict[str, tuple[str, Group]] = {
 
 # What SageMaker's machines do by a role of the stack: jobs, or an endpoint. The role stands for them.
 WORKLOAD: tuple[str, Group] = ("SageMaker workload", "intelligence")
+# A role that people take on, or what runs elsewhere in the account.
+TAKEN_ON: tuple[str, Group] = ("Role that is taken on", "compute")
 # A stack from which this one imports; the parameter that names it ends so.
 NEEDED: tuple[str, Group] = ("Needed stack", "stacks")
 NEEDED_PARAMETER = re.compile(r"[A-Za-z]+Stack")
@@ -202,13 +204,15 @@ def read(template: Template) -> Graph:
     """
     resources: Mapping[str, Any] = template["Resources"]
     at_deletion = _for_deletion(resources)
-    workloads, people = _workloads(resources), _people(resources)
+    people = _people(resources)
+    roles = {one: TAKEN_ON for one in resources if "AWS" in _trusted(resources[one])}
+    roles |= dict.fromkeys(people, PEOPLE) | dict.fromkeys(_workloads(resources), WORKLOAD)
     found = _Found()
     for name, parameter in template.get("Parameters", {}).items():
         if NEEDED_PARAMETER.fullmatch(name):
             found.nodes[name] = Node(name, *NEEDED, (parameter.get("Default", name),))
     for logical_id, resource in resources.items():
-        if box := _box(found, logical_id, resource, workloads, people):
+        if box := _box(found, logical_id, resource, roles):
             found.nodes[logical_id] = replace(box, only_at_deletion=logical_id in at_deletion)
     for logical_id, resource in resources.items():
         if resource["Type"] in _CONNECT:
@@ -223,7 +227,7 @@ def read(template: Template) -> Graph:
 
 
 def _box(
-    found: _Found, logical_id: str, resource: Properties, workloads: Collection[str], people: Collection[str]
+    found: _Found, logical_id: str, resource: Properties, roles: Mapping[str, tuple[str, Group]]
 ) -> Node | None:
     """The box of a resource, if it has one. Raises DiagramError for a type that nobody has looked at."""
     type_ = resource["Type"]
@@ -233,10 +237,8 @@ def _box(
             found.own[f"{start}<StackName>"] = logical_id
     if type_ in DRAWN:
         return Node(logical_id, *DRAWN[type_], (readable(logical_id),))
-    if logical_id in workloads:
-        return Node(logical_id, *WORKLOAD, (readable(logical_id).removesuffix("Role"),))
-    if logical_id in people:
-        return Node(logical_id, *PEOPLE, (readable(logical_id),))
+    if logical_id in roles:
+        return Node(logical_id, *roles[logical_id], (readable(logical_id).removesuffix("Role"),))
     if type_ not in NOT_DRAWN and not type_.startswith("Custom::"):
         raise DiagramError(f"{type_} ({logical_id}): say in docs/graph.py how it is drawn, or why it is not.")
     return None
@@ -316,6 +318,11 @@ def _connect_attempts(found: _Found, _logical_id: str, properties: Properties) -
             found.add(function, end, "failure", "after all attempts")
 
 
+def _connect_bucket(found: _Found, logical_id: str, properties: Properties) -> None:
+    for end in references(properties.get("LoggingConfiguration", {})):
+        found.add(logical_id, end, "watch", "every request")
+
+
 def _connect_queue(found: _Found, logical_id: str, properties: Properties) -> None:
     redrive = properties.get("RedrivePolicy", {})
     for end in references(redrive):
@@ -373,6 +380,7 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::Events::Rule": _connect_rule,
     "AWS::ApiGateway::Method": _connect_method,
     "AWS::SNS::Subscription": _connect_subscription,
+    "AWS::S3::Bucket": _connect_bucket,
     "AWS::SQS::Queue": _connect_queue,
     "AWS::Lambda::EventSourceMapping": _connect_poller,
     "AWS::Lambda::EventInvokeConfig": _connect_attempts,
@@ -475,6 +483,12 @@ def _people(resources: Template) -> dict[str, list[str]]:
             if "aws:RequestTag/" in str(trust):
                 found[logical_id] = [end for end in references(trust) if end in resources]
     return {one: [] for ones in found.values() for one in ones} | found
+
+
+def _trusted(role: Properties) -> set[str]:
+    """Which kinds of principals may take a role on: `Service`, `AWS`, `Federated`; nobody takes on what is no role."""
+    statements = _list(role.get("Properties", {}).get("AssumeRolePolicyDocument", {}).get("Statement", []))
+    return {kind for one in statements if isinstance(one.get("Principal"), Mapping) for kind in one["Principal"]}
 
 
 def _for_deletion(resources: Template) -> set[str]:

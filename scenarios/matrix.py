@@ -72,11 +72,33 @@ _SERVING_RIGHTS = "tests.scenarios.test_realtime_endpoint_permissions"
 _MONITOR = "tests.scenarios.test_model_monitor"
 _MONITOR_FAILS = "tests.scenarios.test_model_monitor_failures"
 _MONITOR_RIGHTS = "tests.scenarios.test_model_monitor_permissions"
+_PROTECTED = "tests.scenarios.test_data_protection"
 
 _ACCESS = "tests.scenarios.test_access_control"
 _NO_FLOW = "Nothing flows: people ask, and each request is answered at once"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
+    "data-protection": {
+        "duplicate-event": DoesNotApply("no event starts anything: a link that is asked for twice is two links"),
+        "odd-key": AnsweredBy((f"{_PROTECTED}.test_a_link_opens_one_version_of_one_file",)),
+        "corrupt-input": AnsweredBy((f"{_PROTECTED}.test_what_is_not_shared_is_refused_with_a_reason",)),
+        "oversized-input": DoesNotApply("no content goes through the function: S3 takes and gives files of any size"),
+        "throttled-service": AnsweredBy((f"{_PROTECTED}.test_a_throttled_s3_is_asked_again",)),
+        "service-down-then-back": AnsweredBy(
+            (f"{_PROTECTED}.test_while_s3_is_down_the_asker_hears_so_and_later_gets_a_link",)
+        ),
+        "poison-message": DoesNotApply("there is no queue: whoever asks for a link waits for the answer"),
+        "partial-batch": DoesNotApply("a request is for one file"),
+        "asynchronous-job-failed": DoesNotApply("nothing is started whose end could fail unseen"),
+        "notification-late-or-twice": DoesNotApply("nothing waits for a notification"),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_PROTECTED}.test_without_a_permission_no_link_is_made_and_those_that_are_out_are_void",
+                f"{_PROTECTED}.test_what_would_weaken_the_protection_is_refused_and_nothing_else",
+                f"{_PROTECTED}.test_every_denial_and_every_condition_is_missed_when_it_goes",
+            )
+        ),
+    },
     "image-labeling": {
         "duplicate-event": AnsweredBy((f"{_HAPPY}.test_the_same_event_twice_is_one_row_and_one_paid_call",)),
         "odd-key": AnsweredBy((f"{_HAPPY}.test_a_key_is_read_and_stored_as_the_user_wrote_it",)),

@@ -976,9 +976,10 @@ _OPERATE = (
         title="Keep models unchangeable",
         theme="operate",
         story="Auditors want the exact model that decided, years later.",
-        flow="artifacts in S3: versions, Object Lock, replication, MFA delete, lineage tags; ECR versions",
-        services=("s3", "ecr", "kms"),
+        flow="artifact with lineage tags → S3 versions under Object Lock → replication into a second region → auditor",
+        services=("s3", "kms", "lambda", "iam", "x-ray"),
         facts=("Governance mode with a short retention keeps a sandbox destroyable.",),
+        stack="stacks.operate.model_vault:ModelVault",
     ),
     Architecture(
         id="cost-guard",
@@ -1018,10 +1019,18 @@ _SECURE = (
         title="Encrypt everything, share briefly",
         theme="secure",
         story="Keys belong to the customer, transport is encrypted, and access to a file runs out.",
-        flow="KMS customer keys, TLS-only policies, default and client-side encryption, presigned access",
-        services=("kms", "s3", "efs", "sagemaker"),
+        flow=(
+            "a key, a bucket and a role for each class of data → policies that refuse old TLS and other keys → a record"
+            " of every request; Lambda → links that run out"
+        ),
+        services=("kms", "s3", "lambda", "iam", "x-ray"),
         facts=("Synchronous AI calls keep nothing; asynchronous ones take a key for their output.",),
+        status="available",
         sensitive=True,
+        stack="stacks.secure.data_protection:DataProtection",
+        scenario="scenarios.data_protection",
+        cost_idle=3.00,
+        cost_per_thousand=0.01,
     ),
     Architecture(
         id="access-control",

@@ -40,6 +40,9 @@ FEATURES = {
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 
 
+# Whose keys tell the stack's buckets by its name.
+NAMED_BUCKETS = ("data-protection", "model-vault")
+
 CONTEXT = ("architecture", "target", "settings", "stack_name", "model_monitor")
 
 
@@ -106,11 +109,12 @@ def build(app: cdk.App) -> list[Built]:
     if context["stack_name"] and not STACK_NAME.fullmatch(str(context["stack_name"])):
         raise ContextError("Context stack_name must be 40 letters, digits and hyphens at most, a letter first.")
     if (
-        "sagemaker" in architectures[-1].services
+        ("sagemaker" in architectures[-1].services or architectures[-1].id in NAMED_BUCKETS)
         and not str(context["stack_name"] or "").islower()
         and context["stack_name"]
     ):
-        # SageMaker calls its resources after the stack, and grants are held to their ARNs, which are in small letters.
+        # SageMaker calls its resources after the stack, as do buckets, and grants are held to their ARNs, which are in
+        # small letters.
         raise ContextError("Context stack_name must be in small letters for this architecture.")
     renamed = {architectures[-1].id: str(context["stack_name"])} if context["stack_name"] else {}
     built: dict[str, Built] = {}

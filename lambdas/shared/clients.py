@@ -40,8 +40,13 @@ class _PlainFiles(JSONFileLoader):
             return json.loads(file.read())
 
 
-def make_clients(limits: Mapping[str, Limits], *, connect_seconds: float = 2) -> dict[str, Any]:
-    """A client for each service that `limits` names (`{"s3": QUICK}`), all from one session."""
+def make_clients(
+    limits: Mapping[str, Limits], *, connect_seconds: float = 2, signature_version: str | None = None
+) -> dict[str, Any]:
+    """A client for each service that `limits` names (`{"s3": QUICK}`), all from one session.
+
+    `signature_version` is for links to S3, which botocore signs by the old version 2 unless it is told `s3v4`.
+    """
 
     class KnownServices(Loader):
         """Does not search the disk for the services that there are: these exist."""
@@ -54,6 +59,7 @@ def make_clients(limits: Mapping[str, Limits], *, connect_seconds: float = 2) ->
             connect_timeout=connect_seconds,
             read_timeout=read_seconds,
             retries={"mode": "standard", "total_max_attempts": attempts},
+            signature_version=signature_version,
         )
 
     collecting = gc.isenabled()

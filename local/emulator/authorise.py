@@ -77,6 +77,28 @@ PATHS: Mapping[str, Path] = {
             "the request on the encrypted resource fails with KMS AccessDenied, or the delivery is refused",
         ),
         Path(
+            "access-logs",
+            "logging.s3.amazonaws.com, by the policy of the bucket that takes the logs",
+            ("s3:PutObject",),
+            "requests are answered as before, their records are lost",
+        ),
+        Path(
+            "replication",
+            "the role of the bucket's replication",
+            (
+                "s3:GetReplicationConfiguration",
+                "s3:ListBucket",
+                "s3:GetObjectVersionForReplication",
+                "s3:GetObjectVersionAcl",
+                "s3:GetObjectVersionTagging",
+                "s3:GetObjectRetention",
+                "s3:GetObjectLegalHold",
+                "s3:ReplicateObject",
+                "s3:ReplicateTags",
+            ),
+            "the object is written, its replication status is FAILED",
+        ),
+        Path(
             "service-role",
             "the service that is handed a role, by the role's trust policy",
             ("sts:AssumeRole",),

@@ -20,7 +20,8 @@ class EmptiedBucket(Construct):
 
     CDK's own `auto_delete_objects` does the same with a wildcard grant (`s3:GetBucket*`, `s3:List*`,
     `s3:DeleteObject*`), the managed policy `AWSLambdaBasicExecutionRole` and a log group that outlives the stack.
-    This one has three actions on one bucket and leaves nothing. Deletion order comes from the references: the custom
+    This one has three actions on one bucket and leaves nothing. What is `locked` in governance mode goes too, which
+    takes one action more. Deletion order comes from the references: the custom
     resource goes first, then its function, then the bucket.
     """
 
@@ -32,6 +33,7 @@ class EmptiedBucket(Construct):
         bucket: s3.Bucket,
         target: Target,
         encryption_key: kms.IKey | None = None,
+        locked: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         cdk.Tags.of(bucket).add(CONSENT_TAG, "true")
@@ -46,10 +48,12 @@ class EmptiedBucket(Construct):
             memory_mib=256,
             log_retention=logs.RetentionDays.ONE_WEEK,
             encryption_key=encryption_key,
-            environment={"CONSENT_TAG": CONSENT_TAG},
+            environment={"CONSENT_TAG": CONSENT_TAG, **({"BYPASS_GOVERNANCE": "true"} if locked else {})},
         )
+        self.role = worker.role
         worker.allow(["s3:GetBucketTagging", "s3:ListBucketVersions"], bucket.bucket_arn)
-        worker.allow(["s3:DeleteObjectVersion"], bucket.arn_for_objects("*"))
+        bypassing = ["s3:BypassGovernanceRetention"] if locked else []
+        worker.allow(["s3:DeleteObjectVersion", *bypassing], bucket.arn_for_objects("*"))
         resource = cdk.CustomResource(
             self,
             "Resource",

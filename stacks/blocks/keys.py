@@ -24,13 +24,20 @@ USE_FOR_LOGS = (
 )
 
 
-def own_key(scope: Construct, construct_id: str, *, description: str, queue_senders: Sequence[str] = ()) -> kms.Key:
+def own_key(
+    scope: Construct,
+    construct_id: str,
+    *,
+    description: str,
+    queue_senders: Sequence[str] = (),
+    alarms: bool = True,
+) -> kms.Key:
     """One key for all that holds data. Services may use it only on behalf of this stack's own resources.
 
     Those are told by the stack's name, with which CloudFormation begins theirs (`synth` bounds its length, so that none
     is cut): an ARN itself would make a circle, for each of them refers to the key.
 
-    CloudWatch may use it for alarms, and CloudWatch Logs for log groups. `queue_senders` are the services that send
+    CloudWatch may use it for `alarms`, and CloudWatch Logs for log groups. `queue_senders` are the services that send
     into the stack's queues, such as `events.amazonaws.com`.
     """
     key = kms.Key(
@@ -46,9 +53,10 @@ def own_key(scope: Construct, construct_id: str, *, description: str, queue_send
         # By the encryption context, in which SQS names the queue: for EventBridge AWS does not promise a source ARN in
         # calls to KMS (Amazon SNS Developer Guide, "Amazon SNS encryption key management", rules it out).
         let_service_use(key, service, where={"kms:EncryptionContext:aws:sqs:arn": own_arn(scope, "sqs", own)})
-    let_service_use(
-        key, "cloudwatch.amazonaws.com", where={"aws:SourceArn": own_arn(scope, "cloudwatch", f"alarm:{own}")}
-    )
+    if alarms:
+        let_service_use(
+            key, "cloudwatch.amazonaws.com", where={"aws:SourceArn": own_arn(scope, "cloudwatch", f"alarm:{own}")}
+        )
     let_service_use(
         key,
         f"logs.{cdk.Stack.of(scope).region}.amazonaws.com",

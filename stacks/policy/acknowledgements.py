@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stacks.catalogue import ARCHITECTURES
+
 # (rule, construct path)
 Finding = tuple[str, str]
 
@@ -970,6 +972,154 @@ ACKNOWLEDGEMENTS += (
 )
 
 
+# --- data-protection
+
+_PROTECTION = "data-protection"
+_PROTECTION_FUNCTIONS: Places = (
+    (_PROTECTION, ("ShareFile", "EmptiedAccessLogs/Worker", "EmptiedPersonal/Worker", "EmptiedDerived/Worker"), {}),
+)
+
+ACKNOWLEDGEMENTS += (
+    *_models(
+        "AwsSolutions-L1",
+        "Handlers run on the same Python here and on AWS, which supports 3.13 until 2029-06-30.",
+        _PROTECTION_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models(
+        "AwsSolutions-IAM5[Resource::*]",
+        "The two actions by which these functions send traces support no resource.",
+        _PROTECTION_FUNCTIONS,
+        "/Role/DefaultPolicy/Resource",
+    ),
+    *_grant(
+        "<Personal32FED1E6.Arn>/shared/*",
+        "Any file under this prefix may be shared: that is what it is for.",
+        (_PROTECTION, ("ShareFile/Role",), {}),
+    ),
+    *(
+        entry
+        for bucket, role in (("Personal32FED1E6", "PersonalRole"), ("Derived2F7F6E82", "DerivedRole"))
+        for entry in _grant(
+            f"<{bucket}.Arn>/*",
+            "The role of a class works with all files of its bucket, and a stack that ends empties it.",
+            (_PROTECTION, (role, f"Emptied{bucket[:-8]}/Worker/Role"), {}),
+        )
+    ),
+    *_grant("<AccessLogs8B620ECA.Arn>/*", _EMPTIED, (_PROTECTION, ("EmptiedAccessLogs/Worker/Role",), {})),
+    *_models(
+        "HIPAA.Security-IAMNoInlinePolicy",
+        "Each policy belongs to one role, goes with it, and can be attached to nothing else.",
+        (
+            (_PROTECTION, ("PersonalRole", "DerivedRole"), {}),
+            (_PROTECTION, tuple(f"{name}/Role" for name in _PROTECTION_FUNCTIONS[0][1]), {}),
+        ),
+        "/DefaultPolicy/Resource",
+    ),
+    *_models(
+        "HIPAA.Security-LambdaConcurrency",
+        "People ask for links one at a time, and CloudFormation empties each bucket once: nothing is to be bounded.",
+        _PROTECTION_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models(
+        "HIPAA.Security-LambdaDLQ",
+        "Whoever asks for a link waits for the answer, and CloudFormation for its own: no event could be lost.",
+        _PROTECTION_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models("HIPAA.Security-LambdaInsideVPC", _NO_NETWORK, _PROTECTION_FUNCTIONS, "/Function/Resource"),
+    *_models(
+        "HIPAA.Security-S3BucketReplicationEnabled",
+        "Data about people is to be in as few places as it can; `model-vault` replicates what must outlive a region.",
+        ((_PROTECTION, ("AccessLogs", "Personal", "Derived"), {}),),
+        "/Resource",
+    ),
+    *_models(
+        "HIPAA.Security-S3DefaultEncryptionKMS",
+        "S3 delivers access logs into buckets under its own keys only; the logs hold names of files and no content.",
+        ((_PROTECTION, ("AccessLogs",), {}),),
+        "/Resource",
+    ),
+)
+
+
+# --- model-vault
+
+_VAULT = "model-vault"
+_VAULT_FUNCTIONS: Places = ((_VAULT, ("Replica", "EmptiedVault/Worker"), {}),)
+_COPIES = "arn:<AWS::Partition>:s3:::<AWS::StackName>-replica-*"
+
+ACKNOWLEDGEMENTS += (
+    *_models(
+        "AwsSolutions-L1",
+        "The vault's functions run on 3.13 both here and on AWS, which supports it until 2029-06-30.",
+        _VAULT_FUNCTIONS,
+        "/Function/Resource",
+    ),
+    *_models(
+        "AwsSolutions-IAM5[Resource::*]",
+        "X-Ray's two actions support no resource, and a key that is yet to be made has no name.",
+        _VAULT_FUNCTIONS,
+        "/Role/DefaultPolicy/Resource",
+    ),
+    *_models(
+        "AwsSolutions-S1",
+        "Who read or wrote which model is told by CloudTrail's data events; this bucket takes no change that a log"
+        " would have to find.",
+        ((_VAULT, ("Vault",), {}),),
+        "/Resource",
+    ),
+    *_grant(
+        "<Vault23237E5B.Arn>/*",
+        "The vault's roles work with every artifact, each in its own way; a stack that ends empties it.",
+        (_VAULT, ("ArchivistRole", "AuditorRole", "ReplicationRole", "EmptiedVault/Worker/Role"), {}),
+    ),
+    *_grant(
+        "<ReplicaBucket.BucketArn>/*",
+        "The copies of all artifacts lie in the second region: the replication writes them, the auditor reads them.",
+        (_VAULT, ("AuditorRole", "ReplicationRole"), {}),
+    ),
+    *(
+        entry
+        for pattern in (_COPIES, f"{_COPIES}/*")
+        for entry in _grant(
+            pattern,
+            "The bucket of the second region is called after the stack and digits of its id, which come with it.",
+            (_VAULT, ("Replica/Role",), {}),
+        )
+    ),
+)
+
+
+# --- The same question in several packs
+
+# The packs that ask what HIPAA's asks, under the same name, of the same stacks, each with what it does not ask.
+_ALIKE: Mapping[str, frozenset[str]] = {
+    "NIST.800.53.R5": frozenset(),
+    "PCI.DSS.321": frozenset(
+        {
+            "CloudWatchAlarmAction",
+            "DynamoDBInBackupPlan",
+            "LambdaConcurrency",
+            "LambdaDLQ",
+            "SecretsManagerRotationEnabled",
+        }
+    ),
+}
+# Rules of AwsSolutions that these packs have too, and HIPAA's has not.
+_BEYOND_HIPAA = {"AwsSolutions-APIG3": "APIGWAssociatedWithWAF"}
+_SENSITIVE = frozenset(architecture.id for architecture in ARCHITECTURES if architecture.sensitive)
+
+
+def asked_alike(architecture: str, rule: str) -> tuple[str, ...]:
+    """The rule, and those of other packs that ask the same: a finding that is right as it is, is so for all of them."""
+    question = rule.removeprefix("HIPAA.Security-") if rule.startswith("HIPAA.Security-") else _BEYOND_HIPAA.get(rule)
+    if question is None or architecture not in _SENSITIVE:
+        return (rule,)
+    return (rule, *(f"{pack}-{question}" for pack, without in _ALIKE.items() if question not in without))
+
+
 def expected(
     settings: Mapping[str, Mapping[str, object]], table: Sequence[Acknowledgement] = ACKNOWLEDGEMENTS
 ) -> dict[Finding, str]:
@@ -978,8 +1128,9 @@ def expected(
     `settings` are the values by architecture; entries of architectures that are not among them are left out.
     """
     return {
-        (entry.rule.format(**settings[entry.architecture]), f"{entry.architecture}/{construct}"): entry.reason
+        (rule.format(**settings[entry.architecture]), f"{entry.architecture}/{construct}"): entry.reason
         for entry in table
         if entry.architecture in settings
+        for rule in asked_alike(entry.architecture, entry.rule)
         for construct in entry.places(settings[entry.architecture])
     }

@@ -87,6 +87,13 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
         reason="Takes the end of a job when the queue cannot.",
     ),
     UnusedGrant(
+        architecture="data-protection",
+        role="ShareFileRole",
+        action="s3:ListBucket",
+        resource="Personal",
+        reason="Lets S3 tell a missing file from a forbidden one; no request of its own asks for it.",
+    ),
+    UnusedGrant(
         architecture="document-processing",
         role="ReviewPageRole",
         action="kms:GenerateDataKey",
@@ -302,6 +309,13 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
         action="sqs:SendMessage",
         resource="DeadLetters",
         reason="Takes the notification of an ended task when the queue of ends cannot.",
+    ),
+    UnusedGrant(
+        architecture="model-vault",
+        role="ReplicaRole",
+        action="kms:CreateKey",
+        resource="",
+        reason="A replica is made in the second region, where that is asked for too; here one permission decides.",
     ),
     UnusedGrant(
         architecture="training-pipeline",

@@ -52,6 +52,7 @@ MONTHLY = {
     # Vocabularies, filters and terminologies cost nothing by themselves (Amazon Transcribe and Translate pricing).
     "Custom::LanguageResources": 0.0,
     "Custom::PlacedFiles": 0.0,
+    "Custom::ReplicaBucket": 1.00,  # AWS KMS pricing: each replica of a multi-region key; read 2026-11-27
     "Custom::RetiredEndpoint": 0.0,
     "Custom::RetiredPipeline": 0.0,
 }

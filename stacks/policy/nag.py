@@ -1,4 +1,4 @@
-"""cdk-nag: AwsSolutions for every stack, HIPAA too for those that the catalogue marks sensitive.
+"""cdk-nag: AwsSolutions for every stack; HIPAA, NIST 800-53 R5 and PCI DSS 3.2.1 for those that are marked sensitive.
 
 The packs run as validation plugins of CDK while it synthesizes. What they find is in `validation-report.json` of the
 assembly: `violations`, of which any fails the synthesis, and `suppressedViolations`, each with its acknowledgement.
@@ -59,7 +59,8 @@ def register(app: cdk.App, stacks: Sequence[cdk.Stack], sensitive: Sequence[cdk.
     validations = cdk.Validations.of(app)
     validations.add_plugins(ScopedPack(cdk_nag.AwsSolutionsChecks(app), stacks))
     if sensitive:
-        validations.add_plugins(ScopedPack(cdk_nag.HIPAASecurityChecks(app), sensitive))
+        for pack in (cdk_nag.HIPAASecurityChecks, cdk_nag.NIST80053R5Checks, cdk_nag.PCIDSS321Checks):
+            validations.add_plugins(ScopedPack(pack(app), sensitive))
 
 
 def acknowledge(

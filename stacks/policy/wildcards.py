@@ -28,6 +28,7 @@ WITHOUT_RESOURCE = {
     "sagemaker:ListEndpoints": "Amazon SageMaker",
     "sagemaker:ListModels": "Amazon SageMaker",
     "sagemaker:ListTrainingJobs": "Amazon SageMaker",
+    "kms:CreateKey": "AWS Key Management Service",
     "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
     "logs:DeleteLogDelivery": "Amazon CloudWatch Logs",
     "logs:DescribeLogGroups": "Amazon CloudWatch Logs",

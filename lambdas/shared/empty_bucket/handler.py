@@ -80,7 +80,10 @@ def _delete_versions(client: Any, bucket: str, context: Any) -> int:
     while found := _page(client, bucket):
         if context.get_remaining_time_in_millis() / 1000 < SECONDS_TO_ANSWER:
             raise NotEmptyError(f"{deleted} versions deleted, more remain: delete the stack once more to go on")
-        errors = client.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True}).get("Errors", [])
+        request = {"Bucket": bucket, "Delete": {"Objects": found, "Quiet": True}}
+        if os.environ.get("BYPASS_GOVERNANCE") == "true":
+            request["BypassGovernanceRetention"] = True
+        errors = client.delete_objects(**request).get("Errors", [])
         if errors:
             raise NotEmptyError(f"S3 kept {len(errors)} versions, the first for the reason {errors[0].get('Code')}")
         deleted += len(found)

@@ -52,7 +52,19 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import apis, delivery, inside, machines, principals, quotas, states, variables, vpc
+from local.emulator.seams import (
+    apis,
+    buckets,
+    delivery,
+    inside,
+    machines,
+    principals,
+    quotas,
+    states,
+    variables,
+    vaults,
+    vpc,
+)
 from local.emulator.vpc import Unreachable
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
@@ -326,7 +338,8 @@ class _Caller:
             why = f"{self.principal_arn} may not {action} {bucket}/{key} {vpc.refusal()}"
             raise ObjectUnavailable("AccessDenied", why.rstrip())
         encryption_key = _object_key(bucket, key, version)
-        if encryption_key and not _caller_may_use_key(self.access_key, encryption_key, "kms:Decrypt", "s3"):
+        named = buckets.encryption_context(f"{bucket}/{key}")
+        if encryption_key and not _caller_may_use_key(self.access_key, encryption_key, "kms:Decrypt", "s3", named):
             raise ObjectUnavailable("AccessDenied", f"{self.principal_arn} may not kms:Decrypt with {encryption_key}")
         content = _s3._get_object_data(bucket, key, version)
         if content is None:
@@ -1095,7 +1108,11 @@ def _source(arn: str) -> dict[str, str]:
 
 def _complete_stack_resources() -> None:
     """Give a stack's bucket its tags and its encryption, its topic its key; keep a bucket that holds objects."""
+    buckets.install()
+    vaults.install(_may_use_key)
     _after_provisioning("AWS::S3::Bucket", _complete_bucket)
+    _after_provisioning("AWS::S3::Bucket", buckets.complete)
+    _after_provisioning("AWS::S3::Bucket", vaults.complete)
     _after_provisioning("AWS::SNS::Topic", _complete_topic)
     handler = _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     delete = handler["delete"]
@@ -1198,6 +1215,7 @@ def _complete_bucket(name: str, properties: Mapping[str, Any]) -> None:
             if element in applied
         )
         inner = f"<ApplyServerSideEncryptionByDefault>{elements}</ApplyServerSideEncryptionByDefault>"
+        inner += f"<BucketKeyEnabled>{str(_is_true(rule.get('BucketKeyEnabled'))).lower()}</BucketKeyEnabled>"
         document = f"<ServerSideEncryptionConfiguration><Rule>{inner}</Rule></ServerSideEncryptionConfiguration>"
         _s3._put_bucket_encryption(name, document.encode())
 
@@ -1307,7 +1325,8 @@ def _key_checking(service: str, needs: KeyUse, handler: Handler) -> Handler:
         access_key = _router.extract_access_key_id(headers, query)
         if not _iam.is_root_access_key(access_key):
             for key, action in needs(method, path, headers, body, query):
-                if not _caller_may_use_key(access_key, key, action, service):
+                named = buckets.encryption_context(path) if service == "s3" else {}
+                if not _caller_may_use_key(access_key, key, action, service, named):
                     denied: Response = _iam_actions.access_denied_response(
                         service, action, _iam.caller_arn(), str(uuid.uuid4()), headers=headers, resource_arn=key
                     )
@@ -1317,12 +1336,15 @@ def _key_checking(service: str, needs: KeyUse, handler: Handler) -> Handler:
     return handle
 
 
-def _caller_may_use_key(access_key: str, key: str, action: str, service: str) -> bool:
+def _caller_may_use_key(
+    access_key: str, key: str, action: str, service: str, named: Mapping[str, str] | None = None
+) -> bool:
     region = _responses.get_region()
     context = {
         "kms:ViaService": f"{service}.{region}.amazonaws.com",
         "kms:CallerAccount": _responses.get_account_id(),
         "aws:ViaAWSService": "true",
+        **(named or {}),
     }
     with _watched() as seen:
         denied = _iam_enforce(access_key, action, "kms", region, key, context)

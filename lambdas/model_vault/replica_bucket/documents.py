@@ -1,0 +1,92 @@
+"""The policies of the second region's bucket and key: without AWS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# As in the stack's own keys: everything but use.
+ADMINISTER = (
+    "kms:CancelKeyDeletion",
+    "kms:DescribeKey",
+    "kms:DisableKey",
+    "kms:EnableKey",
+    "kms:GetKeyPolicy",
+    "kms:GetKeyRotationStatus",
+    "kms:ListResourceTags",
+    "kms:PutKeyPolicy",
+    "kms:ScheduleKeyDeletion",
+    "kms:TagResource",
+)
+
+Document = dict[str, Any]
+
+
+def key_policy(account: str, region: str, bucket: str, writer: str, reader: str) -> Document:
+    """The replication's role encrypts and the reader's decrypts, through S3 and for this bucket; the account administers.
+
+    ARNs of roles; `region` is the bucket's.
+    """
+
+    def through_s3(sid: str, role: str, action: str) -> Document:
+        return {
+            "Sid": sid,
+            "Effect": "Allow",
+            "Principal": {"AWS": role},
+            "Action": action,
+            "Resource": "*",
+            "Condition": {
+                "StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"},
+                "ArnLike": {"kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{bucket}*"},
+            },
+        }
+
+    administration = {
+        "Sid": "AccountAdministers",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+        "Action": list(ADMINISTER),
+        "Resource": "*",
+    }
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            administration,
+            through_s3("ReplicationWritesThroughS3", writer, "kms:GenerateDataKey"),
+            through_s3("ReaderReadsThroughS3", reader, "kms:Decrypt"),
+        ],
+    }
+
+
+def bucket_policy(bucket: str, writer: str, emptier: str, minimum_tls: float) -> Document:
+    """Nobody but the replication writes, nobody but the stack's end unlocks, and nobody speaks plain HTTP or old TLS."""
+
+    def deny(sid: str, actions: list[str], condition: Document, *resources: str) -> Document:
+        return {
+            "Sid": sid,
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": actions,
+            "Resource": list(resources),
+            "Condition": condition,
+        }
+
+    whole, objects = f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            deny("OnlyTls", ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}, whole, objects),
+            deny("OnlyCurrentTls", ["s3:*"], {"NumericLessThan": {"s3:TlsVersion": str(minimum_tls)}}, whole, objects),
+            deny(
+                "OnlyReplicationWrites",
+                ["s3:PutObject", "s3:ReplicateObject"],
+                {"ArnNotEquals": {"aws:PrincipalArn": writer}},
+                objects,
+            ),
+            deny(
+                "NobodyUnlocks",
+                ["s3:BypassGovernanceRetention", "s3:DeleteObjectVersion"],
+                {"ArnNotEquals": {"aws:PrincipalArn": emptier}},
+                objects,
+            ),
+        ],
+    }

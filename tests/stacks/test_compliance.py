@@ -1,0 +1,168 @@
+"""The compliance report counts what is there: a planted mistake shows, and nothing is left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks import catalogue
+from stacks.policy import compliance
+from stacks.policy.compliance import PACKS, QUESTIONS, Measure
+from stacks.policy.template import Template, read
+
+Body = dict[str, Any]
+
+
+def first(body: Body, kind: str) -> Body:
+    found: Body = next(one for one in body["Resources"].values() if one["Type"] == kind)["Properties"]
+    return found
+
+
+def open_bucket(body: Body) -> None:
+    del first(body, "AWS::S3::Bucket")["PublicAccessBlockConfiguration"]
+
+
+def plain_http(body: Body) -> None:
+    first(body, "AWS::SQS::QueuePolicy")["PolicyDocument"]["Statement"] = []
+
+
+def open_policy(body: Body) -> None:
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "s3:GetObject", "Resource": "*"}
+    first(body, "AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"].append(statement)
+
+
+def bare_queue(body: Body) -> None:
+    queue = first(body, "AWS::SQS::Queue")
+    queue.pop("KmsMasterKeyId", None)
+    queue["SqsManagedSseEnabled"] = False
+
+
+def silent_function(body: Body) -> None:
+    del first(body, "AWS::Lambda::Function")["LoggingConfig"]
+
+
+def endless_logs(body: Body) -> None:
+    del first(body, "AWS::Logs::LogGroup")["RetentionInDays"]
+
+
+def wide_grant(body: Body) -> None:
+    policy = first(body, "AWS::IAM::Policy")["PolicyDocument"]
+    policy["Statement"].append({"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::b/x"})
+
+
+@pytest.mark.parametrize(
+    ("question", "plant", "counted"),
+    [
+        ("Encrypted at rest", bare_queue, 0),
+        ("TLS only", plain_http, 0),
+        ("Closed to the public", open_bucket, 0),
+        ("Closed to the public", open_policy, 0),
+        ("Logged", silent_function, 0),
+        ("Retention set", endless_logs, 0),
+        ("Narrow grants", wide_grant, 1),
+    ],
+)
+def test_a_planted_mistake_is_counted(
+    default: Template, question: str, plant: Callable[[Body], None], counted: int
+) -> None:
+    # Given a stack, and what is counted in it
+    before = QUESTIONS[question](default)
+    # When a mistake is planted, Then one resource less has it right; a statement more is one more that is counted
+    plant(default.body)
+    after = QUESTIONS[question](default)
+    assert before.of - before.done == after.of - after.done - 1
+    assert after.of == before.of + counted
+
+
+def test_a_function_in_a_vpc_is_counted_as_such(default: Template) -> None:
+    # Given a stack without network, When one of its functions gets one, Then it is counted
+    assert QUESTIONS["Functions in a VPC"](default).done == 0
+    first(default.body, "AWS::Lambda::Function")["VpcConfig"] = {"SubnetIds": ["subnet-1"]}
+    assert QUESTIONS["Functions in a VPC"](default).done == 1
+
+
+def test_own_keys_are_told_from_aws_keys(assemblies: dict[str, Path]) -> None:
+    # Given a stack with AWS's keys, and the same with its own, When encryption is counted
+    by_variant = {}
+    for variant in ("aws", "own key"):
+        template = next(one for one in read(assemblies[variant]) if one.architecture == "image-labeling")
+        by_variant[variant] = QUESTIONS["Encrypted at rest"](template)
+    # Then the one has none of its own and a topic without any, and in the other all are
+    assert by_variant["aws"].remark == ""
+    assert by_variant["aws"].of - by_variant["aws"].done == 1
+    assert by_variant["own key"].done == by_variant["own key"].of
+    assert by_variant["own key"].remark == f"{by_variant['own key'].of} by own keys"
+
+
+def test_every_stack_has_a_row_and_every_pack_is_held_where_it_should_be(assemblies: dict[str, Path]) -> None:
+    # Given all stacks, When the report is made
+    found = compliance.rows(read(assemblies["aws"]))
+    # Then each has its row, in the catalogue's order
+    assert [row.architecture for row in found] == [one.id for one in catalogue.ARCHITECTURES if one.stack]
+    # and the sensitive ones are held to every pack, the others to the first, and nothing is open
+    for row in found:
+        held = [pack for pack, count in row.acknowledged.items() if count is not None]
+        assert held == list(PACKS if row.sensitive else PACKS[:1])
+    assert compliance.open_findings(assemblies["aws"]) == []
+    # and no stack that is sensitive keeps anything unencrypted, or lets anyone in
+    for row in (row for row in found if row.sensitive):
+        for question in ("Encrypted at rest", "Closed to the public", "TLS only", "Narrow grants"):
+            assert row.measures[question].done == row.measures[question].of, (row.architecture, question)
+
+
+def test_every_acknowledged_finding_is_in_the_report(assemblies: dict[str, Path]) -> None:
+    # Given what the packs' own report lists as acknowledged
+    reports = json.loads((assemblies["aws"] / "validation-report.json").read_text())["pluginReports"]
+    listed = [
+        violation["ruleName"]
+        for report in reports
+        for violation in report.get("suppressedViolations", [])
+        for _ in violation["violatingConstructs"]
+    ]
+    # When the page's table is made, Then it has each rule, and as many places
+    page = compliance.findings([one for one in catalogue.ARCHITECTURES if one.stack])
+    cells = [line.split(" | ") for line in page.splitlines()[2:]]
+    assert sum(int(cell[2]) for cell in cells) == len(listed)
+    assert {rule.partition("[")[0] for rule in listed} == {
+        rule.strip("|` ") for cell in cells for rule in cell[0].split("<br>")
+    }
+
+
+def test_an_open_finding_and_a_pack_that_was_not_held_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given an assembly with one open finding
+    finding = {
+        "ruleName": "AwsSolutions-S1",
+        "violatingConstructs": [{"constructPath": "image-labeling/Images/Resource"}],
+    }
+    reports: list[Body] = [{"pluginName": pack, "violations": []} for pack in PACKS]
+    reports[0]["violations"] = [finding]
+    template = {"Resources": {}}
+    manifest = {
+        "artifacts": {"image-labeling": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "t.json"}}}
+    }
+    for name, content in (
+        ("validation-report.json", {"pluginReports": reports}),
+        ("manifest.json", manifest),
+        ("t.json", template),
+    ):
+        (tmp_path / name).write_text(json.dumps(content))
+    # When the command is run, Then it fails, and names it
+    assert compliance.main([str(tmp_path)]) == 1
+    assert "open: AwsSolutions-S1 at image-labeling/Images/Resource" in capsys.readouterr().err
+    # When a pack was not held at all, Then that is no clean report
+    (tmp_path / "validation-report.json").write_text(json.dumps({"pluginReports": reports[:2]}))
+    assert compliance.main([str(tmp_path)]) == 2
+    assert "NIST.800.53.R5" in capsys.readouterr().err
+
+
+def test_a_measure_says_what_it_counts() -> None:
+    # Given measures, When they are shown, Then there is a figure only where there is something to count
+    assert str(Measure(0, 0)) == "-"
+    assert str(Measure(1, 2)) == "1 of 2"
+    assert str(Measure(2, 2, "1 by own keys")) == "2 of 2; 1 by own keys"
