@@ -200,6 +200,21 @@ def test_the_policy_of_an_endpoint_decides_beside_the_roles(
         assert decision["statement"]["index"] == len(statements) - 1
 
 
+@pytest.mark.parametrize("kind", ["Gateway", "Interface"])
+def test_a_principal_is_named_otherwise_at_a_gateway(cloud: LocalCloud, vpc: Vpc, caller: Caller, kind: str) -> None:
+    # Given endpoints whose policy names the function's role, once as principal and once by condition
+    by_principal = {"Principal": {"AWS": caller.role}, "Action": "s3:GetObject", "Resource": "*"}
+    by_condition = {**ANYBODY, "Action": "s3:GetObject", "Condition": {"ArnEquals": {"aws:PrincipalArn": caller.role}}}
+    bucket, codes = with_object(cloud), []
+    make = vpc.gateway if kind == "Gateway" else vpc.interface
+    # When the function reads
+    for statement in (by_principal, by_condition):
+        with there(vpc, make("s3", policy(statement))):
+            codes.append(caller.call("s3", "get_object", Bucket=bucket, Key="k")["code"])
+    # Then a gateway knows it by the condition alone
+    assert codes == (["AccessDenied", ""] if kind == "Gateway" else ["", ""])
+
+
 def test_an_endpoint_policy_gives_no_role_a_permission(cloud: LocalCloud, vpc: Vpc, caller: Caller) -> None:
     # Given an endpoint that lets everything through, When the role lacks a permission, Then its policies refuse it
     bucket = with_object(cloud)
