@@ -31,7 +31,8 @@ def context(cell: Cell, words: Mapping[str, str]) -> dict[str, Value]:
         tags = arguments.get("Tags") or []
         found |= {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
         found |= {"aws:TagKeys": [tag["Key"] for tag in tags]} if tags else {}
-    return found | filled(cell.context, words)
+    more: dict[str, Value] = filled(cell.context, words)
+    return found | more
 
 
 def layers(cell: Cell) -> dict[str, Any]:
