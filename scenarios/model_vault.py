@@ -105,20 +105,28 @@ def auditors(cloud: Cloud, outputs: Mapping[str, str]) -> tuple[Any, Any]:
     return client_as(cloud, role, "s3"), client_as(cloud, role, "s3", region=region)
 
 
-def copy_of(cloud: Cloud, outputs: Mapping[str, str], key: str, body: bytes) -> bool:
-    """Whether the second region has these bytes under this key, with all lineage tags and a lock."""
+def newest(client: Any, bucket: str, key: str) -> str:
+    """The newest version under a key, "" for none; a marker of deletion is none."""
+    found = client.list_object_versions(Bucket=bucket, Prefix=key).get("Versions", [])
+    return max(((one["LastModified"], str(one["VersionId"])) for one in found if one["Key"] == key), default=("", ""))[
+        1
+    ]
+
+
+def tags_of(client: Any, of: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a version: `of` has Bucket, Key and VersionId."""
+    return {tag["Key"]: tag["Value"] for tag in client.get_object_tagging(**of)["TagSet"]}
+
+
+def copy_of(cloud: Cloud, outputs: Mapping[str, str], key: str, body: bytes, tags: Mapping[str, str]) -> bool:
+    """Whether the newest version in the second region has these bytes and tags, and a lock."""
     _, far = auditors(cloud, outputs)
-    bucket = outputs["ReplicaName"]
-    try:
-        found = far.get_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-            return False
-        raise
-    version = {"Bucket": bucket, "Key": key, "VersionId": found["VersionId"]}
-    tags = {tag["Key"] for tag in far.get_object_tagging(**version)["TagSet"]}
-    locked = far.get_object_retention(**version)["Retention"]["Mode"] == "GOVERNANCE"
-    return bool(found["Body"].read() == body and set(LINEAGE) <= tags and locked)
+    version = newest(far, outputs["ReplicaName"], key)
+    if not version:
+        return False
+    of = {"Bucket": outputs["ReplicaName"], "Key": key, "VersionId": version}
+    locked = far.get_object_retention(**of)["Retention"]["Mode"] == "GOVERNANCE"
+    return bool(far.get_object(**of)["Body"].read() == body and tags_of(far, of) == tags and locked)
 
 
 def attempts(cloud: Cloud, outputs: Mapping[str, str], key: str, version: str) -> list[Attempt]:
@@ -139,7 +147,7 @@ def attempts(cloud: Cloud, outputs: Mapping[str, str], key: str, version: str) -
     ]
 
 
-def _attempt(what: str, expected: bool, action: Callable[[], Any]) -> Attempt:  # noqa: FBT001 (a column of a table)
+def _attempt(what: str, expected: bool, action: Callable[[], Any]) -> Attempt:
     try:
         action()
     except ClientError as error:
@@ -149,17 +157,15 @@ def _attempt(what: str, expected: bool, action: Callable[[], Any]) -> Attempt:  
 
 def _keep(cloud: Cloud, outputs: Mapping[str, str], path: Path, key: str, patience_seconds: float) -> Artifact:
     body = path.read_bytes()
-    version = put(cloud, outputs, key, body)
+    put(cloud, outputs, key, body)
     begin = time.monotonic()
     near, _ = auditors(cloud, outputs)
-    of = {"Bucket": outputs["VaultName"], "Key": key, "VersionId": version}
+    of = {"Bucket": outputs["VaultName"], "Key": key, "VersionId": newest(near, outputs["VaultName"], key)}
     while True:
         status = near.get_object(**of).get("ReplicationStatus", "none")
         if status not in ("PENDING", "none") or time.monotonic() - begin > patience_seconds:
             break
         time.sleep(POLL_SECONDS)
-    copied = status in ("COMPLETED", "COMPLETE") and copy_of(cloud, outputs, key, body)
+    copied = status in ("COMPLETED", "COMPLETE") and copy_of(cloud, outputs, key, body, tags_of(near, of))
     until = near.get_object_retention(**of)["Retention"]["RetainUntilDate"].isoformat()
-    listed = near.list_object_versions(Bucket=outputs["VaultName"], Prefix=key)["Versions"]
-    assert version in {one["VersionId"] for one in listed}
-    return Artifact(path, key, version, until, status, copied, time.monotonic() - begin)
+    return Artifact(path, key, of["VersionId"], until, status, copied, time.monotonic() - begin)

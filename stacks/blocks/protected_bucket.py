@@ -42,17 +42,19 @@ def bucket_key(
     construct_id: str,
     *,
     description: str,
-    users: Sequence[iam.IRole],
+    users: Sequence[iam.IRole] = (),
     readers: Sequence[iam.IRole] = (),
+    writers: Sequence[iam.IRole] = (),
     rotation_days: int = 365,
     replicated_by: iam.IRole | None = None,
 ) -> kms.Key:
-    """A rotating key for buckets of this stack, with which only `users` write and read and `readers` read, through S3.
+    """A rotating key for buckets of this stack, with which `users` write and read, `readers` and `writers` do the one.
 
-    It names them itself, so their own policies need not. Nobody decrypts with it directly, whatever his IAM policy
-    says, the account's root included: it administers. S3 names the bucket, or the object, in the encryption context.
-    The buckets are told by the stack's name, which must be in small letters and short (33 letters with a logical id of
-    16), or CloudFormation changes it in theirs. `replicated_by` may make the same key in another region.
+    Only through S3. It names them itself, so their own policies need not. Nobody decrypts with it directly, whatever
+    his IAM policy says, the account's root included: it administers. S3 names the bucket, or the object, in the
+    encryption context. The buckets are told by the stack's name, which must be in small letters and short (33 letters
+    with a logical id of 16), or CloudFormation changes it in theirs. `replicated_by` may make the same key in another
+    region.
     """
     stack = cdk.Stack.of(scope)
 
@@ -85,8 +87,15 @@ def bucket_key(
                     actions=list(ADMINISTER),
                     resources=["*"],
                 ),
-                through_s3("UsersThroughS3", users, USE),
-                *([through_s3("ReadersThroughS3", readers, ["kms:Decrypt"])] if readers else []),
+                *(
+                    through_s3(f"{sid}ThroughS3", roles, actions)
+                    for sid, roles, actions in (
+                        ("Users", users, USE),
+                        ("Readers", readers, ["kms:Decrypt"]),
+                        ("Writers", writers, ["kms:GenerateDataKey"]),
+                    )
+                    if roles
+                ),
                 *(
                     [
                         iam.PolicyStatement(

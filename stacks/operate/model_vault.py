@@ -45,10 +45,11 @@ class ModelVault(cdk.Stack):
     code that it came from → S3 locks that version for the retention → S3 copies it, lock and tags included, into a
     bucket in a second region, under a key of that region → the auditor's role reads any version from either bucket.
 
-    **What if.** Somebody overwrites a model: the version before it stays. Somebody deletes it: a marker hides it, and the
-    version stays. Somebody deletes the version: refused until its retention is over, whatever his policy says. An
+    **What if.** Somebody overwrites a model: the version before it stays. Somebody deletes it: a marker hides it, and
+    the version stays. Somebody deletes the version: refused until its retention is over, whatever his policy says. An
     artifact comes without lineage: refused. The region is gone: the copies are in the other one. A copy cannot be made:
-    its status says FAILED. The stack is deleted: its own function alone may unlock, in both regions, so nothing is left.
+    its status says FAILED. The stack is deleted: its own functions alone may unlock, so nothing is left in either
+    region.
 
     **Why not two stacks.** CloudFormation makes resources in one region. A second stack would be deployed, updated and
     deleted by itself, in the right order; here a function makes the bucket and the key of the second region.
@@ -77,7 +78,7 @@ class ModelVault(cdk.Stack):
             self,
             "VaultKey",
             description="Encrypts the artifacts of models",
-            users=[self.archivist],
+            writers=[self.archivist],
             readers=[self.auditor, self.replication],
             replicated_by=self.replicator.role,
         )
@@ -178,16 +179,9 @@ class ModelVault(cdk.Stack):
         deny(
             bucket,
             "NobodyUnlocks",
-            ["s3:BypassGovernanceRetention", "s3:DeleteObjectVersion"],
+            ["s3:BypassGovernanceRetention"],
             objects,
             conditions={"ArnNotEquals": {"aws:PrincipalArn": emptied.role.role_arn}},
-        )
-        deny(
-            bucket,
-            "LockStaysOn",
-            ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"],
-            bucket.bucket_arn,
-            conditions={"Bool": {"aws:PrincipalIsAWSService": "false"}},
         )
         for tag in LINEAGE:
             deny(
@@ -199,10 +193,10 @@ class ModelVault(cdk.Stack):
             )
         self._replicate(bucket)
         self._let(self.archivist, ["s3:PutObject", "s3:PutObjectTagging"], objects)
-        self._let(self.auditor, ["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn, self._copies())
+        self._let(self.auditor, ["s3:ListBucketVersions"], bucket.bucket_arn, self._copies())
         self._let(
             self.auditor,
-            ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectVersionTagging", "s3:GetObjectRetention"],
+            ["s3:GetObjectVersion", "s3:GetObjectVersionTagging", "s3:GetObjectRetention"],
             objects,
             f"{self._copies()}/*",
         )

@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 
 def key_policy(account: str, region: str, bucket: str, writer: str, reader: str) -> Document:
-    """The replication's role encrypts and the reader's decrypts, through S3 and for this bucket; the account administers.
+    """The replication's role encrypts, the reader's decrypts, through S3 and for this bucket; the account administers.
 
     ARNs of roles; `region` is the bucket's.
     """
@@ -58,7 +58,7 @@ def key_policy(account: str, region: str, bucket: str, writer: str, reader: str)
 
 
 def bucket_policy(bucket: str, writer: str, emptier: str, minimum_tls: float) -> Document:
-    """Nobody but the replication writes, nobody but the stack's end unlocks, and nobody speaks plain HTTP or old TLS."""
+    """Nobody but the replication writes, nobody but the stack's end unlocks, nobody speaks plain HTTP or old TLS."""
 
     def deny(sid: str, actions: list[str], condition: Document, *resources: str) -> Document:
         return {
@@ -84,7 +84,7 @@ def bucket_policy(bucket: str, writer: str, emptier: str, minimum_tls: float) ->
             ),
             deny(
                 "NobodyUnlocks",
-                ["s3:BypassGovernanceRetention", "s3:DeleteObjectVersion"],
+                ["s3:BypassGovernanceRetention"],
                 {"ArnNotEquals": {"aws:PrincipalArn": emptier}},
                 objects,
             ),

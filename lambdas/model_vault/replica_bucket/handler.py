@@ -1,9 +1,9 @@
 """Makes, changes and removes the vault's bucket in the second region, and its key's replica there.
 
 CloudFormation makes resources in one region. So the stack calls this function for `Custom::ReplicaBucket`, and one
-template is deployed by one command and deleted by one. Properties: `Region`, `RetentionDays`, `MinimumTls`, `KeyArn` (of
-the multi-region key in the stack), `ReplicationRole` and `ReaderRole` (ARNs). Attributes: `BucketArn`, `KeyArn`. Each
-step is harmless when it is repeated.
+template is deployed by one command and deleted by one. Properties: `Region`, `RetentionDays`, `MinimumTls`, `KeyArn`
+(of the multi-region key in the stack), `ReplicationRole` and `ReaderRole` (ARNs). Attributes: `BucketArn`, `KeyArn`.
+Each step is harmless when it is repeated.
 """
 
 from __future__ import annotations

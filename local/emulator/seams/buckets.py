@@ -1,13 +1,14 @@
 """S3's security that MiniStack lacks: condition keys, properties of stacks' buckets, access logs, keys per bucket.
 
-- Condition keys: `s3:TlsVersion`, `s3:authType`, `s3:signatureAge`, the key that a write names and the tags that it gives ("Bucket policy
-  examples using condition keys" and "Amazon S3 Signature Version 4 authentication specific policy keys", Amazon S3 User
-  Guide and API Reference, read 2026-11-27). The TLS version is that of the caller's own connection. Signatures are
-  as old as the machine's clock says; it is not the clock that tests move.
+- Condition keys: `s3:TlsVersion`, `s3:authType`, `s3:signatureAge`, the key that a write names and the tags that it
+  gives ("Bucket policy examples using condition keys" and "Amazon S3 Signature Version 4 authentication specific policy
+  keys", Amazon S3 User Guide and API Reference, read 2026-11-27). The TLS version is that of the caller's own
+  connection. Signatures are as old as the machine's clock says; it is not the clock that tests move.
 - Keys: S3 names the object, or the bucket if that has a bucket key, in the encryption context ("Reducing the cost of
   SSE-KMS with Amazon S3 Bucket Keys", Amazon S3 User Guide, read 2026-11-27).
 - A link that was signed by version 2 opens nothing that lies under a key of KMS ("Protecting data with server-side
   encryption", same guide, read 2026-11-27).
+- A write that gives tags or locks is asked for the permission to do so, too.
 - Server access logs: delivered within a second or two, where AWS takes hours, by `logging.s3.amazonaws.com`, if the
   destination's policy lets it in ("Enabling Amazon S3 server access logging", same guide, read 2026-11-27).
 """
@@ -47,6 +48,7 @@ def install() -> None:
     _watch_connections()
     _add_condition_keys()
     _refuse_old_signatures()
+    _ask_for_what_is_beside()
     _write_access_logs()
 
 
@@ -125,6 +127,36 @@ def _refuse_old_signatures() -> None:
                     " Version 4."
                 )
                 return _s3._error("InvalidArgument", message, 400)
+        return await handler(method, path, headers, body, query)
+
+    _app.SERVICE_HANDLERS["s3"] = handling
+
+
+# What a write asks for beside the object, by its headers, each with the permission that it needs (Amazon S3 API
+# Reference, "PutObject", read 2026-11-27).
+BESIDE = {
+    "x-amz-tagging": "s3:PutObjectTagging",
+    "x-amz-object-lock-mode": "s3:PutObjectRetention",
+    "x-amz-object-lock-legal-hold": "s3:PutObjectLegalHold",
+}
+
+
+def _ask_for_what_is_beside() -> None:
+    """A write that gives tags or locks by itself needs the permission for that, too."""
+    handler = _app.SERVICE_HANDLERS["s3"]
+
+    async def handling(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Any:
+        given = _s3._merge_hoisted_amz_headers(headers, query)
+        access_key = _router.extract_access_key_id(headers, query)
+        if method == "PUT" and access_key and not _iam.is_root_access_key(access_key):
+            for action in (action for header, action in BESIDE.items() if given.get(header)):
+                name, context = f"arn:aws:s3:::{path.strip('/')}", _conditions(action, query, given)
+                if _iam.enforce(access_key, action, "s3", _responses.get_region(), name, context) is not None:
+                    return _iam_actions.access_denied_response(
+                        "s3", action, _iam.caller_arn(), uuid.uuid4().hex, headers=headers, resource_arn=name
+                    )
         return await handler(method, path, headers, body, query)
 
     _app.SERVICE_HANDLERS["s3"] = handling

@@ -8,7 +8,8 @@ clock that tests move, and a copy is made as the role of the replication ("Setti
 - an object under a key of KMS is copied only if the rule says so, and lies under the destination's key then;
 - the copy has the retention of the source, if the destination has Object Lock.
 
-A copy is there at once, where AWS takes seconds to minutes. Not looked at: rules' priorities, metrics, replication time.
+A copy is there at once, where AWS takes seconds to minutes. Not looked at: priorities of rules, metrics, replication
+time.
 """
 
 from __future__ import annotations
