@@ -21,7 +21,7 @@ from typing import Any
 from docs import drawing, graph, pipeline_graph, power, state_graph
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
-from stacks.policy.idle_cost import MONTHLY
+from stacks.policy.idle_cost import MONTHLY, units
 from stacks.policy.services import table
 
 # What it is that costs something, in words.
@@ -29,6 +29,7 @@ IDLE_TEXTS = {
     "AWS::CloudWatch::Alarm": "alarm",
     "AWS::CloudWatch::CompositeAlarm": "composite alarm",
     "AWS::CloudWatch::Dashboard": "dashboard",
+    "AWS::EC2::VPCEndpoint": "interface endpoint in one zone, 720 hours",
     "AWS::KMS::Key": "own key",
     "AWS::SecretsManager::Secret": "secret",
     "AWS::Lambda::EventSourceMapping": "empty queue that Lambda polls, 648,000 requests",
@@ -243,7 +244,9 @@ def thousand_table(architecture_id: str) -> str:
 
 def idle_lines(template: graph.Template) -> list[CostLine]:
     """What a stack costs a month while nothing happens: its resources of the types that cost something then."""
-    counts = Counter(resource["Type"] for resource in template["Resources"].values())
+    counts: Counter[str] = Counter()
+    for resource in template["Resources"].values():
+        counts[resource["Type"]] += units(resource)
     return [
         CostLine(IDLE_TEXTS[type_], counts[type_], usd, "each")
         for type_, usd in sorted(MONTHLY.items(), key=lambda item: -item[1])

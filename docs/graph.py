@@ -25,6 +25,7 @@ Group = Literal["storage", "messages", "compute", "intelligence", "watching", "s
 DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::S3::Bucket": ("S3 bucket", "storage"),
     "AWS::DynamoDB::Table": ("DynamoDB table", "storage"),
+    "AWS::EC2::VPCEndpoint": ("VPC endpoint", "messages"),
     "AWS::Events::Rule": ("EventBridge rule", "messages"),
     "AWS::SQS::Queue": ("SQS queue", "messages"),
     "AWS::SNS::Topic": ("SNS topic", "messages"),
@@ -53,12 +54,18 @@ NOT_DRAWN = {
     "AWS::ApiGateway::Stage": "belongs to its API",
     "AWS::CDK::Metadata": "CDK's own",
     "AWS::CloudWatch::Dashboard": "shows what the alarms watch",
+    "AWS::EC2::FlowLog": "writes the flow logs",
+    "AWS::EC2::RouteTable": "is the way to the gateways",
+    "AWS::EC2::SecurityGroup": "restricts a box",
+    "AWS::EC2::Subnet": "a part of the network",
+    "AWS::EC2::SubnetRouteTableAssociation": "gives a subnet its routes",
+    "AWS::EC2::VPC": "the network itself",
     "AWS::IAM::Policy": "its statements are edges",
     "AWS::IAM::Role": "belongs to what acts by it, unless SageMaker's machines do",
     "AWS::Lambda::EventInvokeConfig": "restricts a box, or is an edge",
     "AWS::Lambda::EventSourceMapping": "is an edge",
     "AWS::Lambda::Permission": "restricts a box",
-    "AWS::S3::BucketPolicy": "restricts a box",
+    "AWS::S3::BucketPolicy": "restricts a box, and says through which endpoint alone one comes",
     "AWS::SNS::Subscription": "is an edge, or chosen at deployment",
     "AWS::SNS::TopicPolicy": "restricts a box",
     "AWS::SQS::QueuePolicy": "restricts a box",
@@ -70,6 +77,7 @@ OUTSIDE: dict[str, tuple[str, Group]] = {
     "application-autoscaling": ("Application Auto Scaling", "compute"),
     "cloudwatch": ("CloudWatch metrics", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
+    "ec2": ("The function's network interfaces", "messages"),
     "ecr": ("AWS's container images", "storage"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),
@@ -353,8 +361,30 @@ def _connect_method(found: _Found, _logical_id: str, properties: Properties) -> 
                 found.add(api, end, "event", "request")
 
 
+def _connect_endpoint(found: _Found, logical_id: str, properties: Properties) -> None:
+    if properties["VpcEndpointType"] != "Interface":
+        return
+    for statement in properties["PolicyDocument"]["Statement"]:
+        let_through: dict[str, list[str]] = defaultdict(list)
+        for action in _list(statement["Action"]):
+            prefix, _, operation = action.partition(":")
+            let_through[prefix].append(operation)
+        for prefix, operations in let_through.items():
+            found.add(logical_id, found.outside(prefix), "event", f"lets through {', '.join(operations)}")
+
+
+def _connect_bucket_policy(found: _Found, _logical_id: str, properties: Properties) -> None:
+    for statement in properties["PolicyDocument"]["Statement"]:
+        only = statement.get("Condition", {}).get("StringNotEquals", {}).get("aws:SourceVpce")
+        for endpoint in references(only) if statement["Effect"] == "Deny" else ():
+            for bucket in references(properties["Bucket"]):
+                found.add(endpoint, bucket, "event", "the only way to objects")
+
+
 _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
+    "AWS::EC2::VPCEndpoint": _connect_endpoint,
     "AWS::Events::Rule": _connect_rule,
+    "AWS::S3::BucketPolicy": _connect_bucket_policy,
     "AWS::ApiGateway::Method": _connect_method,
     "AWS::SNS::Subscription": _connect_subscription,
     "AWS::SQS::Queue": _connect_queue,

@@ -1006,12 +1006,13 @@ _SECURE = (
         theme="secure",
         story="Data never crosses the public internet, and each door lets through one thing only.",
         flow="VPC without internet; endpoints, each with its own policy and security group; flow logs",
-        services=("vpc", "s3", "dynamodb", "sagemaker", "rekognition", "textract", "comprehend"),
+        services=("vpc", "s3", "dynamodb", "comprehend", "translate", "lambda", "cloudwatch", "x-ray", "iam"),
         facts=(
             "An interface endpoint without a security group of its own gets the default one.",
             "A bucket can refuse all that does not come by its VPC endpoint.",
             "Training may use one subnet, hosting needs two.",
         ),
+        stack="stacks.secure.private_network:PrivateNetwork",
     ),
     Architecture(
         id="data-protection",

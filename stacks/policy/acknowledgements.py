@@ -55,7 +55,46 @@ _PYTHON = (
 )
 _REPORT = "The report of each call lies under its id here."
 
+# All that a private network asks for.
+_INTERFACES = "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:*/*]"
+_INTERFACES_WHY = (
+    "The network interfaces of a function or job get their ids when they are made, and AWS wants all of the region here"
+    " (AWS Lambda Developer Guide, \"Giving Lambda functions access to resources in an Amazon VPC\")."
+)
+
+
+def _network(rule: str, reason: str, constructs: tuple[str, ...]) -> Acknowledgement:
+    return Acknowledgement("private-network", rule, reason, constructs)
+
+
+_NETWORK: tuple[Acknowledgement, ...] = (
+    _network("AwsSolutions-S1", _CLOUDTRAIL_TELLS, ("Letters/Resource",)),
+    _network(
+        "AwsSolutions-IAM5[Resource::*]",
+        "logs:DescribeLogGroups, Comprehend's and Translate's operations, ec2:Describe* and X-Ray's know no resource. The"
+        " check for wildcards lets `*` pass for these actions alone.",
+        (
+            "FlowLogRole/DefaultPolicy/Resource",
+            "EmptiedLetters/Worker/Role/DefaultPolicy/Resource",
+            "Inside/Role/DefaultPolicy/Resource",
+            "Outside/Role/DefaultPolicy/Resource",
+        ),
+    ),
+    _network(
+        "AwsSolutions-IAM5[Resource::<LettersDC1467AC.Arn>/*]",
+        _EMPTIED,
+        ("EmptiedLetters/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    _network(_INTERFACES, _INTERFACES_WHY, ("Inside/Role/DefaultPolicy/Resource",)),
+    _network(
+        "AwsSolutions-L1",
+        _PYTHON,
+        ("EmptiedLetters/Worker/Function/Resource", "Inside/Function/Resource", "Outside/Function/Resource"),
+    ),
+)
+
 ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
+    *_NETWORK,
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-S1",
