@@ -15,7 +15,6 @@ from botocore.exceptions import (
     SSLError,
 )
 
-TEXT = "Ada Lovelace wrote to Charles Babbage from London."
 KEY = "proof/letter.txt"
 ROW = "letter"
 
@@ -41,16 +40,20 @@ class Call:
     parameters: Mapping[str, Any]
 
 
-def planned(bucket: str, table: str, foreign_bucket: str = "") -> dict[str, Call]:
-    """The calls by their ids. `foreign_bucket` is of another account; without one, nothing is read there."""
+def planned(letter: str, *, bucket: str, table: str, foreign_bucket: str = "") -> dict[str, Call]:
+    """The calls by their ids, in the order in which they are made.
+
+    `letter` is English text of at most 5,000 bytes in UTF-8, which is what DetectSentiment takes (its API reference).
+    `foreign_bucket` is of another account; without one, nothing is read there.
+    """
     calls = {
-        "write-object": Call("s3", "put_object", {"Bucket": bucket, "Key": KEY, "Body": TEXT.encode()}),
+        "write-object": Call("s3", "put_object", {"Bucket": bucket, "Key": KEY, "Body": letter.encode()}),
         "read-object": Call("s3", "get_object", {"Bucket": bucket, "Key": KEY}),
         "read-foreign-object": Call("s3", "get_object", {"Bucket": foreign_bucket, "Key": KEY}),
         "write-row": Call("dynamodb", "put_item", {"TableName": table, "Item": {"id": {"S": ROW}}}),
         "scan-table": Call("dynamodb", "scan", {"TableName": table, "Limit": 1}),
-        "detect-entities": Call("comprehend", "detect_entities", {"Text": TEXT, "LanguageCode": "en"}),
-        "detect-sentiment": Call("comprehend", "detect_sentiment", {"Text": TEXT, "LanguageCode": "en"}),
+        "detect-entities": Call("comprehend", "detect_entities", {"Text": letter, "LanguageCode": "en"}),
+        "detect-sentiment": Call("comprehend", "detect_sentiment", {"Text": letter, "LanguageCode": "en"}),
         "translate": Call(
             "translate",
             "translate_text",

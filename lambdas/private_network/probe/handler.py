@@ -18,18 +18,21 @@ from lambdas.shared.clients import make_clients
 ONCE = (10, 1)
 
 logger = Logger()
-clients = make_clients(
-    {"comprehend": ONCE, "dynamodb": ONCE, "s3": ONCE, "translate": ONCE}, connect_seconds=2
-)
-calls = planned(os.environ["BUCKET"], os.environ["TABLE"], os.environ.get("FOREIGN_BUCKET", ""))
+clients = make_clients({"comprehend": ONCE, "dynamodb": ONCE, "s3": ONCE, "translate": ONCE})
+places = {
+    "bucket": os.environ["BUCKET"],
+    "table": os.environ["TABLE"],
+    "foreign_bucket": os.environ.get("FOREIGN_BUCKET", ""),
+}
 
 
 @logger.inject_lambda_context(clear_state=True, log_event=False)
 def handler(event: dict[str, Any], context: Any) -> dict[str, dict[str, str]]:
-    """Takes `{"calls": [ids]}`, or nothing for all; returns `{id: {"outcome", "code", "message"}}`.
+    """Takes `{"letter": text, "calls": [ids]}`, without ids for all calls; returns `{id: {outcome, code, message}}`.
 
-    Raises KeyError for an id that is not planned.
+    Raises KeyError without a letter, or for an id that is not planned. The log tells nothing of the letter.
     """
+    calls = planned(event["letter"], **places)
     wanted = {name: calls[name] for name in event.get("calls", list(calls))}
     answers = {name: attempt(clients[call.service], call) for name, call in wanted.items()}
     for name, answer in answers.items():
