@@ -13,9 +13,18 @@ from constructs import Construct
 from stacks.blocks.arns import own_arn
 from stacks.blocks.neighbours import Neighbour
 
+# The tag of a function in a network: the endpoints through which it calls.
+DOORS_TAG = "endpoints"
+
 NetworkChoice = Literal["public", "private"]
 
 ARCHITECTURE = "private-network"
+
+# What the setting says in the stacks that have it.
+PLACED = (
+    "private: what the stack runs works inside the network of a `private-network` stack, which has to stand and to have"
+    " endpoints for what is asked of services"
+)
 
 # AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC", and the managed policy
 # AWSLambdaVPCAccessExecutionRole (both read 2026-11-27). The policy itself is not attached: with it a function may make
@@ -47,29 +56,31 @@ JOB_LOOKS = (
 
 @dataclass(frozen=True)
 class Network:
-    """Subnets (a list of ids, or the token of one) and the security groups of those who work in them."""
+    """Subnets (a list of ids, or the token of one) and the security groups of those who work in them.
+
+    `doors` are the ids of the endpoints that functions are tagged with, as theirs.
+    """
 
     subnets: Sequence[str]
     functions_group: str
     jobs_group: str
+    doors: Sequence[str] = ()
 
 
 def placed(scope: Construct, choice: NetworkChoice, *, doors: Sequence[str] = ()) -> Network | None:
     """The network of the neighbouring `private-network` stack, or None for a stack that stays outside.
 
-    `doors` are the interface endpoints that the stack will need. Each becomes an output: where the network lacks one,
-    the deployment fails and names it, and not some call an hour later.
+    `doors` are the interface endpoints that its functions will need. They are tagged with them: where the network lacks
+    one, the deployment fails and names it, and not some call an hour later.
     """
     if choice == "public":
         return None
     neighbour = Neighbour(scope, ARCHITECTURE)
-    for door in doors:
-        name = f"{door_name(door)}EndpointId"
-        cdk.CfnOutput(scope, name, value=neighbour.value(name))
     return Network(
         subnets=cdk.Fn.split(",", neighbour.value("SubnetIds")),
         functions_group=neighbour.value("FunctionsSecurityGroupId"),
         jobs_group=neighbour.value("JobsSecurityGroupId"),
+        doors=[neighbour.value(f"{door_name(door)}EndpointId") for door in doors],
     )
 
 

@@ -14,7 +14,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.assets import function_archive
-from stacks.blocks.networks import Network, allow_function_interfaces
+from stacks.blocks.networks import DOORS_TAG, Network, allow_function_interfaces
 
 Target = Literal["lambda", "local"]
 
@@ -95,6 +95,8 @@ class PythonFunction(Construct):
             subnet_ids=list(network.subnets), security_group_ids=[network.functions_group]
         )
         allow_function_interfaces(self.role)
+        if network.doors:
+            cdk.Tags.of(resource).add(DOORS_TAG, " ".join(network.doors))
 
     def allow_polling(self, queue: sqs.Queue) -> None:
         """Grants what a poller of the queue does as this function (`queues.poller` makes one)."""

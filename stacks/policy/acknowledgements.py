@@ -129,6 +129,14 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
         constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
     ),
     Acknowledgement(
+        architecture="image-labeling",
+        rule=_INTERFACES,
+        reason=_INTERFACES_WHY,
+        constructs=(),
+        optional=("LabelImage/Role/DefaultPolicy/Resource",),
+        when={"network": "private"},
+    ),
+    Acknowledgement(
         architecture="text-insights",
         rule="AwsSolutions-IAM5[Resource::*]",
         reason=(
@@ -239,6 +247,16 @@ def _of_functions(
     always = tuple(f"{function}/{ending}" for function in _FUNCTIONS)
     reviewing = tuple(f"{function}/{ending}" for function in _REVIEW_FUNCTIONS)
     return _documents(rule, reason, always + others, reviewing + optional)
+
+
+def _placed_documents(rule: str, reason: str, ending: str, network: str) -> tuple[Acknowledgement, ...]:
+    """For the functions that the setting `network` places, where it is this."""
+    placed = tuple(f"{function}/{ending}" for function in _FUNCTIONS if not function.startswith("Emptied"))
+    reviewing = tuple(f"{function}/{ending}" for function in _REVIEW_FUNCTIONS)
+    return (
+        _documents(rule, reason, optional=placed, when={"network": network}),
+        _documents(rule, reason, optional=reviewing, when={"network": network, **_REVIEW_PAGE}),
+    )
 
 
 _DOCUMENTS = "<Documents7E5B2978.Arn>"
@@ -415,11 +433,10 @@ ACKNOWLEDGEMENTS += (
         " that feed functions have dead-letter queues of their own.",
         "Function/Resource",
     ),
-    _of_functions(
-        "HIPAA.Security-LambdaInsideVPC",
-        _NO_NETWORK,
-        "Function/Resource",
-    ),
+    # Whoever empties the bucket answers CloudFormation, for which the network has no way.
+    _documents("HIPAA.Security-LambdaInsideVPC", _NO_NETWORK, ("EmptiedDocuments/Worker/Function/Resource",)),
+    *_placed_documents("HIPAA.Security-LambdaInsideVPC", _NO_NETWORK, "Function/Resource", "public"),
+    *_placed_documents(_INTERFACES, _INTERFACES_WHY, "Role/DefaultPolicy/Resource", "private"),
 )
 
 
@@ -716,6 +733,15 @@ ACKNOWLEDGEMENTS += (
         (_TRAINING, ("ProcessingRole", "TrainingRole", "StartRole", "TellRole"), {}),
         (_SERVING, ("ModelRole", "DeploymentRole"), {}),
         (_MONITOR, ("JobRole",), {}),
+    ),
+    *_models(
+        _INTERFACES,
+        _INTERFACES_WHY,
+        (
+            (_TRAINING, ("ProcessingRole", "TrainingRole"), {"network": "private"}),
+            (_MONITOR, ("JobRole",), {"network": "private"}),
+        ),
+        "/DefaultPolicy/Resource",
     ),
     *_models(
         "HIPAA.Security-IAMNoInlinePolicy",
