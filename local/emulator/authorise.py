@@ -83,6 +83,12 @@ PATHS: Mapping[str, Path] = {
             "the request that hands the role over fails with AccessDeniedException, an execution at its first task",
         ),
         Path(
+            "function-network",
+            "the function's role",
+            ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"),
+            "a function cannot be put into a VPC: it is not made, or not changed",
+        ),
+        Path(
             "service-to-function",
             "S3, SNS, EventBridge or API Gateway, by the function's policy",
             ("lambda:InvokeFunction",),

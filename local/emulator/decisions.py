@@ -9,14 +9,15 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Via = Literal["gateway", "service"]
+Via = Literal["gateway", "service", "network"]
 
 
 @dataclass(frozen=True)
 class Statement:
     """The statement that decided.
 
-    `policy` is the name of the role's policy, or the ARN of the resource whose own policy it was; `index` counts from
+    `policy` is the name of the role's policy, the ARN of the resource whose own policy it was, or the id of the VPC
+    endpoint whose; `index` counts from
     0 within the policy; the patterns are those that matched (None for NotAction and NotResource).
     """
 
@@ -29,7 +30,11 @@ class Statement:
 
 @dataclass(frozen=True)
 class Decision:
-    """One question that was put to the policies, and its answer. `path` names a service-side path of `PATHS`."""
+    """One question that was put to the policies, and its answer. `path` names a service-side path of `PATHS`.
+
+    Via "network" it was put to the policy of the VPC endpoint that the call came through, beside that to the gateway.
+    `reason` says why there was no way to the service at all; then the gateway was asked nothing.
+    """
 
     principal: str
     role: str | None
@@ -39,6 +44,7 @@ class Decision:
     statement: Statement | None
     via: Via
     path: str | None = None
+    reason: str | None = None
 
 
 _lock = threading.Lock()

@@ -18,8 +18,10 @@ from urllib.parse import parse_qs
 import psutil
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
+from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 
 from local.emulator import alarms, clock, decisions, faults, seams, xray
+from local.emulator.seams.vpc import CLOSE
 
 PREFIX = "/_local/"
 # The emulator's own back doors: reset and configure without credentials. Nothing here needs them.
@@ -64,7 +66,7 @@ class _Application:
         elif path.startswith(CLOSED):
             await _reply(send, 403, {"error": "Closed: this would bypass authorisation."})
         else:
-            await seams.application(scope, receive, send)
+            await seams.application(scope, receive, _closing(send))
 
     async def _control(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -81,6 +83,22 @@ class _Application:
             await _reply(send, 200, await asyncio.to_thread(answer, query, body))
         except (BadRequest, ValueError, TypeError, KeyError) as error:
             await _reply(send, 400, {"error": f"{type(error).__name__}: {error}"})
+
+
+def _closing(send: Send) -> Send:
+    """Send on; instead of an answer the emulator may have the connection closed, like one that breaks down."""
+
+    async def sending(message: dict[str, Any]) -> None:
+        if message["type"] != CLOSE:
+            await send(message)
+            return
+        # ASGI has no word for it. Without this the server would answer for an application that did not.
+        stream: Any = getattr(send, "__self__", None)
+        if not isinstance(stream, HTTPStream):
+            raise TypeError(f"{send} is of no stream of the server")
+        stream.state = ASGIHTTPState.CLOSED
+
+    return sending
 
 
 async def _read(receive: Receive) -> bytes:

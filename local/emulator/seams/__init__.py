@@ -21,13 +21,13 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.sax.saxutils import escape
 
 import psutil
 from botocore import xform_name
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError
 from ministack import app as _app
 from ministack.core import concurrency as _concurrency
 from ministack.core import iam_actions as _iam_actions
@@ -52,7 +52,8 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import apis, delivery, inside, machines, quotas, states
+from local.emulator.seams import apis, delivery, inside, machines, principals, quotas, states, vpc
+from local.emulator.vpc import Unreachable
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
 
@@ -98,6 +99,8 @@ def install() -> None:
     _inject_faults()
     _own_task_tokens()
     _check_passed_roles()
+    vpc.install()
+    importlib.import_module("local.emulator.seams.vpc_resources").install()
     states.install()
     machines.install()
     _after_provisioning("AWS::StepFunctions::StateMachine", machines.provisioned)
@@ -281,6 +284,8 @@ class _Caller:
     account: str
     region: str
     access_key: str
+    # A service that acts with its caller's rights does so from its own network.
+    forwarded: bool = False
 
     @classmethod
     def of(cls, headers: Mapping[str, str], query: Mapping[str, list[str]]) -> "_Caller":
@@ -289,12 +294,17 @@ class _Caller:
             account=_responses.get_account_id(),
             region=_responses.get_region(),
             access_key=_router.extract_access_key_id(headers, query),
+            forwarded=True,
         )
 
     def read_object(self, bucket: str, key: str, version: str | None) -> bytes:
         """Read as S3 would for this caller: authorised, recorded, with the region checked. Raises ObjectUnavailable."""
-        with _responses.request_scope(self.account, self.region):
-            return self._read(bucket, key, version)
+        forwarding = vpc.forwarding(self.access_key) if self.forwarded else contextlib.nullcontext()
+        with _responses.request_scope(self.account, self.region), forwarding:
+            try:
+                return self._read(bucket, key, version)
+            except Unreachable as error:
+                raise ObjectUnavailable("Unreachable", str(error)) from error
 
     def _read(self, bucket: str, key: str, version: str | None) -> bytes:
         self._in_this_region(bucket)
@@ -364,6 +374,15 @@ class _Caller:
             principal_arn=_principal_arn(access_key), account=self.account, region=self.region, access_key=access_key
         )
 
+    def placed(self, subnets: Sequence[str], security_groups: Sequence[str]) -> "_Caller":
+        """The role as a caller inside of a VPC. Raises ServiceError (ValidationException)."""
+        try:
+            sits = vpc.network(self.account, self.region, subnets, security_groups)
+        except ValueError as error:
+            raise ServiceError("ValidationException", str(error)) from error
+        role, session = principals.role_of(self.principal_arn), self.principal_arn.rpartition("/")[2]
+        return replace(self, access_key=inside.role_session(role, session, sits))
+
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
         """Send an event to the default bus as an AWS service does, which needs nobody's permission."""
         with _responses.request_scope(self.account, self.region):
@@ -385,6 +404,8 @@ class _Caller:
             answer: dict[str, Any] = getattr(self._client(service), method)(**arguments)
         except PermissionError as error:
             raise ServiceError("AccessDeniedException", str(error)) from error
+        except ConnectTimeoutError as error:
+            raise ServiceError("ConnectTimeout", str(error), 408) from error
         except ClientError as error:
             raise ServiceError(
                 str(error.response["Error"]["Code"]),
@@ -401,7 +422,9 @@ class _Caller:
             raise ServiceError("AccessDeniedException", str(error)) from error
 
     def _client(self, service: str, region: str | None = None) -> Any:
-        return inside.client(service, self.access_key, self.account, region or self.region, attempts=3)
+        return inside.client(
+            service, self.access_key, self.account, region or self.region, attempts=3, forwarded=self.forwarded
+        )
 
     def _in_this_region(self, bucket: str) -> None:
         if not _s3._buckets.contains_scoped(self.account, None, bucket):
@@ -421,6 +444,8 @@ def _unavailable(principal: str, what: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise ObjectUnavailable("AccessDenied", f"{principal} may not {what}: {error}") from error
+    except ConnectTimeoutError as error:
+        raise ObjectUnavailable("Unreachable", f"{principal} cannot {what}: {error}") from error
     except ClientError as error:
         code = str(error.response["Error"]["Code"])
         raise ObjectUnavailable(
@@ -1245,7 +1270,11 @@ def _key_checking(service: str, needs: KeyUse, handler: Handler) -> Handler:
 
 def _caller_may_use_key(access_key: str, key: str, action: str, service: str) -> bool:
     region = _responses.get_region()
-    context = {"kms:ViaService": f"{service}.{region}.amazonaws.com", "kms:CallerAccount": _responses.get_account_id()}
+    context = {
+        "kms:ViaService": f"{service}.{region}.amazonaws.com",
+        "kms:CallerAccount": _responses.get_account_id(),
+        "aws:ViaAWSService": "true",
+    }
     with _watched() as seen:
         denied = _iam_enforce(access_key, action, "kms", region, key, context)
     principal = _principal_arn(access_key)
@@ -1414,7 +1443,8 @@ def _hide_missing_objects() -> None:
         access_key, region = _router.extract_access_key_id(headers, query), _responses.get_region()
         if _iam.is_root_access_key(access_key):
             return response
-        if _iam_enforce(access_key, "s3:ListBucket", "s3", region, f"arn:aws:s3:::{bucket}", {}) is None:
+        keys = vpc.condition_keys(access_key, "s3:ListBucket", "s3", region)
+        if _iam_enforce(access_key, "s3:ListBucket", "s3", region, f"arn:aws:s3:::{bucket}", keys) is None:
             return response
         denied: Response = _iam_actions.access_denied_response(
             "s3",

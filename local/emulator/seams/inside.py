@@ -21,10 +21,14 @@ import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
+from botocore.exceptions import ConnectTimeoutError
 from botocore.model import ServiceModel
 from ministack import app as _app
 from ministack.core import iam_evaluator as _iam
 from ministack.services import sts as _sts
+
+from local.emulator.seams import vpc
+from local.emulator.vpc import Network
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -37,15 +41,16 @@ _SESSION_SECONDS = 12 * 3600.0
 TRUST = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
-def role_session(role_arn: str, session: str) -> str:
+def role_session(role_arn: str, session: str, sits: Network | None = None) -> str:
     """The access key of a session of the role, which a service took on; it ends after 12 hours.
 
-    One session is kept for a role and a session name. Nothing is checked here: whoever calls has checked the trust.
+    One session is kept for a role, a session name and the network that it `sits` in. Nothing is checked here: whoever
+    calls has checked the trust.
     """
     account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
     principal = f"arn:aws:sts::{account}:assumed-role/{name}/{session[:64]}"
     with _sessions_lock:
-        known = _sessions.get(principal)
+        known = _sessions.get((principal, sits))
         if known is not None and known in _sts._sessions and _sts._sessions[known]["Expiration"] > time.time() + 3600:
             return known
         access_key = f"ASIA{uuid.uuid4().hex[:16].upper()}"
@@ -61,24 +66,35 @@ def role_session(role_arn: str, session: str) -> str:
                 "PrincipalType": "AssumedRole",
             },
         )
-        _sessions[principal] = access_key
+        if sits is not None:
+            vpc.bind(access_key, sits)
+        _sessions[principal, sits] = access_key
         return access_key
 
 
-_sessions: dict[str, str] = {}
+_sessions: dict[tuple[str, Network | None], str] = {}
 _sessions_lock = threading.Lock()
 
 
-def client(service: str, access_key: str, account: str, region: str, *, attempts: int = 1) -> Any:
+def client(
+    service: str, access_key: str, account: str, region: str, *, attempts: int = 1, forwarded: bool = False
+) -> Any:
     """A botocore client that calls as the holder of an access key, from any thread but the event loop's.
 
-    `attempts` are those of one call, the first included. Raises PermissionError for a key that is not valid any more.
+    `attempts` are those of one call, the first included. `forwarded`: a service uses its caller's rights, from its own
+    network (`local.emulator.seams.vpc`). Raises PermissionError for a key that is not valid any more.
     """
     credential = _iam.resolve_credential(access_key, account)
     if isinstance(credential, _iam.CredentialResolutionError):
         raise PermissionError(f"{credential.code}: {credential.message}")
     return _client(
-        service, region, credential.access_key_id, credential.secret_access_key, credential.session_token, attempts
+        service,
+        region,
+        credential.access_key_id,
+        credential.secret_access_key,
+        credential.session_token,
+        attempts,
+        forwarded,
     )
 
 
@@ -112,9 +128,11 @@ def model(service: str) -> ServiceModel:
 _clients_lock = threading.Lock()
 
 
-def _client(service: str, region: str, access_key: str, secret: str, token: str | None, attempts: int) -> Any:  # noqa: PLR0917 (the key of a cache)
+def _client(  # noqa: PLR0917 (the key of a cache)
+    service: str, region: str, access_key: str, secret: str, token: str | None, attempts: int, forwarded: bool
+) -> Any:
     with _clients_lock:
-        return _made(service, region, access_key, secret, token, attempts)
+        return _made(service, region, access_key, secret, token, attempts, forwarded)
 
 
 @functools.cache
@@ -127,7 +145,9 @@ def _session() -> botocore.session.Session:
 
 
 @functools.lru_cache(maxsize=256)
-def _made(service: str, region: str, access_key: str, secret: str, token: str | None, attempts: int) -> Any:  # noqa: PLR0917 (the key of a cache)
+def _made(  # noqa: PLR0917 (the key of a cache)
+    service: str, region: str, access_key: str, secret: str, token: str | None, attempts: int, forwarded: bool
+) -> Any:
     made: Any = _session().create_client(
         service,
         region_name=region,
@@ -144,16 +164,17 @@ def _made(service: str, region: str, access_key: str, secret: str, token: str | 
             parameter_validation=False,
         ),
     )
-    made.meta.events.register("before-send", _answer)
+    made.meta.events.register("before-send", functools.partial(_answer, forwarded))
     return made
 
 
-def _answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+def _answer(forwarded: bool, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
     status, headers, body = send(
         str(request.method),
         str(request.url),
         {str(name): _text(value) for name, value in request.headers.items()},
         _bytes(request.body),
+        forwarded=forwarded,
     )
     return AWSResponse(str(request.url), status, HTTPHeaders.from_pairs(headers), _Body(body))
 
@@ -190,12 +211,17 @@ class _Body:
         self._position = len(self._content)
 
 
-def send(method: str, url: str, headers: dict[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Put one signed request through MiniStack's application; returns status, headers and body."""
+def send(
+    method: str, url: str, headers: dict[str, str], body: bytes, *, forwarded: bool = False
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Put one signed request through MiniStack's application; returns status, headers and body.
+
+    Raises botocore's ConnectTimeoutError where the caller sits in a VPC that has no way to the service.
+    """
     loop = _app._MAIN_LOOP
     if loop is None or loop.is_closed():
         raise RuntimeError("The emulator does not serve yet, or no more")
-    coroutine = _exchange(_scope(method, url, headers), body)
+    coroutine = _exchange(_scope(method, url, headers) | {vpc.FORWARDED: forwarded}, body)
     # In a context of its own: neither the caller's identity nor what it is doing belongs to the request.
     future: Future[tuple[int, list[tuple[str, str]], bytes]] = contextvars.Context().run(
         asyncio.run_coroutine_threadsafe, coroutine, loop
@@ -231,6 +257,7 @@ async def _exchange(scope: dict[str, Any], body: bytes) -> tuple[int, list[tuple
     incoming = [{"type": "http.request", "body": body, "more_body": False}]
     started: dict[str, Any] = {}
     chunks: list[bytes] = []
+    closed: list[str] = []
 
     async def receive() -> dict[str, Any]:
         if incoming:
@@ -239,12 +266,16 @@ async def _exchange(scope: dict[str, Any], body: bytes) -> tuple[int, list[tuple
         raise AssertionError
 
     async def send_out(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == vpc.CLOSE:
+            closed.append(message["reason"])
+        elif message["type"] == "http.response.start":
             started.update(message)
         elif message["type"] == "http.response.body":
             chunks.append(message.get("body", b""))
 
     await _app.app(scope, receive, send_out)
+    if closed:
+        raise ConnectTimeoutError(endpoint_url=f"{scope['scheme']}://{scope['path']}", error=closed[0])
     if not started:
         raise ConnectionError(f"No answer to {scope['method']} {scope['path']}")
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in started["headers"]]
