@@ -470,7 +470,7 @@ def _serve_flow_logs() -> None:
     def creating(parameters: Parameters) -> Response:
         before = set(_ec2._flow_logs.keys())
         answer: Response = create(parameters)
-        for name in _ec2._flow_logs.keys() - before:
+        for name in set(_ec2._flow_logs.keys()) - before:
             _ec2._flow_logs[name] |= {
                 member: _text(parameters, member) for member in _KEPT_OF_FLOW_LOG if _text(parameters, member)
             }
