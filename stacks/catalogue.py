@@ -1012,7 +1012,12 @@ _SECURE = (
             "A bucket can refuse all that does not come by its VPC endpoint.",
             "Training may use one subnet, hosting needs two.",
         ),
+        status="available",
         stack="stacks.secure.private_network:PrivateNetwork",
+        scenario="scenarios.private_network",
+        models="language",
+        cost_idle=14.40,
+        cost_per_thousand=1.15,
     ),
     Architecture(
         id="data-protection",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from local.demos import ROOT, Demo
 from local.files import FileKind, printable
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from local.cloud import LocalCloud
     from local.screen import Screen
 
+# Of another account of the local cloud, whose root's key is its number.
+FOREIGN_BUCKET = "somebody-elses-letters"
+FOREIGN_ACCOUNT = "210987654321"
+
 STYLES = {"allowed": "green", "refused": "red", "unreachable": "yellow", "failed": "bold red"}
 
 
@@ -29,23 +33,49 @@ class Proved:
     report: Report
     decisions: tuple[Mapping[str, Any], ...]
     roles: Mapping[str, str]
+    # Whose policies these are, by the names and ids that the decisions have for them.
+    places: Mapping[str, str]
 
     @property
     def complete(self) -> bool:
         return self.report.complete
 
-    def decided(self, call: Called) -> str:
-        """The statement that decided a call, in words; of several policies that were asked the last one."""
-        found = [
+    def decided(self, call: Called) -> tuple[str, ...]:
+        """What decided a call, a line each: the statements that let it through, or the one that refused it."""
+        taken = [
             one
             for one in self.decisions
-            if one["action"] == call.planned.action
-            and one["role"] == self.roles[call.where]
-            and one["allowed"] == (call.outcome == "allowed")
+            if one["action"] == call.planned.action and one["role"] == self.roles[call.where]
         ]
-        if not found:
-            return "no endpoint, no way" if call.outcome == "unreachable" else call.code
-        return _statement(found[-1])
+        if call.outcome == "allowed":
+            return tuple(dict.fromkeys(self._statement(one) for one in taken if one["allowed"]))
+        if call.outcome == "unreachable":
+            return ("the network has no endpoint for it",)
+        refused = [self._statement(one) for one in taken if not one["allowed"]]
+        return tuple(dict.fromkeys(refused)) or (call.message or call.code,)
+
+    def _statement(self, decision: Mapping[str, Any]) -> str:
+        """Where the statement stands, and its name or number there."""
+        statement = decision["statement"]
+        if not statement:
+            return _named(self.places, decision.get("reason") or "No policy allows it")
+        place = statement["policy"].rpartition(":::")[2].partition("/")[0]
+        whose = self.places.get(place, "its role's policy")
+        return f"{whose}: {statement['sid'] or 'statement ' + str(statement['index'] + 1)}"
+
+
+def make_foreign_bucket(cloud: LocalCloud) -> None:
+    """Makes the bucket of another account that the proof must not reach."""
+    import boto3
+
+    boto3.client(
+        "s3",
+        endpoint_url=cloud.endpoint_url,
+        region_name=cloud.region,
+        aws_access_key_id=FOREIGN_ACCOUNT,
+        aws_secret_access_key="local",
+        verify=str(cloud.ca_bundle),
+    ).create_bucket(Bucket=FOREIGN_BUCKET)
 
 
 class PrivateNetworkDemo(Demo):
@@ -53,6 +83,7 @@ class PrivateNetworkDemo(Demo):
 
     files = FileKind("letter", "letters", SUFFIXES, is_letter, "sent", largest_bytes=LARGEST_LETTER_BYTES)
     samples = ROOT / "samples" / "texts"
+    settings: ClassVar[Mapping[str, Any]] = {"foreign_bucket": FOREIGN_BUCKET}
     doing = "Sending {inputs} through the network and past it"
     done = "Sent {inputs} through the network and past it"
     results = "calls"
@@ -61,6 +92,7 @@ class PrivateNetworkDemo(Demo):
         return [self.samples / "news-merger.txt"]
 
     def warm_up(self, cloud: LocalCloud) -> None:
+        make_foreign_bucket(cloud)
         comprehend = cloud.client("comprehend")
         comprehend.detect_entities(Text="Warm up in London.", LanguageCode="en")
         comprehend.detect_sentiment(Text="Warm.", LanguageCode="en")
@@ -71,7 +103,11 @@ class PrivateNetworkDemo(Demo):
         since = max((one["seq"] for one in cloud.control.decisions()), default=0)
         report = private_network.run(cloud, outputs, inputs, progress)
         roles = {"inside": outputs["InsideRoleName"], "outside": outputs["OutsideRoleName"]}
-        return Proved(report, tuple(cloud.control.decisions(since=since)), roles)
+        places = {outputs["BucketName"]: "the bucket's policy"}
+        for name, value in outputs.items():
+            if value.startswith("vpce-"):
+                places[value] = f"{name.removesuffix('EndpointId')}'s endpoint"
+        return Proved(report, tuple(cloud.control.decisions(since=since)), roles, places)
 
     def summary(self, report: Proved) -> str:
         wrong = sum(not call.as_expected for call in report.report.calls)
@@ -112,7 +148,7 @@ class PrivateNetworkDemo(Demo):
                 "expected": call.expected,
                 "code": call.code or None,
                 "message": call.message or None,
-                "decided_by": report.decided(call),
+                "decided_by": list(report.decided(call)),
             }
             for call in report.report.calls
         ]
@@ -133,17 +169,17 @@ def _told(report: Proved, call: Called | None) -> Text:
 
     if call is None:
         return Text("not tried", "dim")
-    told = Text.assemble((call.outcome, STYLES[call.outcome]), "\n", (report.decided(call), "dim"))
+    lines = "".join(f"\n{line}" for line in report.decided(call))
+    told = Text.assemble((call.outcome, STYLES[call.outcome]), (lines, "dim"))
     if not call.as_expected:
         told.append(f"\nshould be {call.expected}: {call.planned.why}", "bold red")
     return told
 
 
-def _statement(decision: Mapping[str, Any]) -> str:
-    statement = decision.get("statement")
-    if not statement:
-        return "no statement allows it"
-    return f"{statement['policy']}, {statement['sid'] or 'statement ' + str(statement['index'] + 1)}"
+def _named(places: Mapping[str, str], text: str) -> str:
+    for place, name in places.items():
+        text = text.replace(f"the policy of {place}", name).replace(place, name)
+    return text
 
 
 DEMO = PrivateNetworkDemo()
