@@ -68,11 +68,14 @@ def install() -> None:
     _trust_background_transport()
     _name_batch_actions()
     _let_wildcards_span_lines()
+    importlib.import_module("local.emulator.seams.variables").install()
     _record_gateway_decisions()
+    importlib.import_module("local.emulator.seams.simulation").install()
     authorise.use(_evaluate_as)
     for service in SERVICES:
         register(service)
     importlib.import_module("local.emulator.seams.conditions").install()
+    importlib.import_module("local.emulator.seams.request_keys").install()
     importlib.import_module("local.emulator.seams.polly").install()
     importlib.import_module("local.emulator.seams.polling").install()
     importlib.import_module("local.emulator.seams.worker_code").install()
@@ -522,6 +525,8 @@ def _record_gateway_decisions() -> None:
     _iam._first_match = recording_first_match
     _iam.enforce = recording_enforce
     _iam._gather_role_policies = _gather_role_policies
+    _iam._permissions_boundary = _permissions_boundary
+    _iam._session_policy_limits = _session_policy_limits
 
 
 @contextlib.contextmanager
@@ -585,6 +590,28 @@ def _gather_role_policies(role_name: str, account_id: str) -> list[list[Any]]:
         if (document := _iam._resolve_managed_policy_document(arn, account_id))
     ]
     return [_parsed(name, document) for name, document in documents]
+
+
+def _permissions_boundary(store: Any, name: str, account_id: str) -> list[list[list[Any]]]:
+    """What a boundary limits, its statements knowing their policy's ARN; one that is gone allows nothing.
+
+    Replaces MiniStack's function of this name, as the next one does.
+    """
+    arn = (store.get_scoped(account_id, None, name) or {}).get("PermissionsBoundary")
+    if not arn:
+        return []
+    document = _iam._resolve_managed_policy_document(arn, account_id)
+    return [[_parsed(arn, document) if document else []]]
+
+
+def _session_policy_limits(session: dict[str, Any], account_id: str) -> list[list[list[Any]]]:
+    """What a session's own policies limit; the one that was passed as text goes by the name `session`."""
+    passed = session.get("SessionPolicies")
+    if passed is None:
+        return []
+    documents = [("session", passed["Policy"])] if passed.get("Policy") else []
+    documents += [(arn, _iam._resolve_managed_policy_document(arn, account_id)) for arn in passed.get("PolicyArns", [])]
+    return [[_parsed(name, document) for name, document in documents if document]]
 
 
 # Policies change seldom and are asked for with each request; the text is the key, so a change is seen at once.

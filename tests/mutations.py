@@ -1,0 +1,228 @@
+"""Policies that are taken apart, one statement at a time: some named expectation must notice each.
+
+For stacks whose promise is that something is refused. Collect the policies as they are deployed (`of_stack`), write
+down what they must allow and refuse (`Expectation`), and ask for `survivors`: changes that no expectation noticed. Each
+is a statement that protects nothing that a test knows of.
+
+What is changed, in every document alike (identity, resource, trust, key, endpoint, boundary, session): each Deny is
+taken out; from each statement with conditions they are taken out, all at once and each key by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.cloud import LocalCloud
+from local.emulator.seams.simulation import Document, Policies, Request, Value, Verdict, judge
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """That a request is allowed or refused, and which documents have a say, by their names.
+
+    `boundary`, `session` and `endpoint` limit where they are given; `resource` is the resource's own policy, of a role
+    its trust; `required` that it must allow. `extra` are documents that no stack has, such as one that allows
+    everything: they count as identity policies and are never changed.
+    """
+
+    name: str
+    allowed: bool
+    request: Request
+    identity: Sequence[str] = ()
+    boundary: Sequence[str] = ()
+    session: Sequence[str] = ()
+    resource: Sequence[str] = ()
+    endpoint: Sequence[str] = ()
+    required: bool = False
+    extra: Mapping[str, Document] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> frozenset[str]:
+        """The names of all that have a say."""
+        return frozenset((*self.identity, *self.boundary, *self.session, *self.resource, *self.endpoint))
+
+    def verdict(self, documents: Mapping[str, Document]) -> Verdict:
+        """What these documents say. Raises KeyError for a document that is not there."""
+
+        def chosen(names: Sequence[str]) -> dict[str, Document] | None:
+            return {name: documents[name] for name in names} if names else None
+
+        return judge(
+            self.request,
+            Policies(
+                identity={**(chosen(self.identity) or {}), **self.extra},
+                boundary=chosen(self.boundary),
+                session=chosen(self.session),
+                resource=chosen(self.resource),
+                endpoint=chosen(self.endpoint),
+                required=self.required,
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one document: where, what was taken out, and the document after it."""
+
+    document: str
+    index: int
+    sid: str
+    change: str
+    body: Document
+
+    def __str__(self) -> str:
+        return f"{self.document}[{self.index}] {self.sid or '(no Sid)'}: {self.change}"
+
+
+def statements(document: Document) -> list[Mapping[str, Any]]:
+    """The statements of a document, also where it has one without a list."""
+    found = document["Statement"]
+    return list(found) if isinstance(found, list) else [found]
+
+
+def mutants(documents: Mapping[str, Document]) -> Iterator[Mutant]:
+    """Every change of every document."""
+    for name, document in documents.items():
+        written = statements(document)
+        for index, statement in enumerate(written):
+            for change, changed in _changes(statement):
+                left = [*written[:index], *([changed] if changed else []), *written[index + 1 :]]
+                yield Mutant(name, index, str(statement.get("Sid", "")), change, {**document, "Statement": left})
+
+
+def _changes(statement: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    if statement["Effect"] == "Deny":
+        yield "the statement taken out", None
+    conditions: Mapping[str, Mapping[str, Any]] = statement.get("Condition") or {}
+    pairs = [(operator, key) for operator, block in conditions.items() for key in block]
+    if not pairs:
+        return
+    bare = {name: value for name, value in statement.items() if name != "Condition"}
+    yield "its conditions taken out", bare
+    if len(pairs) > 1:
+        for operator, key in pairs:
+            left = {
+                name: {inner: value for inner, value in block.items() if (name, inner) != (operator, key)}
+                for name, block in conditions.items()
+            }
+            yield f"{operator} {key} taken out", {**bare, "Condition": {name: one for name, one in left.items() if one}}
+
+
+def wrong(expectations: Sequence[Expectation], documents: Mapping[str, Document]) -> list[str]:
+    """The expectations that do not hold, each with what was decided instead."""
+    verdicts = [(one, one.verdict(documents)) for one in expectations]
+    return [f"{one.name}: {verdict}" for one, verdict in verdicts if verdict.allowed != one.allowed]
+
+
+def survivors(expectations: Sequence[Expectation], documents: Mapping[str, Document]) -> list[Mutant]:
+    """The changes that no expectation notices. The expectations must hold without a change (`wrong`)."""
+    about: dict[str, list[Expectation]] = {}
+    for one in expectations:
+        for name in one.documents:
+            about.setdefault(name, []).append(one)
+
+    def noticed(mutant: Mutant) -> bool:
+        changed = {**documents, mutant.document: mutant.body}
+        return any(one.verdict(changed).allowed != one.allowed for one in about.get(mutant.document, []))
+
+    return [mutant for mutant in mutants(documents) if not noticed(mutant)]
+
+
+# --- The policies of a deployed stack --------------------------------------------------------------------------------
+
+
+def of_stack(cloud: LocalCloud, stack: str) -> dict[str, Document]:
+    """Every policy document that a deployed stack holds, as the services give it back, by `LogicalId` and kind.
+
+    `Role/trust` and `Role/inline/NAME`; `ManagedPolicy`, a boundary among them; `Bucket`, `Queue`, `Topic`, `Key` and
+    `Endpoint` policies under the logical id of the resource that they belong to (of a bucket's, queue's or topic's
+    policy, of the policy). Session policies that are not managed policies of the stack are the caller's to add.
+    """
+    found: dict[str, Document] = {}
+    pages = cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    for resource in (one for page in pages for one in page["StackResourceSummaries"]):
+        read = _READERS.get(resource["ResourceType"])
+        if read is not None:
+            for kind, document in read(cloud, resource["PhysicalResourceId"], stack, resource["LogicalResourceId"]):
+                name = f"{resource['LogicalResourceId']}/{kind}" if kind else resource["LogicalResourceId"]
+                found[name] = json.loads(document) if isinstance(document, str) else document
+    return found
+
+
+Found = Iterator[tuple[str, Document | str]]
+
+
+def _of_role(cloud: LocalCloud, name: str, _stack: str, _logical: str) -> Found:
+    iam = cloud.client("iam")
+    yield "trust", iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        yield f"inline/{policy}", iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+
+
+def _of_managed_policy(cloud: LocalCloud, arn: str, _stack: str, _logical: str) -> Found:
+    iam = cloud.client("iam")
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    yield "", iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+
+
+def _of_key(cloud: LocalCloud, key: str, _stack: str, _logical: str) -> Found:
+    yield "", cloud.client("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+
+
+def _of_bucket(cloud: LocalCloud, _id: str, stack: str, logical: str) -> Found:
+    yield "", cloud.client("s3").get_bucket_policy(Bucket=_property(cloud, stack, logical, "Bucket"))["Policy"]
+
+
+def _of_queue(cloud: LocalCloud, _id: str, stack: str, logical: str) -> Found:
+    url = _property(cloud, stack, logical, "Queues")
+    yield "", cloud.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
+
+
+def _of_topic(cloud: LocalCloud, _id: str, stack: str, logical: str) -> Found:
+    arn = _property(cloud, stack, logical, "Topics")
+    yield "", cloud.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"]
+
+
+def _of_endpoint(cloud: LocalCloud, endpoint: str, _stack: str, _logical: str) -> Found:
+    (one,) = cloud.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[endpoint])["VpcEndpoints"]
+    yield "", one["PolicyDocument"]
+
+
+_READERS = {
+    "AWS::IAM::Role": _of_role,
+    "AWS::IAM::ManagedPolicy": _of_managed_policy,
+    "AWS::KMS::Key": _of_key,
+    "AWS::S3::BucketPolicy": _of_bucket,
+    "AWS::SQS::QueuePolicy": _of_queue,
+    "AWS::SNS::TopicPolicy": _of_topic,
+    "AWS::EC2::VPCEndpoint": _of_endpoint,
+}
+
+
+def _property(cloud: LocalCloud, stack: str, logical: str, name: str) -> str:
+    """What a property of a resource refers to: a `Ref` in its template, or the first of several."""
+    cloudformation = cloud.client("cloudformation")
+    template = cloudformation.get_template(StackName=stack)["TemplateBody"]
+    body = json.loads(template) if isinstance(template, str) else template
+    value = body["Resources"][logical]["Properties"][name]
+    value = value[0] if isinstance(value, list) else value
+    referred = value["Ref"]
+    detail = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=referred)
+    return str(detail["StackResourceDetail"]["PhysicalResourceId"])
+
+
+__all__ = [
+    "Expectation",
+    "Mutant",
+    "Policies",
+    "Request",
+    "Value",
+    "mutants",
+    "of_stack",
+    "statements",
+    "survivors",
+    "wrong",
+]
