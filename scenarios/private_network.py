@@ -27,10 +27,12 @@ LARGEST_LETTER_BYTES = 5_000
 class Planned:
     """A call of the proof: its IAM action, in words what it does, and what should become of it on either side.
 
-    `outside` is None for a call that is made inside only.
+    `outside` is None for a call that is made inside only. `on` is part of the ARN of what it is about, empty where the
+    service knows no resources.
     """
 
     action: str
+    on: str
     title: str
     inside: Outcome
     outside: Outcome | None
@@ -85,22 +87,36 @@ def plan(outputs: Mapping[str, str]) -> dict[str, Planned]:
     def through(door: str, outcome: Outcome) -> Outcome:
         return outcome if door in doors else "unreachable"
 
+    bucket, table, foreign = (outputs[f"{name}Name"] for name in ("Bucket", "Table", "ForeignBucket"))
     planned = {
         "write-object": Planned(
-            "s3:PutObject", "keep the letter in the bucket", "allowed", "refused", "the bucket knows one endpoint only"
+            "s3:PutObject",
+            bucket,
+            "keep the letter in the bucket",
+            "allowed",
+            "refused",
+            "the bucket knows one endpoint only",
         ),
         "read-object": Planned(
-            "s3:GetObject", "read it from there", "allowed", "refused", "the bucket knows one endpoint only"
+            "s3:GetObject", bucket, "read it from there", "allowed", "refused", "the bucket knows one endpoint only"
         ),
         "read-foreign-object": Planned(
-            "s3:GetObject", "read another account's bucket", "refused", None, "the endpoint leads to this account's"
+            "s3:GetObject",
+            foreign,
+            "read another account's bucket",
+            "refused",
+            None,
+            "the endpoint leads to this account's",
         ),
-        "write-row": Planned("dynamodb:PutItem", "keep a row in the table", "allowed", "allowed", "asked of the role"),
+        "write-row": Planned(
+            "dynamodb:PutItem", table, "keep a row in the table", "allowed", "allowed", "asked of the role"
+        ),
         "scan-table": Planned(
-            "dynamodb:Scan", "read the whole table", "refused", "allowed", "the endpoint lets no scan through"
+            "dynamodb:Scan", table, "read the whole table", "refused", "allowed", "the endpoint lets no scan through"
         ),
         "detect-entities": Planned(
             "comprehend:DetectEntities",
+            "",
             "find who and what it names",
             through("comprehend", "allowed"),
             "allowed",
@@ -108,6 +124,7 @@ def plan(outputs: Mapping[str, str]) -> dict[str, Planned]:
         ),
         "detect-sentiment": Planned(
             "comprehend:DetectSentiment",
+            "",
             "find its mood",
             through("comprehend", "refused"),
             "allowed",
@@ -115,13 +132,14 @@ def plan(outputs: Mapping[str, str]) -> dict[str, Planned]:
         ),
         "translate": Planned(
             "translate:TranslateText",
+            "",
             "translate a greeting",
             through("translate", "allowed"),
             "allowed",
             "there is no endpoint for it",
         ),
     }
-    if outputs["ForeignBucketName"] == "none":
+    if foreign == "none":
         del planned["read-foreign-object"]
     return planned
 

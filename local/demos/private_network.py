@@ -45,7 +45,9 @@ class Proved:
         taken = [
             one
             for one in self.decisions
-            if one["action"] == call.planned.action and one["role"] == self.roles[call.where]
+            if one["action"] == call.planned.action
+            and one["role"] == self.roles[call.where]
+            and call.planned.on in one["resource"]
         ]
         if call.outcome == "allowed":
             return tuple(dict.fromkeys(self._statement(one) for one in taken if one["allowed"]))
@@ -68,12 +70,14 @@ def make_foreign_bucket(cloud: LocalCloud) -> None:
     """Makes the bucket of another account that the proof must not reach."""
     import boto3
 
+    from local.cloud import ROOT_KEYS
+
     boto3.client(
         "s3",
         endpoint_url=cloud.endpoint_url,
         region_name=cloud.region,
         aws_access_key_id=FOREIGN_ACCOUNT,
-        aws_secret_access_key="local",
+        aws_secret_access_key=ROOT_KEYS["AWS_SECRET_ACCESS_KEY"],
         verify=str(cloud.ca_bundle),
     ).create_bucket(Bucket=FOREIGN_BUCKET)
 
@@ -134,7 +138,10 @@ class PrivateNetworkDemo(Demo):
     def remarks(self, *, own_stack: bool) -> Sequence[tuple[str, str]]:
         return [
             ("Both functions", "have the same code and the same grants: what differs is what the network does"),
-            ("No packet flows here", "the local cloud knows by its session who is in the network, and decides as AWS would"),
+            (
+                "No packet flows here",
+                "the local cloud knows by its session who is in the network, and decides as AWS would",
+            ),
         ]
 
     def to_json(self, report: Proved) -> list[dict[str, Any]]:

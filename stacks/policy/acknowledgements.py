@@ -59,7 +59,7 @@ _REPORT = "The report of each call lies under its id here."
 _INTERFACES = "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:*/*]"
 _INTERFACES_WHY = (
     "The network interfaces of a function or job get their ids when they are made, and AWS wants all of the region here"
-    " (AWS Lambda Developer Guide, \"Giving Lambda functions access to resources in an Amazon VPC\")."
+    ' (AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC").'
 )
 
 
@@ -71,8 +71,8 @@ _NETWORK: tuple[Acknowledgement, ...] = (
     _network("AwsSolutions-S1", _CLOUDTRAIL_TELLS, ("Letters/Resource",)),
     _network(
         "AwsSolutions-IAM5[Resource::*]",
-        "logs:DescribeLogGroups, Comprehend's and Translate's operations, ec2:Describe* and X-Ray's know no resource. The"
-        " check for wildcards lets `*` pass for these actions alone.",
+        "logs:DescribeLogGroups, ec2:Describe* and the operations of Comprehend, Translate and X-Ray know no resource."
+        " The check for wildcards lets `*` pass for these actions alone.",
         (
             "FlowLogRole/DefaultPolicy/Resource",
             "EmptiedLetters/Worker/Role/DefaultPolicy/Resource",

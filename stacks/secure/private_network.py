@@ -90,14 +90,14 @@ _RETENTIONS = {
 class PrivateNetwork(cdk.Stack):
     """A hospital's texts may be read by a service, and may not cross the internet, whoever holds which key.
 
-    **Flow.** A function in subnets without internet → to S3 and DynamoDB by a route, through a gateway endpoint; to each
+    **Flow.** A function in subnets without internet → to S3 and DynamoDB by a route, through a gateway endpoint; to any
     other service by its own name, which private DNS turns into an address in the subnet, through the security group of
     an interface endpoint → the endpoint's policy: this account's callers, these actions, this account's resources → the
     service, which asks the caller's own policies as ever. The bucket accepts its data through the S3 endpoint alone.
     Flow logs tell who reached whom. Other stacks take their place in it by a setting of theirs (`network`).
 
-    **The proof.** Two functions with the same code and the same grants, one inside and one outside. What differs
-    between their answers is what the network does.
+    **The proof.** Two functions with the same code and the same grants on what the stack has, one inside and one
+    outside. What differs between their answers is what the network does.
 
     **What if.** A service has no endpoint: there is no way to it, and the call ends when its time is up. A caller has
     more rights than the door lets through, or leaked keys of another account: the endpoint's policy refuses. Leaked
@@ -302,7 +302,7 @@ class PrivateNetwork(cdk.Stack):
             network=network,
         )
         probe.allow(["s3:GetObject", "s3:PutObject"], self.bucket.arn_for_objects(PROOF))
-        if self.settings.foreign_bucket:
+        if self.settings.foreign_bucket and network:
             probe.allow(["s3:GetObject"], f"arn:{self.partition}:s3:::{self.settings.foreign_bucket}/{PROOF}")
         probe.allow(["dynamodb:PutItem", "dynamodb:Scan"], self.table.table_arn)
         probe.allow(["comprehend:DetectEntities", "comprehend:DetectSentiment", "translate:TranslateText"], "*")

@@ -28,8 +28,8 @@ from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
 from stacks.blocks.keys import own_key
 from stacks.blocks.model_places import CHECKPOINTS, CODE, DATA, EVALUATION, MODELS, RUNS
 from stacks.blocks.neighbours import export
-from stacks.blocks.placed_files import PlacedFiles
 from stacks.blocks.networks import PLACED, NetworkChoice, allow_job_interfaces, placed
+from stacks.blocks.placed_files import PlacedFiles
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send
 from stacks.blocks.sagemaker_images import SKLEARN, XGBOOST, Images

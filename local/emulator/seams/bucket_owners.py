@@ -1,9 +1,9 @@
 """The condition key `aws:ResourceAccount` of a bucket: the account that has it.
 
 A bucket's ARN names no account, so MiniStack takes the caller's. AWS gives the owner's ("AWS global condition context
-keys", `aws:ResourceAccount`, IAM User Guide, read 2026-11-27), and bucket names are one space for all accounts. A bucket
-that nobody has yet counts as the caller's: it is about to be made. What another account's bucket holds is not served
-here, whoever allows it: after the policies, such a request finds no bucket.
+keys", `aws:ResourceAccount`, IAM User Guide), and the names of buckets are one space for all accounts. A bucket that
+nobody has yet counts as the caller's: it is about to be made. What another account's bucket holds is not served here,
+whoever allows it: after the policies, such a request finds no bucket.
 """
 
 from __future__ import annotations
