@@ -89,6 +89,22 @@ PATHS: Mapping[str, Path] = {
             "a function cannot be put into a VPC: it is not made, or not changed",
         ),
         Path(
+            "job-network",
+            "the role of the job or the model",
+            (
+                "ec2:CreateNetworkInterface",
+                "ec2:CreateNetworkInterfacePermission",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DeleteNetworkInterfacePermission",
+                "ec2:DescribeDhcpOptions",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+            ),
+            "a job or a model with a VPC is refused",
+        ),
+        Path(
             "service-to-function",
             "S3, SNS, EventBridge or API Gateway, by the function's policy",
             ("lambda:InvokeFunction",),

@@ -47,7 +47,8 @@ _log = logging.getLogger(__name__)
 class ObjectUnavailable(Exception):  # noqa: N818 (the contract between the seams and the services is this name)
     """An S3 object could not be read as the caller.
 
-    `code` is one of NoSuchKey, NoSuchBucket, AccessDenied, WrongRegion; `message` says more.
+    `code` is one of NoSuchKey, NoSuchBucket, AccessDenied, WrongRegion, Unreachable (from inside a VPC); `message` says
+    more.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -106,6 +107,13 @@ class Caller(Protocol):
 
         Needs `iam:PassRole` of this caller on the role, unless somebody has `passed` it before, and a trust policy that
         lets the service in. Raises ServiceError (AccessDeniedException) where one of them is missing.
+        """
+
+    def placed(self, subnets: Sequence[str], security_groups: Sequence[str]) -> "Caller":
+        """This role, as it calls from inside of a VPC: its calls go through that VPC's endpoints, or nowhere.
+
+        Raises ServiceError (ValidationException) where subnets and security groups are not of one VPC, or the role may
+        not make the network interfaces.
         """
 
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:

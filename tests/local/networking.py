@@ -18,11 +18,18 @@ NETWORK: dict[str, Any] = {
 
 # Calls what the event says, once, and tells how that ended.
 CALLER = """
-import boto3, json
+import boto3, json, urllib.error, urllib.request
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 def handler(event, context):
+    if "url" in event:
+        try:
+            return {"code": "", "answer": urllib.request.urlopen(event["url"]).read().decode()}
+        except urllib.error.HTTPError as error:
+            return {"code": str(error.code), "message": error.read().decode()}
+        except OSError as error:
+            return {"code": type(error).__name__, "message": str(error)}
     keys = event.get("credentials") or {}
     client = boto3.client(event["service"], config=Config(retries={"total_max_attempts": 1}), **keys)
     try:
@@ -127,7 +134,13 @@ class Caller:
 
     def call(self, service: str, method: str, credentials: Mapping[str, str] | None = None, **arguments: Any) -> Any:
         """What a call of the function comes to: `code` is empty for one that went well, then `answer` is there."""
-        event = {"service": service, "method": method, "arguments": arguments, "credentials": credentials}
+        return self._ask({"service": service, "method": method, "arguments": arguments, "credentials": credentials})
+
+    def fetch(self, url: str) -> Any:
+        """What the function gets from an address, without credentials."""
+        return self._ask({"url": url})
+
+    def _ask(self, event: Mapping[str, Any]) -> Any:
         answer = self.cloud.client("lambda").invoke(FunctionName=self.name, Payload=json.dumps(event))
         found = json.loads(answer["Payload"].read())
         if "code" not in found:

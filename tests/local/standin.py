@@ -69,6 +69,9 @@ class FakeCaller:
         self.assumed.append((role_arn, service_principal))
         return self
 
+    def placed(self, subnets: Sequence[str], security_groups: Sequence[str]) -> FakeCaller:
+        return self
+
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
         self.emitted.append((source, detail_type, detail, resources))
 

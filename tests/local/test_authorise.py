@@ -596,6 +596,14 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "tests/local/test_states_tasks.py::test_a_service_that_is_asked_by_a_state_machine_reads_as_its_role",
         ),
     },
+    "function-network": dict.fromkeys(
+        PATHS["function-network"].actions,
+        ("tests/local/test_vpc_calls.py::test_a_role_that_may_not_make_interfaces_gets_no_function_into_a_vpc",),
+    ),
+    "job-network": dict.fromkeys(
+        PATHS["job-network"].actions,
+        ("tests/local/test_vpc_sagemaker.py::test_a_role_that_may_not_make_interfaces_runs_no_job_in_a_vpc",),
+    ),
     "rule-to-topic": {"sns:Publish": ("tests/local/test_authorise.py::test_a_rule_tells_a_topic_that_lets_it_in",)},
     "rule-to-state-machine": {
         "states:StartExecution": (

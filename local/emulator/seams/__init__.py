@@ -384,7 +384,10 @@ class _Caller:
             sits = vpc.network(self.account, self.region, subnets, security_groups)
         except ValueError as error:
             raise ServiceError("ValidationException", str(error)) from error
-        role, session = principals.role_of(self.principal_arn), self.principal_arn.rpartition("/")[2]
+        with _responses.request_scope(self.account, self.region):
+            role, session = principals.role_of(self.principal_arn), self.principal_arn.rpartition("/")[2]
+            if refused := vpc.refused_interface(role, sits, "job-network"):
+                raise ServiceError("ValidationException", f"{role} is not authorized to perform: {refused}")
         return replace(self, access_key=inside.role_session(role, session, sits))
 
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:

@@ -42,7 +42,7 @@ from ministack.services import ec2 as _ec2
 from ministack.services import lambda_svc as _lambda
 from ministack.services import sts as _sts
 
-from local.emulator import decisions
+from local.emulator import authorise, decisions
 from local.emulator.vpc import (
     PREFIXED,
     Endpoint,
@@ -114,6 +114,34 @@ def network(account: str, region: str, subnets: Sequence[str], security_groups: 
     if len(vpcs) > 1:
         raise ValueError("The subnets and the security groups must be of one VPC.")
     return Network(account, region, vpcs.pop(), tuple(subnets), tuple(security_groups))
+
+
+# What creating and deleting interfaces is asked for; what describes knows no resources ("Actions, resources, and
+# condition keys for Amazon EC2", Service Authorization Reference).
+_MAKING = ("network-interface/*", "subnet/{subnet}", "security-group/{group}")
+_INTERFACES = ("network-interface/*",)
+_RESOURCES = {
+    "ec2:CreateNetworkInterface": _MAKING,
+    "ec2:CreateNetworkInterfacePermission": _INTERFACES,
+    "ec2:DeleteNetworkInterface": _INTERFACES,
+    "ec2:DeleteNetworkInterfacePermission": _INTERFACES,
+}
+
+
+def refused_interface(role: str, sits: Network, path: str) -> str:
+    """The first action that a role lacks for interfaces in a network; nothing if it has all that the path lists.
+
+    Which these are: AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC"; Amazon
+    SageMaker Developer Guide, "SageMaker Roles", in its public source; read 2026-11-27. When SageMaker asks for them is
+    not documented.
+    """
+    for action in authorise.PATHS[path].actions:
+        for resource in _RESOURCES.get(action, ("*",)):
+            name = resource.format(subnet=sits.subnets[0], group=sits.security_groups[0])
+            arn = name if name == "*" else f"arn:aws:ec2:{sits.region}:{sits.account}:{name}"
+            if not authorise.act_as(role, action, arn, path=path):
+                return action
+    return ""
 
 
 def bind(access_key: str, sits: Network) -> None:

@@ -23,7 +23,6 @@ from ministack.services import ec2 as _ec2
 from ministack.services import lambda_svc as _lambda
 from ministack.services.cloudformation import provisioners as _provisioners
 
-from local.emulator import authorise
 from local.emulator.seams import resource_types, vpc
 from local.emulator.seams.resource_types import Made, Properties
 from local.emulator.vpc import GATEWAY, INTERFACE, PREFIXED, address_in
@@ -525,15 +524,6 @@ def _delete_flow_log(physical_id: str, _properties: Properties) -> None:
 
 # --- Functions -------------------------------------------------------------------------------------------------------
 
-# What a function's role needs for a function in a VPC, with the kinds of resource of each. AWS Lambda Developer Guide,
-# "Giving Lambda functions access to resources in an Amazon VPC", read 2026-11-27: Lambda checks it when the function is
-# made or changed.
-NETWORK_ACTIONS: Mapping[str, tuple[str, ...]] = {
-    "ec2:CreateNetworkInterface": ("network-interface/*", "subnet/{subnet}", "security-group/{group}"),
-    "ec2:DescribeNetworkInterfaces": ("*",),
-    "ec2:DeleteNetworkInterface": ("network-interface/*",),
-}
-
 
 def _place_functions() -> None:
     """Check a function's VPC when it is made or changed, by the API or by a template; MiniStack's templates drop it."""
@@ -585,19 +575,13 @@ def _problem(given: Mapping[str, Any] | None, role: str) -> str:
     if not given or not (given.get("SubnetIds") or given.get("SecurityGroupIds")):
         return ""
     account, region = _responses.get_account_id(), _responses.get_region()
-    subnets, groups = given.get("SubnetIds") or [], given.get("SecurityGroupIds") or []
     try:
-        vpc.network(account, region, subnets, groups)
+        sits = vpc.network(account, region, given.get("SubnetIds") or [], given.get("SecurityGroupIds") or [])
     except ValueError as error:
         return f"Error occurred while DescribeSubnets. EC2 Error Message: {error}"
-    for action, kinds in NETWORK_ACTIONS.items():
-        for kind in kinds:
-            resource = kind.format(subnet=subnets[0], group=groups[0])
-            arn = resource if resource == "*" else f"arn:aws:ec2:{region}:{account}:{resource}"
-            if not authorise.act_as(role, action, arn, path="function-network"):
-                return (
-                    f"The provided execution role does not have permissions to call {action.partition(':')[2]} on EC2"
-                )
+    refused = vpc.refused_interface(role, sits, "function-network")
+    if refused:
+        return f"The provided execution role does not have permissions to call {refused.partition(':')[2]} on EC2"
     return ""
 
 

@@ -288,7 +288,7 @@ class Endpoints:
         return fleets
 
     def _capture(self, config: Mapping[str, Any], fleet: Fleet) -> Capture:
-        return Capture(config, fleet.endpoint, fleet.model.actor, lambda line: self._tell_log(fleet, line))
+        return Capture(config, fleet.endpoint, fleet.model.worker, lambda line: self._tell_log(fleet, line))
 
     # --- Bringing up, taking down ---
 

@@ -91,7 +91,7 @@ class Fleet:
         identity = f"i-{secrets.token_hex(8)}"
         seconds = self.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS)
         try:
-            return launch(self.model.artefact, self.model.actor, self.log(identity), identity, seconds)
+            return launch(self.model.artefact, self.model.worker, self.log(identity), identity, seconds)
         except StartError as error:
             if str(error) != UNWELL:
                 raise

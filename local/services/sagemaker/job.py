@@ -6,7 +6,11 @@ the process as the kernel does for want of memory; `interrupt-job` takes a spot 
 
 An event's detail is what Describe answers, with its tags and with times in milliseconds (named from memory).
 
-What is recorded but changes nothing here: instance types and sizes, `VpcConfig`, `VolumeKmsKeyId`, traffic encryption,
+What a job with a VpcConfig reads and writes in S3, and what its script calls, goes through that VPC ("Give SageMaker
+Training Jobs Access to Resources in Your Amazon VPC", Developer Guide, in its public source). That logs and metrics do
+not is an assumption: no page was found that says so.
+
+What is recorded but changes nothing here: instance types and sizes, `VolumeKmsKeyId`, traffic encryption,
 `ExperimentConfig`. One instance a job: more are refused, for nothing here would be distributed.
 """
 
@@ -33,12 +37,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Job:
-    """A job under way: its record, its request, who asked for it and the role that it acts as."""
+    """A job under way: its record, its request, who asked for it and the role that it acts as.
+
+    `worker` is the same role from where the job's instance sits: inside of the job's VPC, if it has one. What SageMaker
+    itself does for the job, logs and metrics, it does as `actor`.
+    """
 
     record: Record
     request: Request
     caller: Caller
     actor: Caller
+    worker: Caller
     stopping: threading.Event = field(default_factory=threading.Event)
     retries: int = 0
 
@@ -106,6 +115,11 @@ class Jobs:
         """The role that the job acts as; `iam:PassRole` and its trust are checked."""
         return caller.assume(request["RoleArn"], PRINCIPAL)
 
+    def vpc_of(self, request: Request, caller: Caller) -> Members | None:
+        """The VpcConfig of the job's instance, if it has one."""
+        found: Members | None = request.get("VpcConfig")
+        return found
+
     def members(self, request: Request, caller: Caller) -> Members:
         """What Describe answers of a new job, beside what every kind has."""
         raise NotImplementedError
@@ -129,6 +143,7 @@ class Jobs:
     def begin(self, request: Request, caller: Caller, actor: Caller, **more: Any) -> Record:
         """Start a job that acts as `actor`; `more` are members that no request has. Raises ServiceError."""
         shape: Any = service_model("sagemaker").operation_model(f"Describe{self.noun}Job").output_shape
+        worker = placed(actor, self.vpc_of(request, caller))
         now = shelf.now()
         name = request[self.name_key]
         members = {key: value for key, value in request.items() if key in shape.members}
@@ -142,7 +157,7 @@ class Jobs:
         }
         known = {key: value for key, value in members.items() if key in shape.members}
         record = self.records.add(self.kind, caller, name, known, request.get("Tags", ()))
-        job = Job(record, request, caller, actor)
+        job = Job(record, request, caller, actor, worker)
         with self._lock:
             self._running[record.arn] = job
         self.tell(job)
@@ -236,6 +251,11 @@ class Jobs:
         with self._lock:
             self._running.pop(job.record.arn, None)
         self.change(job, **{self.status_key: status, **self.ended(job, status), **members})
+
+
+def placed(actor: Caller, vpc: Mapping[str, Any] | None) -> Caller:
+    """The role from inside of a VpcConfig; as it is where there is none. Raises ServiceError."""
+    return actor.placed(vpc["Subnets"], vpc["SecurityGroupIds"]) if vpc else actor
 
 
 # --- Running a container ---------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ configuration has variants of fixed instance counts, and may capture data. What 
 containers), several models in one container, serverless, asynchronous and shadow variants, explainers, inference
 components and instance pools.
 
-Recorded only: instance types, the VPC, the volume's size and key. A container has the machine it runs on.
+Recorded only: instance types, the volume's size and key. A container has the machine it runs on. A model with a
+VpcConfig is brought, and calls, through that VPC. Its captures are written there too, which no page was found to say.
 
 Sources: the documentation in botocore's service model (API Reference), read 2026-11-27. Not documented: the wording of
 messages. Named from memory: that a model's artefact must be readable when the model is made, that a package must be
@@ -20,6 +21,7 @@ from typing import Any
 
 from local.services.sagemaker.containers import ContainerError, program_of
 from local.services.sagemaker.hosting import Artefact
+from local.services.sagemaker.job import placed
 from local.services.sagemaker.records import Members, Record, Records, Request, invalid, now, unserved
 from local.services.wire import Caller, Operation, ServiceError
 
@@ -53,10 +55,19 @@ _ROUTING = ("LEAST_OUTSTANDING_REQUESTS", "RANDOM")
 
 @dataclass(frozen=True)
 class Deployable:
-    """What a model keeps to itself: what its container is made of, and its execution role as a caller."""
+    """What a model keeps to itself: what its container is made of, and its execution role as a caller.
+
+    `vpc` is its VpcConfig, if it has one; the `worker` calls from inside of it.
+    """
 
     artefact: Artefact
     actor: Caller
+    vpc: Mapping[str, Any] | None = None
+
+    @property
+    def worker(self) -> Caller:
+        """The role from where the container's instance sits."""
+        return placed(self.actor, self.vpc)
 
 
 class Models:
@@ -103,7 +114,10 @@ class Models:
         members = {key: value for key, value in request.items() if key not in ("Tags", "Containers")}
         members |= {"CreationTime": now(), "EnableNetworkIsolation": artefact.isolated}
         members.setdefault("PrimaryContainer", container)
-        record = self._add(MODEL, caller, request["ModelName"], members, request, Deployable(artefact, actor))
+        made = Deployable(artefact, actor, request.get("VpcConfig"))
+        # That the role may join the VPC shows here, before anything is made.
+        _ = made.worker
+        record = self._add(MODEL, caller, request["ModelName"], members, request, made)
         self._records.change(record, ModelArn=record.arn)
         return {"ModelArn": record.arn}
 

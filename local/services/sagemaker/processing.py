@@ -89,6 +89,11 @@ class Processing(Jobs):
         started = {} if "ProcessingStartTime" in job.record.members else {"ProcessingStartTime": shelf.now()}
         return {"ProcessingEndTime": shelf.now(), **started}
 
+    def vpc_of(self, request: Request, caller: Caller) -> Members | None:
+        """That of its NetworkConfig."""
+        found: Members | None = request.get("NetworkConfig", {}).get("VpcConfig")
+        return found
+
     def run(self, job: Job) -> Members:
         """Bring the inputs, run the entry point, take the outputs."""
         request = job.request
@@ -98,7 +103,9 @@ class Processing(Jobs):
         try:
             for one in request.get("ProcessingInputs", []):
                 source = one["S3Input"]
-                transfer.download(job.actor, source["S3Uri"], workspace.path(source["LocalPath"]), source["S3DataType"])
+                transfer.download(
+                    job.worker, source["S3Uri"], workspace.path(source["LocalPath"]), source["S3DataType"]
+                )
             outputs = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
             for one in outputs:
                 workspace.path(one["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
@@ -113,7 +120,7 @@ class Processing(Jobs):
             key = request.get("ProcessingOutputConfig", {}).get("KmsKeyId")
             for one in outputs:
                 target = one["S3Output"]
-                transfer.upload(job.actor, workspace.path(target["LocalPath"]), target["S3Uri"], key)
+                transfer.upload(job.worker, workspace.path(target["LocalPath"]), target["S3Uri"], key)
         finally:
             workspace.remove()
         return {}
@@ -130,7 +137,7 @@ class Processing(Jobs):
         container = Container(
             workspace,
             command,
-            None if isolated else job.actor,
+            None if isolated else job.worker,
             environment=environment,
             log=lives.log_stream(job, self.noun),
         )

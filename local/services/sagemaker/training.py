@@ -178,14 +178,14 @@ class Training(Jobs):
         for channel in request.get("InputDataConfig", []):
             source = channel["DataSource"]["S3DataSource"]
             folder = workspace.root / "input" / "data" / channel["ChannelName"]
-            transfer.download(job.actor, source["S3Uri"], folder, source["S3DataType"])
+            transfer.download(job.worker, source["S3Uri"], folder, source["S3DataType"])
         checkpoints = _Checkpoints(job, workspace)
         metrics = _Metrics(job)
         toolkit = _Toolkit(job, workspace)
         container = Container(
             workspace,
             toolkit.command,
-            None if toolkit.isolated else job.actor,
+            None if toolkit.isolated else job.worker,
             environment=toolkit.environment,
             folder=toolkit.folder,
             log=lives.log_stream(job, self.noun),
@@ -231,10 +231,10 @@ class Training(Jobs):
         final = metrics.send(at_once=True)
         self.records.change(job.record, **final)
         key = job.request["OutputDataConfig"].get("KmsKeyId")
-        transfer.put(job.actor, f"{_output(job.request)}/model.tar.gz", transfer.packed(workspace.root / "model"), key)
+        transfer.put(job.worker, f"{_output(job.request)}/model.tar.gz", transfer.packed(workspace.root / "model"), key)
         data = workspace.root / "output" / "data"
         if any(data.iterdir()):
-            transfer.put(job.actor, f"{_output(job.request)}/output.tar.gz", transfer.packed(data), key)
+            transfer.put(job.worker, f"{_output(job.request)}/output.tar.gz", transfer.packed(data), key)
         return {}
 
 
@@ -303,7 +303,7 @@ class _Toolkit:
                     f"AlgorithmError: {where} is read by the container itself, which has no network: bring the code "
                     "as a channel, and name its path in sagemaker_submit_directory."
                 )
-            transfer.unpack(transfer.fetch(job.actor, where), folder)
+            transfer.unpack(transfer.fetch(job.worker, where), folder)
         else:
             found = workspace.path(where)
             if found.is_dir():
@@ -452,13 +452,13 @@ class _Checkpoints:
         if self._uri:
             self._folder.mkdir(parents=True, exist_ok=True)
             if self._stored():
-                transfer.download(job.actor, self._uri, self._folder)
+                transfer.download(job.worker, self._uri, self._folder)
             self._known = self._now()
 
     def _stored(self) -> bool:
         bucket, prefix = transfer.place_of(self._uri)
         try:
-            return bool(self._job.actor.list_objects(bucket, prefix))
+            return bool(self._job.worker.list_objects(bucket, prefix))
         except ObjectUnavailable as error:
             raise ContainerError(f"ClientError: The checkpoints at {self._uri} cannot be read ({error})") from error
 
@@ -481,5 +481,5 @@ class _Checkpoints:
             if self._known.get(file) != told:
                 with contextlib.suppress(FileNotFoundError):
                     name = file.relative_to(self._folder).as_posix()
-                    transfer.put(self._job.actor, f"{self._uri.rstrip('/')}/{name}", file.read_bytes())
+                    transfer.put(self._job.worker, f"{self._uri.rstrip('/')}/{name}", file.read_bytes())
         self._known = now

@@ -71,6 +71,10 @@ class Transform(Jobs):
         """The model's role."""
         return self._models.deployable(caller, request["ModelName"]).actor
 
+    def vpc_of(self, request: Request, caller: Caller) -> Members | None:
+        """The model's."""
+        return self._models.deployable(caller, request["ModelName"]).vpc
+
     def members(self, request: Request, caller: Caller) -> Members:
         """Nothing beside what the request holds."""
         return {}
@@ -94,11 +98,11 @@ class Transform(Jobs):
         with tempfile.TemporaryDirectory(prefix="transform-") as home:
             source = request["TransformInput"]["DataSource"]["S3DataSource"]
             folder = Path(home)
-            transfer.download(job.actor, source["S3Uri"], folder, source["S3DataType"])
+            transfer.download(job.worker, source["S3Uri"], folder, source["S3DataType"])
             self.change(job, TransformStartTime=shelf.now())
             notes = LogStream(job.actor, "/aws/sagemaker/TransformJobs", f"{log.name}/data-log")
             try:
-                with serving(artefact, job.actor, log) as instance:
+                with serving(artefact, job.worker, log) as instance:
                     client = _Client(job, instance)
                     for file in sorted(one for one in folder.rglob("*") if one.is_file()):
                         name = file.relative_to(folder).as_posix()
@@ -117,7 +121,7 @@ class Transform(Jobs):
 
     def _write(self, job: Job, name: str, answer: bytes) -> None:
         output = job.request["TransformOutput"]
-        transfer.put(job.actor, f"{output['S3OutputPath'].rstrip('/')}/{name}.out", answer, output.get("KmsKeyId"))
+        transfer.put(job.worker, f"{output['S3OutputPath'].rstrip('/')}/{name}.out", answer, output.get("KmsKeyId"))
 
 
 class _Refused(Exception):  # noqa: N818 (named after what happened)
