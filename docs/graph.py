@@ -171,6 +171,9 @@ class _Found:
     calls: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     # Boxes that are called after the stack, by how their ARNs begin.
     own: dict[str, str] = field(default_factory=dict)
+    # Functions in a network of the stack, and its endpoints by the prefix of the actions that they let through.
+    inside: set[str] = field(default_factory=set)
+    doors: dict[str, str] = field(default_factory=dict)
 
     def add(self, source: str, target: str, kind: EdgeKind, label: str = "") -> None:
         edge = Edge(source, target, kind, label)
@@ -225,6 +228,7 @@ def read(template: Template) -> Graph:
             found.nodes[logical_id] = Node(logical_id, *WORKLOAD, (readable(logical_id).removesuffix("Role"),))
         elif type_ not in NOT_DRAWN and not type_.startswith("Custom::"):
             raise DiagramError(f"{type_} ({logical_id}): say in docs/graph.py how it is drawn, or why it is not.")
+    _enter_network(found, resources)
     for logical_id, resource in resources.items():
         if resource["Type"] in _CONNECT:
             _CONNECT[resource["Type"]](found, logical_id, resource.get("Properties", {}))
@@ -361,6 +365,16 @@ def _connect_method(found: _Found, _logical_id: str, properties: Properties) -> 
                 found.add(api, end, "event", "request")
 
 
+def _enter_network(found: _Found, resources: Template) -> None:
+    for logical_id, resource in resources.items():
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::EC2::VPCEndpoint":
+            for statement in properties["PolicyDocument"]["Statement"]:
+                found.doors |= {action.partition(":")[0]: logical_id for action in _list(statement["Action"])}
+        if resource["Type"] == "AWS::Lambda::Function" and any(references(properties.get("VpcConfig", {}))):
+            found.inside.add(logical_id)
+
+
 def _connect_endpoint(found: _Found, logical_id: str, properties: Properties) -> None:
     if properties["VpcEndpointType"] != "Interface":
         return
@@ -400,6 +414,10 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
 
 def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -> None:
     actions: list[str] = _list(statement["Action"])
+    if function in found.inside:
+        actions = [action for action in actions if _goes_direct(found, function, action, statement)]
+        if not actions:
+            return
     ends = found.boxes(*_list(statement["Resource"]))
     if "iam:PassRole" in actions:
         # Another service takes the role on; what SageMaker does by it has a box.
@@ -419,6 +437,23 @@ def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -
         by_service[prefix].append(operation)
     for prefix, operations in by_service.items():
         found.call(function, found.outside(prefix), operations)
+
+
+# What Lambda does as the function, and not the function in its network.
+_BY_LAMBDA = ("ec2", "logs", "xray")
+
+
+def _goes_direct(found: _Found, function: str, action: str, statement: Mapping[str, Any]) -> bool:
+    """Whether a call from inside a network is none of the function's own. Its own go by an endpoint, or nowhere."""
+    prefix, _, operation = action.partition(":")
+    if prefix in _BY_LAMBDA:
+        return True
+    if door := found.doors.get(prefix):
+        found.call(function, door, [operation])
+        for end in found.boxes(*_list(statement["Resource"])):
+            if not any((edge.source, edge.target) == (door, end) for edge in found.edges):
+                found.add(door, end, "call")
+    return False
 
 
 # What acts by a role of its own, and where that is named.

@@ -1017,7 +1017,7 @@ _SECURE = (
         scenario="scenarios.private_network",
         models="language",
         cost_idle=14.40,
-        cost_per_thousand=1.15,
+        cost_per_thousand=1.12,
     ),
     Architecture(
         id="data-protection",

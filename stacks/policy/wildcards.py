@@ -20,11 +20,8 @@ WITHOUT_RESOURCE = {
     "comprehend:DetectEntities": "Amazon Comprehend",
     "comprehend:DetectPiiEntities": "Amazon Comprehend",
     "comprehend:DetectSentiment": "Amazon Comprehend",
-    "ec2:DescribeDhcpOptions": "Amazon EC2",
     "ec2:DescribeNetworkInterfaces": "Amazon EC2",
-    "ec2:DescribeSecurityGroups": "Amazon EC2",
     "ec2:DescribeSubnets": "Amazon EC2",
-    "ec2:DescribeVpcs": "Amazon EC2",
     # Read 2026-11-27. A scalable target's ARN ends with an id that the service makes up: conditions hold the grant to
     # SageMaker's variants. A registry's token is for whatever the role may pull.
     "application-autoscaling:DeregisterScalableTarget": "Application Auto Scaling",
@@ -65,6 +62,13 @@ WITHOUT_RESOURCE = {
     "translate:TranslateText": "Amazon Translate",
     "xray:PutTelemetryRecords": "AWS X-Ray",
     "xray:PutTraceSegments": "AWS X-Ray",
+}
+
+# The same, of what a stack asks for with a setting only: SageMaker's jobs in a network.
+WITHOUT_RESOURCE_BY_SETTING = {
+    "ec2:DescribeDhcpOptions": "Amazon EC2",
+    "ec2:DescribeSecurityGroups": "Amazon EC2",
+    "ec2:DescribeVpcs": "Amazon EC2",
 }
 
 # Actions on resources that get their ids when they are made: AWS wants all of the region (`arn:...:ec2:...:*/*`). AWS
@@ -128,7 +132,8 @@ def _wide_targets(statement: Statement) -> Iterator[str]:
         return
     for target in statement.targets:
         if target == "*":
-            scoped = [action for action in statement.actions if action not in WITHOUT_RESOURCE]
+            free = WITHOUT_RESOURCE.keys() | WITHOUT_RESOURCE_BY_SETTING.keys()
+            scoped = [action for action in statement.actions if action not in free]
             if scoped and not _held_to_account(statement, RESOURCES):
                 yield f"allows {', '.join(scoped)} on every resource"
         elif target.startswith("arn:") and _is_wide(target):

@@ -40,7 +40,9 @@ def test_images_are_labelled_inside_and_only_through_rekognitions_door(warden: W
     # Then it is labelled
     driver.wait_for(key, version)
     # by calls that came through the network's endpoints, all of them
-    taken = {one["action"]: one for one in warden.decisions(since) if one["role"] == driver.role and one["via"] == "network"}
+    taken = {
+        one["action"]: one for one in warden.decisions(since) if one["role"] == driver.role and one["via"] == "network"
+    }
     assert taken["rekognition:DetectLabels"]["statement"]["policy"] == warden.endpoint("Rekognition")
     assert taken["s3:GetObjectVersion"]["statement"]["policy"] == warden.endpoint("S3")
     assert taken["dynamodb:PutItem"]["statement"]["policy"] == warden.endpoint("Dynamodb")

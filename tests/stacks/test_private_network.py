@@ -109,9 +109,9 @@ def test_nobody_comes_in_to_those_who_work_in_the_network(default: Template) -> 
         properties = groups(default)[name]
         # Given their groups, Then nothing is let in, and HTTPS alone goes out
         assert "SecurityGroupIngress" not in properties
-        assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in properties["SecurityGroupEgress"]] == [
-            ("tcp", 443, 443)
-        ]
+        assert [
+            (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in properties["SecurityGroupEgress"]
+        ] == [("tcp", 443, 443)]
 
 
 def test_a_service_is_called_what_aws_calls_it() -> None:
@@ -305,6 +305,12 @@ def test_a_placed_pipeline_has_every_job_in_the_network(use_case: str) -> None:
     # And SageMaker may connect them
     for role in ("ProcessingRole", "TrainingRole"):
         assert "ec2:CreateNetworkInterfacePermission" in {action for action, _ in role_grants(template, role)}
+
+
+def test_what_may_name_no_resource_for_jobs_in_a_network_is_asked_for_there() -> None:
+    # Given the actions for which `*` passes by a setting, Then the jobs' roles hold each of them
+    held = {action for action, _ in role_grants(synthesized("model-monitor", network="private"), "JobRole")}
+    assert held >= wildcards.WITHOUT_RESOURCE_BY_SETTING.keys()
 
 
 def _jobs(steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

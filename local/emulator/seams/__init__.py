@@ -82,7 +82,6 @@ def install() -> None:
     importlib.import_module("local.emulator.seams.worker_logs").install()
     importlib.import_module("local.emulator.seams.named_resources").install()
     importlib.import_module("local.emulator.seams.principals").install()
-    importlib.import_module("local.emulator.seams.bucket_owners").install()
     importlib.import_module("local.emulator.seams.endpoints").install()
     _move_queue_clocks()
     _add_redrive()
