@@ -17,11 +17,17 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 HTTPS = 443
 GATEWAY, INTERFACE = "Gateway", "Interface"
+# The policy of an endpoint that was given none.
+FULL_ACCESS = json.dumps({
+    "Version": "2008-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}],
+})  # fmt: skip
 # The services that have gateway endpoints, and so a prefix list.
 PREFIXED = ("s3", "dynamodb")
 
@@ -84,7 +90,7 @@ class SecurityGroup:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A VPC endpoint. `addresses` are those of its network interfaces; `policy` is None for full access.
+    """A VPC endpoint. `addresses` are those of its network interfaces; `policy` is JSON.
 
     `for_resolvers_only`: its private DNS name answers inbound resolvers (networks outside of AWS), not the VPC.
     """
@@ -97,7 +103,7 @@ class Endpoint:
     addresses: tuple[str, ...] = ()
     private_dns: bool = False
     for_resolvers_only: bool = False
-    policy: str | None = None
+    policy: str = FULL_ACCESS
 
 
 @dataclass(frozen=True)

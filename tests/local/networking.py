@@ -132,7 +132,7 @@ class Caller:
     name: str
     role: str
 
-    def call(self, service: str, method: str, credentials: Mapping[str, str] | None = None, **arguments: Any) -> Any:
+    def call(self, service: str, method: str, credentials: Any = None, **arguments: Any) -> Any:
         """What a call of the function comes to: `code` is empty for one that went well, then `answer` is there."""
         return self._ask({"service": service, "method": method, "arguments": arguments, "credentials": credentials})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 from dataclasses import replace
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from local.emulator import server
+from local.emulator.seams.vpc import CLOSE
 from local.emulator.vpc import (
     Endpoint,
     Network,
@@ -216,3 +219,12 @@ def test_addresses_are_in_their_subnet_and_none_that_aws_keeps() -> None:
 def test_a_subnet_without_addresses_says_so() -> None:
     with pytest.raises(ValueError, match="no address"):
         address_in("10.0.0.0/30", "one")
+
+
+def test_a_connection_that_cannot_be_closed_is_an_error_and_no_answer() -> None:
+    # Given a server whose streams are of another kind, When a connection is to be closed, Then that is told
+    async def send(_message: dict[str, Any]) -> None:
+        raise AssertionError
+
+    with pytest.raises(TypeError, match="no stream of the server"):
+        asyncio.run(server._closing(send)({"type": CLOSE}))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
@@ -142,6 +146,22 @@ def test_a_route_that_one_subnet_lacks_is_no_way(cloud: LocalCloud, vpc: Vpc, ca
         assert caller.call("s3", "get_object", Bucket=bucket, Key="k")["code"] == ""
 
 
+def test_a_nat_gateway_leads_out_of_the_vpc(cloud: LocalCloud, queue: str) -> None:
+    # Given a VPC whose default routes lead to a NAT gateway, and a role that may send from a public address only
+    own = make_vpc(cloud)
+    address = own.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    gateway = own.ec2.create_nat_gateway(SubnetId=own.subnets[0], AllocationId=address)["NatGateway"]["NatGatewayId"]
+    for table in own.tables:
+        own.ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway)
+    public = {"Null": {"aws:SourceIp": "false", "aws:SourceVpc": "true"}}
+    goer = make_caller(cloud, own, {"Action": "sqs:SendMessage", "Resource": "*", "Condition": public})
+    # When a function there sends, Then it gets out, and is no caller by an endpoint
+    assert goer.call("sqs", "send_message", QueueUrl=queue, MessageBody="m")["code"] == ""
+    # When the gateway is gone, Then so is the way
+    own.ec2.delete_nat_gateway(NatGatewayId=gateway)
+    assert goer.call("sqs", "send_message", QueueUrl=queue, MessageBody="m")["code"] == CLOSED
+
+
 # --- What the endpoint's policy says
 
 BY_NOBODY = "because no VPC endpoint policy allows the s3:GetObject action"
@@ -212,7 +232,10 @@ def test_a_bucket_may_refuse_all_that_does_not_come_by_an_endpoint(
         only_by(cloud, bucket, {"StringNotEquals": {"aws:SourceVpce": endpoint}})
         # When functions inside and outside read, Then the one gets it, the other does not
         assert caller.call("s3", "get_object", Bucket=bucket, Key="k")["answer"]["Body"] == "content"
+        before = last_sequence(cloud)
         assert outsider.call("s3", "get_object", Bucket=bucket, Key="k")["code"] == "AccessDenied"
+        (refused,) = decided(cloud, "s3:GetObject", f"arn:aws:s3:::{bucket}", before)
+        assert (refused["allowed"], refused["statement"]["sid"]) == (False, "OnlyByTheEndpoint")
         # When a role outside pretends by headers, Then that is of no use
         liar = client_as(cloud, outsider.role, "s3")
         names = ("x-amz-vpce-id", "x-amz-source-vpce", "x-forwarded-for", "local.forwarded")
@@ -324,7 +347,7 @@ def test_a_bucket_uses_its_key_without_an_endpoint_for_keys(cloud: LocalCloud, v
 
 def test_a_role_that_is_assumed_inside_is_inside(cloud: LocalCloud, vpc: Vpc, caller: Caller, queue: str) -> None:
     # Given a role that the function gets from STS by its endpoint
-    other = make_role(cloud, {"Action": "sqs:SendMessage", "Resource": "*"})
+    other = make_role(cloud, {"Action": ["sqs:SendMessage", "s3:GetObject"], "Resource": "*"})
     with there(vpc, vpc.interface("sts")):
         found = caller.call("sts", "assume_role", RoleArn=other, RoleSessionName="inner")
     taken = found["answer"]["Credentials"]
@@ -333,6 +356,14 @@ def test_a_role_that_is_assumed_inside_is_inside(cloud: LocalCloud, vpc: Vpc, ca
         "aws_secret_access_key": taken["SecretAccessKey"],
         "aws_session_token": taken["SessionToken"],
     }
+    # When somebody outside uses a link that it signed, Then that is a call from outside
+    bucket = with_object(cloud)
+    signer = boto3.client(
+        "s3", cloud.region, endpoint_url=cloud.endpoint_url, config=Config(signature_version="s3v4"), **session
+    )
+    url = signer.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
+    with urllib.request.urlopen(url, context=ssl.create_default_context(cafile=str(cloud.ca_bundle))) as answer:
+        assert answer.read() == b"content"
     # When it calls with that, Then the VPC's endpoints are its way all the same
     message = {"QueueUrl": queue, "MessageBody": "m"}
     assert caller.call("sqs", "send_message", session, **message)["code"] == CLOSED
@@ -341,7 +372,7 @@ def test_a_role_that_is_assumed_inside_is_inside(cloud: LocalCloud, vpc: Vpc, ca
 
 
 def test_a_signed_link_is_used_where_its_user_is(cloud: LocalCloud, vpc: Vpc, caller: Caller) -> None:
-    # Given a bucket for one endpoint only, and a link that the account's root signed
+    # Given a link that the account's root signed
     bucket = with_object(cloud)
     s3 = cloud.client("s3", signature_version="s3v4")
     url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
@@ -382,3 +413,14 @@ def test_subnets_of_two_vpcs_are_no_place_for_a_function(cloud: LocalCloud, vpc:
     mixed = {"SubnetIds": [vpc.subnets[0], other.subnets[0]], "SecurityGroupIds": [vpc.callers]}
     with pytest.raises(ClientError, match="must be of one VPC"):
         make_function(cloud, CALLER, make_role(cloud, NETWORK), VpcConfig=mixed)
+
+
+def test_a_denial_that_spares_services_spares_nobody_else(cloud: LocalCloud, outsider: Caller) -> None:
+    # Given a bucket that refuses all that neither a service does nor comes from a VPC
+    bucket = with_object(cloud)
+    only_by(cloud, bucket, {"Null": {"aws:SourceVpc": "true"}, "Bool": {"aws:PrincipalIsAWSService": "false"}})
+    # When a function outside reads, Then it is refused
+    assert outsider.call("s3", "get_object", Bucket=bucket, Key="k")["code"] == "AccessDenied"
+    # When those who call for themselves are spared, Then it is not
+    only_by(cloud, bucket, {"Null": {"aws:SourceVpc": "true"}, "Bool": {"aws:PrincipalIsAWSService": "true"}})
+    assert outsider.call("s3", "get_object", Bucket=bucket, Key="k")["code"] == ""

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from local.cloud import LocalCloud
 from local.emulator.authorise import PATHS
 from tests.local.emulated import decided, last_sequence, policy, unique
+from tests.local.hosted import Host
 from tests.local.networking import Vpc, make_vpc
 from tests.local.sagemaking import XGBOOST, job_role, log_of, make_bucket, of_bucket, packed, processing, run, training
 
@@ -119,3 +120,14 @@ def test_a_vpc_that_is_not_there_is_no_place_for_a_job(cloud: LocalCloud, vpc: V
     nowhere = {"VpcConfig": {"Subnets": ["subnet-none"], "SecurityGroupIds": [vpc.callers]}}
     with pytest.raises(ClientError, match="subnet-none"):
         cloud.client("sagemaker").create_processing_job(**{**request, "NetworkConfig": nowhere})
+
+
+def test_a_model_is_brought_through_its_vpc(cloud: LocalCloud, vpc: Vpc) -> None:
+    # Given a model in a VPC without an endpoint for S3
+    host = Host.make(cloud, JOIN)
+    config = host.config(host.variant(host.model(VpcConfig=place(vpc))))
+    # When it is hosted, Then its artefact cannot be brought
+    with host.endpoint(config) as endpoint:
+        found = host.settled(endpoint)
+    assert found["EndpointStatus"] == "Failed"
+    assert "Failed to download model data" in found["FailureReason"]

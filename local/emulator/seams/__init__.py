@@ -314,7 +314,8 @@ class _Caller:
         action = "s3:GetObjectVersion" if version else "s3:GetObject"
         denied = _iam.enforce(self.access_key, action, "s3", self.region, resource_arn=f"arn:aws:s3:::{bucket}/{key}")
         if denied is not None:
-            raise ObjectUnavailable("AccessDenied", f"{self.principal_arn} may not {action} {bucket}/{key}")
+            why = f"{self.principal_arn} may not {action} {bucket}/{key} {vpc.refusal()}"
+            raise ObjectUnavailable("AccessDenied", why.rstrip())
         encryption_key = _object_key(bucket, key, version)
         if encryption_key and not _caller_may_use_key(self.access_key, encryption_key, "kms:Decrypt", "s3"):
             raise ObjectUnavailable("AccessDenied", f"{self.principal_arn} may not kms:Decrypt with {encryption_key}")

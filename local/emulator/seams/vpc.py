@@ -44,6 +44,7 @@ from ministack.services import sts as _sts
 
 from local.emulator import authorise, decisions
 from local.emulator.vpc import (
+    FULL_ACCESS,
     PREFIXED,
     Endpoint,
     Network,
@@ -55,6 +56,7 @@ from local.emulator.vpc import (
     Topology,
     Unreachable,
     address_in,
+    service_name,
     way,
 )
 
@@ -226,11 +228,11 @@ def _bind_assumed_roles() -> None:
 
 def passage(sits: Network, service: str, region: str) -> Passage:
     """The way from a network to a service of a region, as things stand. Raises Unreachable."""
-    return way(sits, topology(sits), service, region)
+    return way(sits, topology(sits, service_name(service, region)), service, region)
 
 
-def topology(sits: Network) -> Topology:
-    """What there is in the caller's VPC now."""
+def topology(sits: Network, wanted: str) -> Topology:
+    """What there is in a caller's VPC now, as far as it concerns the caller and the endpoints of that name."""
     where = (sits.account, sits.region)
     vpc = _ec2._vpcs.get_scoped(*where, sits.vpc) or {}
     tables = [one for one in _ec2._route_tables.values_scoped(*where) if one["VpcId"] == sits.vpc]
@@ -240,7 +242,7 @@ def topology(sits: Network) -> Topology:
         subnets={
             str(one["SubnetId"]): _subnet(one, tables, where)
             for one in _ec2._subnets.values_scoped(*where)
-            if one["VpcId"] == sits.vpc
+            if one["VpcId"] == sits.vpc and one["SubnetId"] in sits.subnets
         },
         groups={
             str(one["GroupId"]): SecurityGroup(_rules(one["IpPermissions"]), _rules(one["IpPermissionsEgress"]))
@@ -248,7 +250,9 @@ def topology(sits: Network) -> Topology:
             if one["VpcId"] == sits.vpc
         },
         endpoints=tuple(
-            _endpoint(one, where) for one in _ec2._vpc_endpoints.values_scoped(*where) if one["VpcId"] == sits.vpc
+            _endpoint(one, where)
+            for one in _ec2._vpc_endpoints.values_scoped(*where)
+            if one["VpcId"] == sits.vpc and one["ServiceName"] == wanted
         ),
         prefix_lists={name: _prefix_list(name) for name in (f"com.amazonaws.{sits.region}.{one}" for one in PREFIXED)},
     )
@@ -270,8 +274,12 @@ def _subnet(record: Mapping[str, Any], tables: Sequence[Mapping[str, Any]], wher
         for route in table["Routes"]
         if route.get("DestinationCidrBlock") == "0.0.0.0/0"
     )
-    nat = next((one for one in gateways if one and _ec2._nat_gateways.contains_scoped(*where, one)), None)
+    nat = next((one for one in gateways if one and _stands(one, where)), None)
     return Subnet(str(record["CidrBlock"]), str(table["RouteTableId"]), nat)
+
+
+def _stands(nat: str, where: tuple[str, str]) -> bool:
+    return (_ec2._nat_gateways.get_scoped(*where, nat) or {}).get("State") == "available"
 
 
 def _rules(permissions: Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:
@@ -289,7 +297,6 @@ def _rules(permissions: Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:
 
 
 def _endpoint(record: Mapping[str, Any], where: tuple[str, str]) -> Endpoint:
-    policy = record.get("PolicyDocument")
     subnets = [found for name in record.get("SubnetIds", ()) if (found := _ec2._subnets.get_scoped(*where, name))]
     return Endpoint(
         id=str(record["VpcEndpointId"]),
@@ -303,7 +310,7 @@ def _endpoint(record: Mapping[str, Any], where: tuple[str, str]) -> Endpoint:
             (record.get("DnsOptions") or {}).get("PrivateDnsOnlyForInboundResolverEndpoint", "")
         ).lower()
         in ("true", "onlyinboundresolver"),
-        policy=policy if isinstance(policy, str) or policy is None else json.dumps(policy),
+        policy=str(record.get("PolicyDocument") or FULL_ACCESS),
     )
 
 
@@ -418,6 +425,11 @@ def condition_keys(access_key: str, action: str, service: str, region: str) -> d
     }
 
 
+def refusal() -> str:
+    """How an endpoint's policy refused what was last asked in this context; nothing if it did not."""
+    return _refusal.get()
+
+
 @contextlib.contextmanager
 def forwarding(access_key: str) -> Iterator[None]:
     """A service acts with its caller's rights meanwhile, from its own network."""
@@ -501,8 +513,6 @@ def _refused(  # noqa: PLR0917 (what a policy is asked)
     endpoint: Endpoint, access_key: str, action: str, region: str, resource: str, context: Mapping[str, Any]
 ) -> Any:
     """MiniStack's result of the endpoint's policy, if that refuses; the decision is recorded."""
-    if endpoint.policy is None:
-        return None
     from local.emulator import seams
 
     principal = _iam.resolve_principal(access_key, _responses.get_account_id())
@@ -533,7 +543,7 @@ def _statement(endpoint: Endpoint, seen: Sequence[tuple[str, Any]], request: Any
     statement = next((found for effect, found in seen if effect == wanted), None)
     if statement is None:
         return None
-    places = _iam.parse_policy_document(endpoint.policy or "{}")
+    places = _iam.parse_policy_document(endpoint.policy)
     return decisions.Statement(
         policy=endpoint.id,
         sid=statement.sid,
@@ -566,7 +576,11 @@ def _record(
 
 
 def _know_condition_keys() -> None:
-    """No public address where a call comes through an endpoint, and no call by way of a service that none has made."""
+    """No public address where a call comes through an endpoint; and which calls are a service's own or by way of one.
+
+    The latter two are in every request ("AWS global condition context keys", IAM User Guide, read 2026-11-27).
+    MiniStack leaves them out, so a Deny that spares services would spare everybody.
+    """
     resolve = _iam._resolve_condition_key
 
     @functools.wraps(resolve)
@@ -576,6 +590,8 @@ def _know_condition_keys() -> None:
             return None
         if name == "aws:viaawsservice":
             return context.service_context.get(name, "false")
+        if name == "aws:principalisawsservice":
+            return "true" if context.principal_type == "Service" else "false"
         return resolve(key, context)
 
     _iam._resolve_condition_key = resolving

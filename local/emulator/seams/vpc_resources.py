@@ -25,7 +25,7 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator.seams import resource_types, vpc
 from local.emulator.seams.resource_types import Made, Properties
-from local.emulator.vpc import GATEWAY, INTERFACE, PREFIXED, address_in
+from local.emulator.vpc import FULL_ACCESS, GATEWAY, INTERFACE, PREFIXED, address_in
 
 Parameters = Mapping[str, Any]
 Response = tuple[int, dict[str, str], bytes]
@@ -327,13 +327,6 @@ def _describe(parameters: Parameters) -> Response:
     return response
 
 
-# What an endpoint without a policy of its own is described with.
-_FULL_ACCESS = json.dumps({
-    "Version": "2008-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}],
-})  # fmt: skip
-
-
 def _as_xml(record: Mapping[str, Any], tag: str) -> str:
     def items(values: Sequence[str]) -> str:
         return "".join(f"<item>{escape(str(one))}</item>" for one in values)
@@ -351,7 +344,7 @@ def _as_xml(record: Mapping[str, Any], tag: str) -> str:
         f"<{tag}><vpcEndpointId>{record['VpcEndpointId']}</vpcEndpointId>"
         f"<vpcEndpointType>{record['VpcEndpointType']}</vpcEndpointType><vpcId>{record['VpcId']}</vpcId>"
         f"<serviceName>{record['ServiceName']}</serviceName><state>{record['State']}</state>"
-        f"<policyDocument>{escape(record['PolicyDocument'] or _FULL_ACCESS)}</policyDocument>"
+        f"<policyDocument>{escape(record['PolicyDocument'] or FULL_ACCESS)}</policyDocument>"
         f"<routeTableIdSet>{items(record['RouteTableIds'])}</routeTableIdSet>"
         f"<subnetIdSet>{items(record['SubnetIds'])}</subnetIdSet><groupSet>{groups}</groupSet>"
         f"<privateDnsEnabled>{str(record['PrivateDnsEnabled']).lower()}</privateDnsEnabled>"
@@ -398,6 +391,7 @@ def _update_endpoint(physical_id: str, old: Properties, new: Properties) -> Made
     given = _as_request(new)
     request |= {"PolicyDocument": given["PolicyDocument"]} if "PolicyDocument" in given else {"ResetPolicy": True}
     request["PrivateDnsEnabled"] = given.get("PrivateDnsEnabled", False)
+    request |= {"DnsOptions": given["DnsOptions"]} if given.get("DnsOptions") else {}
     resource_types.call("ec2", "ModifyVpcEndpoint", request)
     _ec2._tags[physical_id] = list(new.get("Tags", []))
     return physical_id, _attributes(physical_id)

@@ -62,7 +62,7 @@ class Deployable:
 
     artefact: Artefact
     actor: Caller
-    vpc: Mapping[str, Any] | None = None
+    vpc: Members | None = None
 
     @property
     def worker(self) -> Caller:
