@@ -70,7 +70,7 @@ def make_foreign_bucket(cloud: LocalCloud) -> None:
     """Makes the bucket of another account that the proof must not reach."""
     import boto3
 
-    from local.cloud import ROOT_KEYS
+    from local.environment import ROOT_KEYS
 
     boto3.client(
         "s3",
@@ -155,7 +155,7 @@ class PrivateNetworkDemo(Demo):
                 "expected": call.expected,
                 "code": call.code or None,
                 "message": call.message or None,
-                "decided_by": list(report.decided(call)),
+                "decided_by": report.decided(call),
             }
             for call in report.report.calls
         ]

@@ -86,6 +86,14 @@ WITHOUT_NAME = {
 # endpoint has to be everybody (AWS PrivateLink Guide, "Gateway endpoints for Amazon S3").
 ENDPOINT = "AWS::EC2::VPCEndpoint"
 CALLERS, RESOURCES = "aws:PrincipalAccount", "aws:ResourceAccount"
+# What an endpoint may let through without that: the resources are AWS's own models and images, or there are none.
+OF_AWS = {
+    "bedrock:InvokeModel",
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:GetDownloadUrlForLayer",
+    "sts:GetCallerIdentity",
+}
 ACCOUNT = "${AWS::AccountId}"
 
 # The statement that makes IAM policies count for a key; without it a key can become unmanageable (AWS KMS Developer
@@ -133,6 +141,8 @@ def _wide_targets(statement: Statement) -> Iterator[str]:
     for target in statement.targets:
         if target == "*":
             free = WITHOUT_RESOURCE.keys() | WITHOUT_RESOURCE_BY_SETTING.keys()
+            if statement.resource_type == ENDPOINT:
+                free |= OF_AWS
             scoped = [action for action in statement.actions if action not in free]
             if scoped and not _held_to_account(statement, RESOURCES):
                 yield f"allows {', '.join(scoped)} on every resource"
@@ -161,7 +171,9 @@ def _is_wide(arn: str) -> bool:
 
 def _open_principals(statement: Statement) -> Iterator[str]:
     for kind, name in statement.principals:
-        if name == "*" and not _held_to_account(statement, CALLERS):
+        # An endpoint may lead everybody to what it names.
+        named = statement.resource_type == ENDPOINT and "*" not in statement.targets
+        if name == "*" and not named and not _held_to_account(statement, CALLERS):
             yield "allows everyone"
         elif kind == "Service" and statement.kind == "resource" and not statement.body.get("Condition"):
             yield f"allows {name} on behalf of anyone: name a source in a condition"

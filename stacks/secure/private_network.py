@@ -32,7 +32,7 @@ PROOF = "proof/letter.txt"
 
 # What nobody but the network may do with the bucket's objects. Whoever empties and deletes it with its stack does
 # none of these, and comes from outside.
-DATA_ACTIONS = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]
+DATA_ACTIONS = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"]
 
 
 class PrivateNetworkSettings(BaseModel):
@@ -208,6 +208,9 @@ class PrivateNetwork(cdk.Stack):
     # --- the doors
 
     def _gateway(self, gate: str, passage: Passage) -> ec2.CfnVPCEndpoint:
+        policy = _policy(passage)
+        if gate == "s3" and "ecr.dkr" in self.settings.endpoints:
+            policy["Statement"].append(self._image_layers())
         return ec2.CfnVPCEndpoint(
             self,
             f"{door_name(gate)}Endpoint",
@@ -215,8 +218,20 @@ class PrivateNetwork(cdk.Stack):
             vpc_endpoint_type="Gateway",
             service_name=f"com.amazonaws.{self.region}.{gate}",
             route_table_ids=[self.routes.ref],
-            policy_document=_policy(passage),
+            policy_document=policy,
         )
+
+    def _image_layers(self) -> Mapping[str, Any]:
+        """The registry sends who pulls an image to a bucket of AWS's for its layers, by links that AWS has signed
+        (Amazon ECR User Guide, "Amazon ECR interface VPC endpoints", on the minimum bucket permissions)."""
+        bucket = f"prod-{self.region}-starport-layer-bucket"
+        return {
+            "Sid": "ImageLayers",
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": ["s3:GetObject"],
+            "Resource": f"arn:{self.partition}:s3:::{bucket}/*",
+        }
 
     def _door(self, door: Door, passage: Passage) -> ec2.CfnVPCEndpoint:
         """An endpoint with a security group of its own. Without one it would get the network's default group."""
@@ -272,7 +287,7 @@ class PrivateNetwork(cdk.Stack):
                 effect=iam.Effect.DENY,
                 principals=[iam.AnyPrincipal()],
                 actions=DATA_ACTIONS,
-                resources=[bucket.arn_for_objects("*")],
+                resources=[bucket.bucket_arn, bucket.arn_for_objects("*")],
                 conditions={"StringNotEquals": {"aws:SourceVpce": self.gateways["s3"].ref}},
             )
         )
@@ -339,7 +354,7 @@ class PrivateNetwork(cdk.Stack):
             cdk.CfnOutput(self, name, value=value)
 
 
-def _policy(passage: Passage) -> Mapping[str, Any]:
+def _policy(passage: Passage) -> dict[str, Any]:
     """What an endpoint lets through. Everybody is a principal, as gateway endpoints want it, and must be of this
     account: so nobody can bring keys of another one and carry data out with them."""
     held = {"aws:PrincipalAccount": cdk.Aws.ACCOUNT_ID}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.cloud import LocalCloud
-from local.demos.private_network import FOREIGN_BUCKET
+from local.demos.private_network import DEMO, FOREIGN_BUCKET
 from scenarios import private_network
 from scenarios.private_network import LARGEST_LETTER_BYTES, Report, plan
 from tests.conftest import SharedStacks
@@ -69,6 +69,24 @@ def test_an_outcome_that_should_not_be_is_told(report: Report) -> None:
     # Then it would not be
     assert report.complete
     assert not changed.complete
+
+
+def test_the_demo_names_what_decided_each_call(warden: Warden, letter: Path) -> None:
+    # Given the demo, When it has sent a letter
+    proved = DEMO.run(warden.cloud, warden.outputs, [letter], lambda _: None)
+    told = {(one["call"], one["where"]): one["decided_by"] for one in DEMO.to_json(proved)}
+    # Then each call has what decided it: both policies where it was let through inside
+    assert [line.partition(":")[0] for line in told["detect-entities", "inside"]] == [
+        "its role's policy",
+        "Comprehend's endpoint",
+    ]
+    assert [line.partition(":")[0] for line in told["detect-entities", "outside"]] == ["its role's policy"]
+    # the endpoint, the bucket or the missing way where it was not
+    assert told["detect-sentiment", "inside"] == ("No statement of Comprehend's endpoint allows it",)
+    assert told["read-foreign-object", "inside"] == ("No statement of S3's endpoint allows it",)
+    assert told["read-object", "outside"] == ("the bucket's policy: ThroughTheEndpointOnly",)
+    assert told["translate", "inside"] == ("the network has no endpoint for it",)
+    assert all(told.values())
 
 
 # --- without each lock the call succeeds

@@ -81,11 +81,12 @@ def expectations(life: Life) -> list[Expectation]:
     """What the bucket and the roles' trust must allow and refuse; the endpoints' are in the tests of the template."""
     (bucket,) = (name for name in life.policies if name.startswith("LettersPolicy"))
     (trust,) = (name for name in life.policies if name.startswith("FlowLogRole") and name.endswith("/trust"))
-    letter = f"arn:aws:s3:::{life.outputs['BucketName']}/proof/letter.txt"
+    itself = f"arn:aws:s3:::{life.outputs['BucketName']}"
 
     def on_bucket(name: str, allowed: bool, action: str, endpoint: str, secure: str = "true") -> Expectation:
         context = {"aws:SourceVpce": endpoint, "aws:SecureTransport": secure}
-        request = Request(action, letter, f"arn:aws:iam::{MINE}:role/any", context)
+        what = itself if action == "s3:ListBucket" else f"{itself}/proof/letter.txt"
+        request = Request(action, what, f"arn:aws:iam::{MINE}:role/any", context)
         return Expectation(name, allowed, request, resource=[bucket], extra=EVERYTHING)
 
     def flow_logs(name: str, allowed: bool, account: str) -> Expectation:
@@ -97,7 +98,7 @@ def expectations(life: Life) -> list[Expectation]:
     return [
         *(
             one
-            for action in ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
+            for action in ("s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject")
             for one in (
                 on_bucket(f"{action} comes by the endpoint", True, action, own),
                 on_bucket(f"{action} comes by another one", False, action, "vpce-other"),

@@ -22,7 +22,7 @@ from tests.stacks.test_image_labeling import only
 ARCHITECTURE = "private-network"
 MINE, THEIRS = "111122223333", "210987654321"
 EVERYTHING: Mapping[str, Any] = {"all": {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}}
-OF_ALL_DOORS: Mapping[str, Passage] = {**GATEWAYS, **PASSAGES}
+OF_ALL_DOORS: Mapping[str, Passage] = dict([*GATEWAYS.items(), *PASSAGES.items()])
 
 
 @pytest.fixture
@@ -156,6 +156,15 @@ def test_each_endpoint_lets_through_what_it_is_for_and_each_condition_is_needed(
     assert [str(mutant) for mutant in survivors(expected, policies)] == []
 
 
+def test_the_layers_of_images_are_fetched_where_images_are_pulled(default: Template, full: Template) -> None:
+    # Given S3's endpoint with and without the registry's, Then AWS's bucket of layers is a way of the former alone
+    assert [one["Sid"] for one in documents(default)["s3"]["Statement"]] == ["LetThrough"]
+    (_, layers) = documents(full)["s3"]["Statement"]
+    assert layers["Action"] == ["s3:GetObject"]
+    assert json.dumps(layers["Resource"]).count("-starport-layer-bucket/*") == 1
+    assert wildcards.check(full) == []
+
+
 def test_comprehend_finds_entities_and_nothing_else(default: Template) -> None:
     (statement,) = documents(default)["comprehend"]["Statement"]
     assert statement["Action"] == ["comprehend:DetectEntities"]
@@ -168,7 +177,7 @@ def test_the_bucket_knows_one_endpoint(default: Template) -> None:
     # Then whoever reads or writes another way is refused, everybody
     assert (denied["Effect"], denied["Principal"]) == ("Deny", {"AWS": "*"})
     assert denied["Condition"] == {"StringNotEquals": {"aws:SourceVpce": {"Ref": "S3Endpoint"}}}
-    assert set(denied["Action"]) == {"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"}
+    assert set(denied["Action"]) == {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"}
 
 
 def test_who_works_inside_may_do_what_who_works_outside_may(full: Template) -> None:

@@ -65,7 +65,7 @@ def test_a_refusal_says_why(code: str) -> None:
         refused("NoSuchBucket"),
         refused("ThrottlingException"),
         ReadTimeoutError(endpoint_url="https://service"),
-        SSLError(endpoint_url="https://service", error="certificate"),
+        SSLError(endpoint_url="https://service", error=ValueError("certificate")),
     ],
 )
 def test_any_other_error_proves_nothing(error: Exception) -> None:

@@ -63,7 +63,7 @@ Handler = Callable[[str, str, dict[str, str], bytes, dict[str, list[str]]], Awai
 _log = logging.getLogger(__name__)
 
 
-def install() -> None:
+def install() -> None:  # noqa: PLR0915 (a list of hooks)
     """Put every hook in place. Once a process, before the first request."""
     _trust_background_transport()
     _name_batch_actions()
