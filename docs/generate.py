@@ -23,7 +23,7 @@ from scenarios.access_matrix import CELLS, PERSONS
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
 from stacks.policy import compliance
-from stacks.policy.idle_cost import MONTHLY
+from stacks.policy.idle_cost import MONTHLY, units
 from stacks.policy.services import table
 from stacks.policy.template import Template
 
@@ -32,6 +32,7 @@ IDLE_TEXTS = {
     "AWS::CloudWatch::Alarm": "alarm",
     "AWS::CloudWatch::CompositeAlarm": "composite alarm",
     "AWS::CloudWatch::Dashboard": "dashboard",
+    "AWS::EC2::VPCEndpoint": "interface endpoint in one zone, 720 hours",
     "AWS::KMS::Key": "own key",
     "Custom::ReplicaBucket": "replica of a key in the second region",
     "AWS::SecretsManager::Secret": "secret",
@@ -109,7 +110,7 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
         if machines := state_graph.definitions(template):
             parts[f"{architecture.id} states"] = _drawn(machines, state_graph.mermaid)
         flows = any(edge.kind in ("event", "poll") for edge in drawn.edges)
-        if machines or architecture.needs or not flows:
+        if machines or architecture.needs or architecture.theme == "secure" or not flows:
             # Its parts have no one way from left to right, which a picture could show.
             continue
         files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
@@ -281,7 +282,9 @@ def thousand_table(architecture_id: str) -> str:
 
 def idle_lines(template: graph.Template) -> list[CostLine]:
     """What a stack costs a month while nothing happens: its resources of the types that cost something then."""
-    counts = Counter(resource["Type"] for resource in template["Resources"].values())
+    counts: Counter[str] = Counter()
+    for resource in template["Resources"].values():
+        counts[resource["Type"]] += units(resource)
     return [
         CostLine(IDLE_TEXTS[type_], counts[type_], usd, "each")
         for type_, usd in sorted(MONTHLY.items(), key=lambda item: -item[1])

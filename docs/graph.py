@@ -25,6 +25,7 @@ Group = Literal["storage", "messages", "compute", "intelligence", "watching", "s
 DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::S3::Bucket": ("S3 bucket", "storage"),
     "AWS::DynamoDB::Table": ("DynamoDB table", "storage"),
+    "AWS::EC2::VPCEndpoint": ("VPC endpoint", "messages"),
     "AWS::Events::Rule": ("EventBridge rule", "messages"),
     "AWS::SQS::Queue": ("SQS queue", "messages"),
     "AWS::SNS::Topic": ("SNS topic", "messages"),
@@ -53,13 +54,19 @@ NOT_DRAWN = {
     "AWS::ApiGateway::Stage": "belongs to its API",
     "AWS::CDK::Metadata": "CDK's own",
     "AWS::CloudWatch::Dashboard": "shows what the alarms watch",
+    "AWS::EC2::FlowLog": "writes the flow logs",
+    "AWS::EC2::RouteTable": "is the way to the gateways",
+    "AWS::EC2::SecurityGroup": "restricts a box",
+    "AWS::EC2::Subnet": "a part of the network",
+    "AWS::EC2::SubnetRouteTableAssociation": "gives a subnet its routes",
+    "AWS::EC2::VPC": "the network itself",
     "AWS::IAM::ManagedPolicy": "says what people may do, which the matrix tells",
     "AWS::IAM::Policy": "its statements are edges",
     "AWS::IAM::Role": "belongs to what acts by it, unless SageMaker's machines do",
     "AWS::Lambda::EventInvokeConfig": "restricts a box, or is an edge",
     "AWS::Lambda::EventSourceMapping": "is an edge",
     "AWS::Lambda::Permission": "restricts a box",
-    "AWS::S3::BucketPolicy": "restricts a box",
+    "AWS::S3::BucketPolicy": "restricts a box, and says through which endpoint alone one comes",
     "AWS::SNS::Subscription": "is an edge, or chosen at deployment",
     "AWS::SNS::TopicPolicy": "restricts a box",
     "AWS::SQS::QueuePolicy": "restricts a box",
@@ -73,6 +80,7 @@ OUTSIDE: dict[str, tuple[str, Group]] = {
     "application-autoscaling": ("Application Auto Scaling", "compute"),
     "cloudwatch": ("CloudWatch metrics", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
+    "ec2": ("The function's network interfaces", "messages"),
     "ecr": ("AWS's container images", "storage"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),
@@ -171,6 +179,9 @@ class _Found:
     calls: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     # Boxes that are called after the stack, by how their ARNs begin.
     own: dict[str, str] = field(default_factory=dict)
+    # Functions in a network of the stack, and its endpoints by the prefix of the actions that they let through.
+    inside: set[str] = field(default_factory=set)
+    doors: dict[str, str] = field(default_factory=dict)
 
     def add(self, source: str, target: str, kind: EdgeKind, label: str = "") -> None:
         edge = Edge(source, target, kind, label)
@@ -217,6 +228,7 @@ def read(template: Template) -> Graph:
     for logical_id, resource in resources.items():
         if box := _box(found, logical_id, resource, roles):
             found.nodes[logical_id] = replace(box, only_at_deletion=logical_id in at_deletion)
+    _enter_network(found, resources)
     for logical_id, resource in resources.items():
         if resource["Type"] in _CONNECT:
             _CONNECT[resource["Type"]](found, logical_id, resource.get("Properties", {}))
@@ -234,9 +246,7 @@ def _in_signs(resource: str) -> str:
     return _SESSION_TAG.sub(r"<\1>", _DIGEST.sub("<Digest>", resource))
 
 
-def _box(
-    found: _Found, logical_id: str, resource: Properties, roles: Mapping[str, tuple[str, Group]]
-) -> Node | None:
+def _box(found: _Found, logical_id: str, resource: Properties, roles: Mapping[str, tuple[str, Group]]) -> Node | None:
     """The box of a resource, if it has one. Raises DiagramError for a type that nobody has looked at."""
     type_ = resource["Type"]
     if type_ in NAMED_AFTER_STACK:
@@ -384,8 +394,40 @@ def _connect_method(found: _Found, _logical_id: str, properties: Properties) -> 
                 found.add(api, end, "event", "request")
 
 
+def _enter_network(found: _Found, resources: Template) -> None:
+    for logical_id, resource in resources.items():
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::EC2::VPCEndpoint":
+            for statement in properties["PolicyDocument"]["Statement"]:
+                found.doors |= {action.partition(":")[0]: logical_id for action in _list(statement["Action"])}
+        if resource["Type"] == "AWS::Lambda::Function" and any(references(properties.get("VpcConfig", {}))):
+            found.inside.add(logical_id)
+
+
+def _connect_endpoint(found: _Found, logical_id: str, properties: Properties) -> None:
+    if properties["VpcEndpointType"] != "Interface":
+        return
+    for statement in properties["PolicyDocument"]["Statement"]:
+        let_through: dict[str, list[str]] = defaultdict(list)
+        for action in _list(statement["Action"]):
+            prefix, _, operation = action.partition(":")
+            let_through[prefix].append(operation)
+        for prefix, operations in let_through.items():
+            found.add(logical_id, found.outside(prefix), "event", f"lets through {', '.join(operations)}")
+
+
+def _connect_bucket_policy(found: _Found, _logical_id: str, properties: Properties) -> None:
+    for statement in properties["PolicyDocument"]["Statement"]:
+        only = statement.get("Condition", {}).get("StringNotEquals", {}).get("aws:SourceVpce")
+        for endpoint in references(only) if statement["Effect"] == "Deny" else ():
+            for bucket in references(properties["Bucket"]):
+                found.add(endpoint, bucket, "event", "the only way to objects")
+
+
 _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
+    "AWS::EC2::VPCEndpoint": _connect_endpoint,
     "AWS::Events::Rule": _connect_rule,
+    "AWS::S3::BucketPolicy": _connect_bucket_policy,
     "AWS::ApiGateway::Method": _connect_method,
     "AWS::SNS::Subscription": _connect_subscription,
     "AWS::S3::Bucket": _connect_bucket,
@@ -402,6 +444,10 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
 
 def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -> None:
     actions: list[str] = _list(statement["Action"])
+    if function in found.inside:
+        actions = [action for action in actions if _goes_direct(found, function, action, statement)]
+        if not actions:
+            return
     ends = found.boxes(*_list(statement["Resource"]))
     if "iam:PassRole" in actions:
         # Another service takes the role on; what SageMaker does by it has a box.
@@ -421,6 +467,23 @@ def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -
         by_service[prefix].append(operation)
     for prefix, operations in by_service.items():
         found.call(function, found.outside(prefix), operations)
+
+
+# What Lambda does as the function, and not the function in its network.
+_BY_LAMBDA = ("ec2", "logs", "xray")
+
+
+def _goes_direct(found: _Found, function: str, action: str, statement: Mapping[str, Any]) -> bool:
+    """Whether a call from inside a network is none of the function's own. Its own go by an endpoint, or nowhere."""
+    prefix, _, operation = action.partition(":")
+    if prefix in _BY_LAMBDA:
+        return True
+    if door := found.doors.get(prefix):
+        found.call(function, door, [operation])
+        for end in found.boxes(*_list(statement["Resource"])):
+            if not any((edge.source, edge.target) == (door, end) for edge in found.edges):
+                found.add(door, end, "call")
+    return False
 
 
 # What acts by a role of its own, and where that is named.

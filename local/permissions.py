@@ -103,6 +103,27 @@ NOT_CHECKABLE: tuple[NotCheckable, ...] = (
         "logs:DescribeLogStreams",
         "SageMaker's own agent asks for streams before it writes; here the lines are written at once",
     ),
+    NotCheckable(
+        "FlowLogRole*",
+        "logs:*",
+        "no packet flows in the local cloud's networks, so there is nothing that a flow log could tell",
+    ),
+    *(
+        NotCheckable("*", f"ec2:{action}", "no interface is made here for what works in a network")
+        for action in (
+            "AssignPrivateIpAddresses",
+            "UnassignPrivateIpAddresses",
+            "CreateNetworkInterface",
+            "CreateNetworkInterfacePermission",
+            "DeleteNetworkInterface",
+            "DeleteNetworkInterfacePermission",
+            "DescribeDhcpOptions",
+            "DescribeNetworkInterfaces",
+            "DescribeSecurityGroups",
+            "DescribeSubnets",
+            "DescribeVpcs",
+        )
+    ),
 )
 
 # What the role of stacks/blocks/emptied_bucket.py is for happens at the very end.
@@ -318,6 +339,10 @@ def compare(
     ]
     own = [entry for entry in acknowledged if entry.architecture == (architecture or granted.stack)]
     answered: dict[UnusedGrant, set[tuple[str, str]]] = defaultdict(set)
+    for place, unit in enumerate(units):
+        entry = next((e for e in own if e.refused and _names(granted, e, unit)), None)
+        if entry is not None:
+            units[place] = replace(unit, acknowledged=True, reason=f"{unit.reason}; {entry.reason}")
     for grant in granted.grants:
         for unit in _units(granted, grant, used.get(grant, {}), not_checkable):
             entry = next((e for e in own if unit.status is Status.UNUSED and _names(granted, e, unit)), None)
@@ -329,11 +354,16 @@ def compare(
         for entry in own:
             answered[entry] |= {(unit.principal, unit.resource) for unit in held if _names(granted, entry, unit)}
 
+    seen = [unit for unit in units if unit.status is Status.MISSING]
+    accepted = [e for e in own if e.refused and whole_life and not any(_names(granted, e, unit) for unit in seen)]
     return PermissionReport(
         stack=granted.stack,
         exercised=any(decision.get("path") not in IDLE_PATHS for decision in concerned),
         units=tuple(units),
-        problems=tuple(_problems(granted, units, own, answered)),
+        problems=(
+            *_problems(granted, units, own, answered),
+            *(f"{entry}: acknowledged as refused, but nothing refused it" for entry in accepted),
+        ),
         short=granted.short,
     )
 
@@ -648,7 +678,7 @@ def _problems(
 ) -> Iterable[str]:
     for unit in units:
         what = f"{unit.role}: {unit.action} on {granted.short(unit.resource)}"
-        if unit.status is Status.MISSING:
+        if unit.status is Status.MISSING and not unit.acknowledged:
             yield f"{what} was refused {unit.times} times ({unit.reason}): grant it or stop asking"
         elif unit.status is Status.UNUSED and not unit.acknowledged:
             why = f" ({unit.reason})" if unit.reason else ""

@@ -76,6 +76,9 @@ _PROTECTED = "tests.scenarios.test_data_protection"
 
 _ACCESS = "tests.scenarios.test_access_control"
 _NO_FLOW = "Nothing flows: people ask, and each request is answered at once"
+_NETWORK = "tests.scenarios.test_private_network"
+_NETWORK_RIGHTS = "tests.scenarios.test_private_network_permissions"
+_NETWORK_PLACED = "tests.scenarios.test_private_network_placed"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
     "data-protection": {
@@ -534,6 +537,43 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                 f"{_ACCESS}.test_every_cell_is_decided_as_written_by_really_asking",
                 f"{_ACCESS}.test_every_statement_taken_out_is_noticed",
                 f"{_ACCESS}.test_without_its_denial_the_request_is_really_allowed",
+            )
+        ),
+    },
+    "private-network": {
+        "duplicate-event": DoesNotApply(
+            "Nothing here is started by an event: the proof is invoked, and each time it writes the same object and the"
+            " same row"
+        ),
+        "odd-key": DoesNotApply("The proof writes and reads one object, under a key of its own that nobody chooses"),
+        "corrupt-input": DoesNotApply(
+            "A letter is any text; the network looks at who calls which operation on whose resource, not at its words"
+        ),
+        "oversized-input": AnsweredBy(
+            (f"{_NETWORK}.test_a_letter_that_is_too_long_is_refused_before_anything_is_called",)
+        ),
+        "throttled-service": AnsweredBy(
+            (f"{_NETWORK}.test_a_service_that_throttles_proves_nothing_and_the_other_calls_are_made",)
+        ),
+        "service-down-then-back": AnsweredBy(
+            (
+                f"{_NETWORK}.test_a_door_that_was_closed_and_opened_lets_through_again",
+                f"{_NETWORK}.test_a_closed_door_is_no_way_and_the_others_stay_open",
+                f"{_NETWORK}.test_a_gateway_is_reached_by_its_route",
+            )
+        ),
+        "poison-message": DoesNotApply("There is no queue: who invokes the proof gets its answer, or its error"),
+        "partial-batch": AnsweredBy(
+            (f"{_NETWORK}.test_a_service_that_throttles_proves_nothing_and_the_other_calls_are_made",)
+        ),
+        "asynchronous-job-failed": DoesNotApply("Every call of the proof is answered within it: no job is started"),
+        "notification-late-or-twice": DoesNotApply(
+            "Nobody is notified of anything: the answer is the invocation's own"
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_NETWORK_RIGHTS}.test_without_a_permission_of_its_role_the_call_is_refused_and_comes_back",
+                f"{_NETWORK_PLACED}.test_images_are_labelled_inside_and_only_through_rekognitions_door",
             )
         ),
     },

@@ -124,7 +124,16 @@ def build(app: cdk.App) -> list[Built]:
         for needed in architecture.needs:
             made.stack.add_stack_dependency(built[needed].stack)
         built[architecture.id] = made
+    _network_first(built)
     return list(built.values())
+
+
+def _network_first(built: Mapping[str, Built]) -> None:
+    """What is placed in the network comes after it. One that is not built here has to stand already."""
+    network = built.get("private-network")
+    for made in built.values():
+        if network and getattr(made.settings, "network", None) == "private":
+            made.stack.add_stack_dependency(network.stack)
 
 
 def _stack(

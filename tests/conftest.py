@@ -89,7 +89,7 @@ TOGETHER: Mapping[str, Sequence[str]] = {
     "documents": ("document_processing", "textract", "review_page"),
     "calls": ("call_analytics", "test_calls", "transcribe"),
     "speech": ("speech_synthesis", "polly"),
-    "texts": ("text_insights", "comprehend"),
+    "texts": ("text_insights", "comprehend", "private_network"),
     "images": ("image_labeling", "rekognition"),
     "protected": ("data_protection", "model_vault"),
     "trainings": ("training_pipeline",),

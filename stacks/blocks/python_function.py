@@ -14,6 +14,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.assets import function_archive
+from stacks.blocks.networks import DOORS_TAG, Network, allow_function_interfaces
 
 Target = Literal["lambda", "local"]
 
@@ -24,6 +25,9 @@ class PythonFunction(Construct):
     The role starts with two grants: writing into this function's log group, and sending traces. It has no right to
     create a log group, so that none reappears after the stack has gone: with `AWSLambdaBasicExecutionRole` a last
     invocation would recreate it. The log group belongs to the stack, ends with it, and expires its entries.
+
+    In a `network` it reaches only what that has endpoints for. Its logs and traces are Lambda's to deliver, which is
+    not in the network; nor is the poller of a queue.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class PythonFunction(Construct):
         log_retention: logs.RetentionDays,
         environment: Mapping[str, str] | None = None,
         encryption_key: kms.IKey | None = None,
+        network: Network | None = None,
         description: str = "",
     ) -> None:
         super().__init__(scope, construct_id)
@@ -75,10 +80,23 @@ class PythonFunction(Construct):
             # Adds the two X-Ray actions to the role.
             tracing=lambda_.Tracing.ACTIVE,
         )
+        if network:
+            self._connect(network)
 
     def allow(self, actions: Sequence[str], *resources: str) -> None:
         """Grants the function these actions on these resources (ARNs, or `*` where an action supports none)."""
         self.role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=list(resources)))
+
+    def _connect(self, network: Network) -> None:
+        # By property: CDK's own way attaches a managed policy that lets the role make log groups.
+        resource = self.function.node.default_child
+        assert isinstance(resource, lambda_.CfnFunction)
+        resource.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+            subnet_ids=list(network.subnets), security_group_ids=[network.functions_group]
+        )
+        allow_function_interfaces(self.role)
+        if network.doors:
+            cdk.Tags.of(resource).add(DOORS_TAG, " ".join(network.doors))
 
     def allow_polling(self, queue: sqs.Queue) -> None:
         """Grants what a poller of the queue does as this function (`queues.poller` makes one)."""

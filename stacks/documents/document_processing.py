@@ -25,6 +25,7 @@ from stacks.blocks.alarms import alarm, dashboard, errors, tell_of_alarms, throt
 from stacks.blocks.arns import own_arn
 from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
 from stacks.blocks.keys import let_service_use, own_key
+from stacks.blocks.networks import PLACED, NetworkChoice, placed
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send, poller, rule_target, work_queue
 from stacks.blocks.state_machines import LOG_DELIVERY, TRACING
@@ -96,6 +97,7 @@ class DocumentProcessingSettings(BaseModel):
         pattern=r"^https://[^\s?#]+$",
         description="where reviewers reach the page, for instance an own domain; by default the API's own address",
     )
+    network: NetworkChoice = Field(default="public", description=PLACED)
     review_email: str | None = Field(
         default=None, pattern=MAIL_ADDRESS, description="an address for the links, which AWS asks to confirm"
     )
@@ -163,6 +165,8 @@ class DocumentProcessing(cdk.Stack):
         self.target = target
         self.reviewed_here = settings.human_review == "review-page"
 
+        asked = ["textract", "states", *(["secretsmanager", "sns"] if self.reviewed_here else [])]
+        self.network = placed(self, settings.network, doors=asked)
         self.key = self._key()
         self.bucket = self._bucket()
         self.results = table(self, "Results", partition_key="document", sort_key="version", encryption_key=self.key)
@@ -861,6 +865,7 @@ class DocumentProcessing(cdk.Stack):
             memory_mib=memory_mib,
             log_retention=logs.RetentionDays.ONE_MONTH,
             encryption_key=self.key,
+            network=self.network,
             environment={
                 **(environment or {}),
                 "POWERTOOLS_SERVICE_NAME": ARCHITECTURE,

@@ -23,6 +23,7 @@ from stacks.blocks.buckets import private_bucket
 from stacks.blocks.keys import own_key
 from stacks.blocks.model_places import BASELINES, CAPTURES, CODE, PRODUCTION_BASELINE
 from stacks.blocks.neighbours import Neighbour
+from stacks.blocks.networks import PLACED, NetworkChoice, allow_job_interfaces, placed
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send
 from stacks.blocks.sagemaker_images import MONITOR, SKLEARN, Images
@@ -68,6 +69,7 @@ class ModelMonitorSettings(BaseModel):
     bad_hours: int = Field(default=2, ge=1, le=24, description="with violations, until the alarm is raised")
     watched_hours: int = Field(default=3, ge=1, le=24, description="of which these are, the last so many")
     retrain: bool = Field(default=True, description="the alarm starts the training pipeline")
+    network: NetworkChoice = Field(default="public", description=PLACED)
     alarm_email: str | None = Field(
         default=None, pattern=MAIL_ADDRESS, description="an address for alarms, which AWS asks to confirm"
     )
@@ -132,6 +134,7 @@ class ModelMonitor(cdk.Stack):
         self.serving = Neighbour(self, "realtime-endpoint")
         self.endpoint = self.serving.value("EndpointName")
 
+        self.network = placed(self, settings.network)
         self.key = self._key()
         self.bucket = self._bucket()
         self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
@@ -195,6 +198,8 @@ class ModelMonitor(cdk.Stack):
         allow(role, ["s3:PutObject"], self.bucket.arn_for_objects(f"{REPORTS}/*"))
         allow(role, KEY_USE, self.key.key_arn)
         allow_disk_key(role, self.key.key_arn)
+        if self.network:
+            allow_job_interfaces(role)
         return role
 
     def _start_monitor(self) -> PythonFunction:
@@ -219,6 +224,14 @@ class ModelMonitor(cdk.Stack):
                 "METRIC_NAMESPACE": NAMESPACE,
                 # At the top of the archive, whichever use case it is of.
                 "SCHEMA_FILE": "schema.json",
+                **(
+                    {
+                        "SUBNET_IDS": cdk.Fn.join(",", list(self.network.subnets)),
+                        "SECURITY_GROUP_IDS": self.network.jobs_group,
+                    }
+                    if self.network
+                    else {}
+                ),
             },
         )
         serving, group = self.serving, self.training.value("ModelPackageGroupName")
@@ -320,7 +333,13 @@ class ModelMonitor(cdk.Stack):
                 )
             ),
             network_config=sagemaker.CfnDataQualityJobDefinition.NetworkConfigProperty(
-                enable_inter_container_traffic_encryption=True, enable_network_isolation=True
+                enable_inter_container_traffic_encryption=True,
+                enable_network_isolation=True,
+                vpc_config=sagemaker.CfnDataQualityJobDefinition.VpcConfigProperty(
+                    subnets=list(self.network.subnets), security_group_ids=[self.network.jobs_group]
+                )
+                if self.network
+                else None,
             ),
             stopping_condition=sagemaker.CfnDataQualityJobDefinition.StoppingConditionProperty(
                 max_runtime_in_seconds=1800

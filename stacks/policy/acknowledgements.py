@@ -57,7 +57,46 @@ _PYTHON = (
 )
 _REPORT = "The report of each call lies under its id here."
 
+# All that a private network asks for.
+_INTERFACES = "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:*/*]"
+_INTERFACES_WHY = (
+    "The network interfaces of a function or job get their ids when they are made, and AWS wants all of the region here"
+    ' (AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC").'
+)
+
+
+def _network(rule: str, reason: str, constructs: tuple[str, ...]) -> Acknowledgement:
+    return Acknowledgement("private-network", rule, reason, constructs)
+
+
+_NETWORK: tuple[Acknowledgement, ...] = (
+    _network("AwsSolutions-S1", _CLOUDTRAIL_TELLS, ("Letters/Resource",)),
+    _network(
+        "AwsSolutions-IAM5[Resource::*]",
+        "logs:DescribeLogGroups, ec2:Describe* and the operations of Comprehend, Translate and X-Ray know no resource."
+        " The check for wildcards lets `*` pass for these actions alone.",
+        (
+            "FlowLogRole/DefaultPolicy/Resource",
+            "EmptiedLetters/Worker/Role/DefaultPolicy/Resource",
+            "Inside/Role/DefaultPolicy/Resource",
+            "Outside/Role/DefaultPolicy/Resource",
+        ),
+    ),
+    _network(
+        "AwsSolutions-IAM5[Resource::<LettersDC1467AC.Arn>/*]",
+        _EMPTIED,
+        ("EmptiedLetters/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    _network(_INTERFACES, _INTERFACES_WHY, ("Inside/Role/DefaultPolicy/Resource",)),
+    _network(
+        "AwsSolutions-L1",
+        _PYTHON,
+        ("EmptiedLetters/Worker/Function/Resource", "Inside/Function/Resource", "Outside/Function/Resource"),
+    ),
+)
+
 ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
+    *_NETWORK,
     Acknowledgement(
         architecture="image-labeling",
         rule="AwsSolutions-S1",
@@ -90,6 +129,14 @@ ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
         rule="AwsSolutions-L1",
         reason=(_PYTHON),
         constructs=("LabelImage/Function/Resource", "EmptiedImages/Worker/Function/Resource"),
+    ),
+    Acknowledgement(
+        architecture="image-labeling",
+        rule=_INTERFACES,
+        reason=_INTERFACES_WHY,
+        constructs=(),
+        optional=("LabelImage/Role/DefaultPolicy/Resource",),
+        when={"network": "private"},
     ),
     Acknowledgement(
         architecture="text-insights",
@@ -202,6 +249,16 @@ def _of_functions(
     always = tuple(f"{function}/{ending}" for function in _FUNCTIONS)
     reviewing = tuple(f"{function}/{ending}" for function in _REVIEW_FUNCTIONS)
     return _documents(rule, reason, always + others, reviewing + optional)
+
+
+def _placed_documents(rule: str, reason: str, ending: str, network: str) -> tuple[Acknowledgement, ...]:
+    """For the functions that the setting `network` places, where it is this."""
+    placed = tuple(f"{function}/{ending}" for function in _FUNCTIONS if not function.startswith("Emptied"))
+    reviewing = tuple(f"{function}/{ending}" for function in _REVIEW_FUNCTIONS)
+    return (
+        _documents(rule, reason, optional=placed, when={"network": network}),
+        _documents(rule, reason, optional=reviewing, when={"network": network, **_REVIEW_PAGE}),
+    )
 
 
 _DOCUMENTS = "<Documents7E5B2978.Arn>"
@@ -378,11 +435,10 @@ ACKNOWLEDGEMENTS += (
         " that feed functions have dead-letter queues of their own.",
         "Function/Resource",
     ),
-    _of_functions(
-        "HIPAA.Security-LambdaInsideVPC",
-        _NO_NETWORK,
-        "Function/Resource",
-    ),
+    # Whoever empties the bucket answers CloudFormation, for which the network has no way.
+    _documents("HIPAA.Security-LambdaInsideVPC", _NO_NETWORK, ("EmptiedDocuments/Worker/Function/Resource",)),
+    *_placed_documents("HIPAA.Security-LambdaInsideVPC", _NO_NETWORK, "Function/Resource", "public"),
+    *_placed_documents(_INTERFACES, _INTERFACES_WHY, "Role/DefaultPolicy/Resource", "private"),
 )
 
 
@@ -775,6 +831,15 @@ ACKNOWLEDGEMENTS += (
         (_TRAINING, ("ProcessingRole", "TrainingRole", "StartRole", "TellRole"), {}),
         (_SERVING, ("ModelRole", "DeploymentRole"), {}),
         (_MONITOR, ("JobRole",), {}),
+    ),
+    *_models(
+        _INTERFACES,
+        _INTERFACES_WHY,
+        (
+            (_TRAINING, ("ProcessingRole", "TrainingRole"), {"network": "private"}),
+            (_MONITOR, ("JobRole",), {"network": "private"}),
+        ),
+        "/DefaultPolicy/Resource",
     ),
     *_models(
         "HIPAA.Security-IAMNoInlinePolicy",

@@ -30,7 +30,8 @@ class UnusedGrant:
     `role` and `resource` are logical ids in the synthesized template, whole or without CDK's eight characters of hash;
     `role` may be a service that a resource's own policy lets in. What follows the resource's name in the ARN follows
     it here too (`Results/index/by-label`). `resource` is empty for a grant on `*` of an action that supports no
-    resource. Any other grant on a pattern (`bucket/*`) cannot be acknowledged: use it or take it away.
+    resource. Any other grant on a pattern (`bucket/*`) cannot be acknowledged: use it or take it away. `refused` is one
+    that the scenario asks for and that another policy refuses, as it should.
     """
 
     architecture: str
@@ -38,12 +39,36 @@ class UnusedGrant:
     action: str
     resource: str
     reason: str
+    refused: bool = False
 
     def __str__(self) -> str:
         return f"{self.architecture}: {self.role} {self.action} on {self.resource or '*'}"
 
 
 UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
+    UnusedGrant(
+        architecture="private-network",
+        role="InsideRole",
+        action="translate:TranslateText",
+        resource="",
+        reason="The network has no endpoint for it: the grant shows that this alone is what stops the call.",
+    ),
+    UnusedGrant(
+        architecture="private-network",
+        role="OutsideRole",
+        action="s3:GetObject",
+        resource="Letters/proof/letter.txt",
+        reason="The bucket refuses whoever comes another way than by its endpoint, whatever the role may.",
+        refused=True,
+    ),
+    UnusedGrant(
+        architecture="private-network",
+        role="OutsideRole",
+        action="s3:PutObject",
+        resource="Letters/proof/letter.txt",
+        reason="The bucket refuses whoever comes another way than by its endpoint, whatever the role may.",
+        refused=True,
+    ),
     UnusedGrant(
         architecture="call-analytics",
         role="AwaitJobRole",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from stacks.policy.template import Problem, Template
 
 CHECK = "idle cost"
@@ -20,6 +23,15 @@ MONTHLY = {
     "AWS::CloudWatch::CompositeAlarm": 0.50,  # Amazon CloudWatch pricing: a composite alarm; read 2026-11-27
     "AWS::CloudWatch::Dashboard": 3.00,  # Amazon CloudWatch pricing: a custom dashboard; an account's first 3 are free
     "AWS::DynamoDB::Table": 0.0,  # on demand
+    "AWS::EC2::FlowLog": 0.0,  # per gigabyte taken in
+    "AWS::EC2::RouteTable": 0.0,
+    "AWS::EC2::SecurityGroup": 0.0,
+    "AWS::EC2::Subnet": 0.0,
+    "AWS::EC2::SubnetRouteTableAssociation": 0.0,
+    "AWS::EC2::VPC": 0.0,
+    # An interface endpoint in one zone, 0.01 an hour, 720 hours (AWS PrivateLink pricing, which counts each zone; the
+    # figure is not in the copy of the page that could be read 2026-11-27, other pages give it). Gateways are free.
+    "AWS::EC2::VPCEndpoint": 7.20,
     "AWS::Events::Rule": 0.0,
     "AWS::IAM::ManagedPolicy": 0.0,
     "AWS::IAM::Policy": 0.0,
@@ -60,7 +72,15 @@ MONTHLY = {
 
 def monthly(template: Template) -> float:
     """US dollars a month for the resources of a template while they are idle; unknown types count nothing."""
-    return round(sum(MONTHLY.get(resource["Type"], 0.0) for _, resource in template.resources()), 2)
+    return round(sum(units(resource) * MONTHLY.get(resource["Type"], 0.0) for _, resource in template.resources()), 2)
+
+
+def units(resource: Mapping[str, Any]) -> int:
+    """How many times a resource costs its price: an interface endpoint once a zone, a gateway never."""
+    if resource["Type"] != "AWS::EC2::VPCEndpoint":
+        return 1
+    properties = resource["Properties"]
+    return len(properties["SubnetIds"]) if properties["VpcEndpointType"] == "Interface" else 0
 
 
 def check(template: Template, declared: float | None = None) -> list[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from stacks.policy.template import Problem, Statement, Template, statements
+from stacks.policy.template import Problem, Statement, Template, statements, text
 
 CHECK = "wildcards"
 
@@ -17,7 +17,11 @@ WITHOUT_RESOURCE = {
     "cloudwatch:PutMetricData": "Amazon CloudWatch",
     "comprehend:BatchDetectEntities": "Amazon Comprehend",
     "comprehend:BatchDetectSentiment": "Amazon Comprehend",
+    "comprehend:DetectEntities": "Amazon Comprehend",
     "comprehend:DetectPiiEntities": "Amazon Comprehend",
+    "comprehend:DetectSentiment": "Amazon Comprehend",
+    "ec2:DescribeNetworkInterfaces": "Amazon EC2",
+    "ec2:DescribeSubnets": "Amazon EC2",
     # Read 2026-11-27. A scalable target's ARN ends with an id that the service makes up: conditions hold the grant to
     # SageMaker's variants. A registry's token is for whatever the role may pull.
     "application-autoscaling:DeregisterScalableTarget": "Application Auto Scaling",
@@ -56,9 +60,43 @@ WITHOUT_RESOURCE = {
     "transcribe:CreateVocabularyFilter": "Amazon Transcribe",
     "transcribe:StartTranscriptionJob": "Amazon Transcribe",
     "translate:DescribeTextTranslationJob": "Amazon Translate",
+    # Takes terminologies as resources; a request that names none is authorised on `*`.
+    "translate:TranslateText": "Amazon Translate",
     "xray:PutTelemetryRecords": "AWS X-Ray",
     "xray:PutTraceSegments": "AWS X-Ray",
 }
+
+# The same, of what a stack asks for with a setting only: SageMaker's jobs in a network.
+WITHOUT_RESOURCE_BY_SETTING = {
+    "ec2:DescribeDhcpOptions": "Amazon EC2",
+    "ec2:DescribeSecurityGroups": "Amazon EC2",
+    "ec2:DescribeVpcs": "Amazon EC2",
+}
+
+# Actions on resources that get their ids when they are made: AWS wants all of the region (`arn:...:ec2:...:*/*`). AWS
+# Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC", read 2026-11-27.
+WITHOUT_NAME = {
+    "ec2:AssignPrivateIpAddresses": "Amazon EC2",
+    "ec2:CreateNetworkInterface": "Amazon EC2",
+    "ec2:CreateNetworkInterfacePermission": "Amazon EC2",
+    "ec2:DeleteNetworkInterface": "Amazon EC2",
+    "ec2:DeleteNetworkInterfacePermission": "Amazon EC2",
+    "ec2:UnassignPrivateIpAddresses": "Amazon EC2",
+}
+
+# What holds an endpoint's policy to one account: an endpoint grants nothing by itself, and the principal of a gateway
+# endpoint has to be everybody (AWS PrivateLink Guide, "Gateway endpoints for Amazon S3").
+ENDPOINT = "AWS::EC2::VPCEndpoint"
+CALLERS, RESOURCES = "aws:PrincipalAccount", "aws:ResourceAccount"
+# What an endpoint may let through without that: the resources are AWS's own models and images, or there are none.
+OF_AWS = {
+    "bedrock:InvokeModel",
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:GetDownloadUrlForLayer",
+    "sts:GetCallerIdentity",
+}
+ACCOUNT = "${AWS::AccountId}"
 
 # The statement that makes IAM policies count for a key; without it a key can become unmanageable (AWS KMS Developer
 # Guide, "Default key policy", read 2026-11-23).
@@ -126,11 +164,22 @@ def _wide_targets(statement: Statement) -> Iterator[str]:
         return
     for target in statement.targets:
         if target == "*":
-            scoped = [action for action in statement.actions if action not in WITHOUT_RESOURCE]
-            if scoped:
+            free = WITHOUT_RESOURCE.keys() | WITHOUT_RESOURCE_BY_SETTING.keys()
+            if statement.resource_type == ENDPOINT:
+                free |= OF_AWS
+            scoped = [action for action in statement.actions if action not in free]
+            if scoped and not _held_to_account(statement, RESOURCES):
                 yield f"allows {', '.join(scoped)} on every resource"
         elif target.startswith("arn:") and _is_wide(target):
-            yield f"allows {', '.join(statement.actions)} on {target}: name the resource"
+            named = [action for action in statement.actions if action not in WITHOUT_NAME]
+            if named:
+                yield f"allows {', '.join(named)} on {target}: name the resource"
+
+
+def _held_to_account(statement: Statement, key: str) -> bool:
+    """Whether it is an endpoint's, and by this condition key about the stack's own account only."""
+    equals = statement.body.get("Condition", {}).get("StringEquals", {})
+    return statement.resource_type == ENDPOINT and text(equals.get(key, "")) == ACCOUNT
 
 
 def _is_wide(arn: str) -> bool:
@@ -146,7 +195,9 @@ def _is_wide(arn: str) -> bool:
 
 def _open_principals(statement: Statement) -> Iterator[str]:
     for kind, name in statement.principals:
-        if name == "*":
+        # An endpoint may lead everybody to what it names.
+        named = statement.resource_type == ENDPOINT and "*" not in statement.targets
+        if name == "*" and not named and not _held_to_account(statement, CALLERS):
             yield "allows everyone"
         elif kind == "Service" and statement.kind == "resource" and not statement.body.get("Condition"):
             yield f"allows {name} on behalf of anyone: name a source in a condition"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import aws_cdk as cdk
@@ -28,6 +28,7 @@ from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
 from stacks.blocks.keys import own_key
 from stacks.blocks.model_places import CHECKPOINTS, CODE, DATA, EVALUATION, MODELS, RUNS
 from stacks.blocks.neighbours import export
+from stacks.blocks.networks import PLACED, NetworkChoice, allow_job_interfaces, placed
 from stacks.blocks.placed_files import PlacedFiles
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send
@@ -69,6 +70,7 @@ class TrainingPipelineSettings(BaseModel):
     schedule: Literal["never", "daily", "weekly", "monthly"] = Field(
         default="never", description="how often to train besides; each training costs some cents"
     )
+    network: NetworkChoice = Field(default="public", description=PLACED)
     alarm_email: str | None = Field(
         default=None, pattern=MAIL_ADDRESS, description="an address for alarms and failures, which AWS asks to confirm"
     )
@@ -112,6 +114,9 @@ class TrainingPipeline(cdk.Stack):
         self.target = target
         self.definition = (PIPELINES / settings.use_case / "definition.json").read_text(encoding="utf-8")
 
+        self.network = placed(self, settings.network)
+        if self.network:
+            self.definition = in_a_network(self.definition)
         self.key = self._key()
         self.bucket = self._bucket()
         self.code_key = self._code()
@@ -186,6 +191,8 @@ class TrainingPipeline(cdk.Stack):
         allow(role, ["s3:PutObject"], self.bucket.arn_for_objects(f"{RUNS}*"))
         allow(role, KEY_USE, self.key.key_arn)
         allow_disk_key(role, self.key.key_arn)
+        if self.network:
+            allow_job_interfaces(role)
         return role
 
     def _training_role(self) -> iam.Role:
@@ -196,6 +203,8 @@ class TrainingPipeline(cdk.Stack):
         allow(role, ["s3:PutObject"], *(self.bucket.arn_for_objects(key) for key in (f"{MODELS}*", CHECKPOINTS)))
         allow(role, KEY_USE, self.key.key_arn)
         allow_disk_key(role, self.key.key_arn)
+        if self.network:
+            allow_job_interfaces(role)
         return role
 
     # --- the pipeline
@@ -254,6 +263,10 @@ class TrainingPipeline(cdk.Stack):
             "SklearnImage": self.images.uri(SKLEARN),
             "XGBoostImage": self.images.uri(XGBOOST),
         }
+        if self.network:
+            # Between the quotes of a list of one.
+            values["Subnets"] = cdk.Fn.join('","', list(self.network.subnets))
+            values["SecurityGroup"] = self.network.jobs_group
         wanted = sorted(set(_PLACEHOLDER.findall(self.definition)))
         # Without its line breaks and indents: those are for people, and a template has a limit.
         body = json.dumps(json.loads(self.definition), separators=(",", ":"))
@@ -491,14 +504,27 @@ _JOBS = (
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 
+def in_a_network(definition: str) -> str:
+    """A definition whose jobs name the network: the placeholders `Subnets` (of several) and `SecurityGroup`."""
+    pipeline = json.loads(definition)
+    for step in _all_steps(pipeline["Steps"]):
+        if step["Type"] == "Processing":
+            step["Arguments"].setdefault("NetworkConfig", {})["VpcConfig"] = _VPC
+        if step["Type"] == "Training":
+            step["Arguments"]["VpcConfig"] = _VPC
+    return json.dumps(pipeline)
+
+
+_VPC = {"Subnets": ["${Subnets}"], "SecurityGroupIds": ["${SecurityGroup}"]}
+
+
 def step_names(definition: str, step_type: str) -> list[str]:
     """The names of all steps of a type, those in the branches of conditions, too."""
-    return sorted(_named(json.loads(definition)["Steps"], step_type))
+    return sorted({step["Name"] for step in _all_steps(json.loads(definition)["Steps"]) if step["Type"] == step_type})
 
 
-def _named(steps: Sequence[Mapping[str, Any]], step_type: str) -> set[str]:
-    found = {step["Name"] for step in steps if step["Type"] == step_type}
+def _all_steps(steps: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for step in steps:
+        yield step
         for branch in ("IfSteps", "ElseSteps"):
-            found |= _named(step.get("Arguments", {}).get(branch, []), step_type)
-    return found
+            yield from _all_steps(step.get("Arguments", {}).get(branch, []))

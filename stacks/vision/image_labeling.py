@@ -22,6 +22,7 @@ from stacks.blocks.alarms import (
 )
 from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
 from stacks.blocks.keys import own_key
+from stacks.blocks.networks import PLACED, NetworkChoice, placed
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.queues import dead_letter_queue, let_service_send, poller, rule_target, work_queue
 from stacks.blocks.tables import table
@@ -65,6 +66,7 @@ class ImageLabelingSettings(BaseModel):
     kms_key: Literal["aws-managed", "own"] = Field(
         default="aws-managed", description="own: a rotating customer key for images, messages, tables, alarms and logs"
     )
+    network: NetworkChoice = Field(default="public", description=PLACED)
     alarm_email: str | None = Field(
         default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", description="an address that AWS asks to confirm"
     )
@@ -108,6 +110,7 @@ class ImageLabeling(cdk.Stack):
             if settings.kms_key == "own"
             else None
         )
+        self.network = placed(self, settings.network, doors=["rekognition"])
         self.bucket = upload_bucket(
             self, "Images", lifecycle_rules=[old_versions_go()], target=target, encryption_key=self.key
         )
@@ -185,6 +188,7 @@ class ImageLabeling(cdk.Stack):
             memory_mib=1024,
             log_retention=logs.RetentionDays.ONE_MONTH,
             encryption_key=self.key,
+            network=self.network,
             environment={
                 "RESULTS_TABLE": self.results.table_name,
                 "IDEMPOTENCY_TABLE": self.idempotency.table_name,

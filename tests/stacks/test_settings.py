@@ -82,6 +82,7 @@ def test_every_setting_arrives_in_the_template() -> None:
         maximum_receives=4,
         queue_age_alarm_seconds=600,
         kms_key="own",
+        network="private",
         alarm_email="someone@example.com",
     )
     defaults = ImageLabelingSettings()
@@ -100,6 +101,8 @@ def test_every_setting_arrives_in_the_template() -> None:
     assert variables["MAXIMUM_LABELS"] == "7"
     assert variables["UPLOAD_PREFIX"] == "in/box/"
     assert function["Timeout"] == 20
+    # and is in the network
+    assert function["VpcConfig"]["SubnetIds"]
     # And the queue, its poller, the rules, the alarm, the key and the topic are made accordingly
     assert properties("Queue4")["VisibilityTimeout"] == 120
     assert properties("Queue4")["RedrivePolicy"]["maxReceiveCount"] == 4
