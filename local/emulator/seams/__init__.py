@@ -87,6 +87,7 @@ _PARTS = (
     "named_resources",
     "principals",
     "endpoints",
+    "bucket_owners",
 )
 
 
