@@ -19,6 +19,7 @@ from scenarios import call_analytics
 from scenarios.call_analytics import Recording, Upload
 from tests.local.emulated import last_sequence, make_queue, messages, policy
 from tests.scenarios.operator import ARCHITECTURE, SMALL, Operator, short, talk
+from tests.scenarios.removals import of_each_role, of_one_role
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ TOLD_OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize(("role", "action", "kind"), PERMISSIONS, ids=[f"{r}-{a}" for r, a, _ in PERMISSIONS])
+@pytest.mark.parametrize(
+    ("role", "action", "kind"), of_each_role(PERMISSIONS), ids=[f"{r}-{a}" for r, a, _ in PERMISSIONS]
+)
 def test_without_a_permission_of_a_role_the_call_fails_and_says_so(
     operator: Operator, role: str, action: str, kind: str
 ) -> None:
@@ -160,7 +163,7 @@ def test_without_permission_to_start_the_event_is_kept(operator: Operator) -> No
     operator.wait_for(uploaded, "REJECTED")
 
 
-@pytest.mark.parametrize("action", ["s3:GetObject", "s3:ListBucket", "s3:PutObject", "kms:Decrypt"])
+@pytest.mark.parametrize("action", of_one_role(["s3:GetObject", "s3:ListBucket", "s3:PutObject", "kms:Decrypt"]))
 def test_without_the_role_of_the_job_nothing_is_translated(operator: Operator, action: str) -> None:
     # Given the role as which Translate reads and writes, without one of its permissions
     outputs = {**operator.outputs, "TranslationRoleName": operator.outputs["TranslationJobRoleName"]}
