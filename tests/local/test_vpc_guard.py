@@ -13,6 +13,7 @@ from local.emulator.vpc import Network, Passage
 
 # Only the seams may know MiniStack by name.
 app: Any = import_module("ministack.app")
+sessions: Any = import_module("ministack.services.sts")._sessions
 iam_actions: Any = import_module("ministack.core.iam_actions")
 SITS = Network("111122223333", "us-east-1", "vpc-1", ("subnet-1",), ("sg-1",))
 SIGNED = b"AWS4-HMAC-SHA256 Credential=ASIAINSIDE/20261127/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0"
@@ -86,3 +87,13 @@ def test_what_a_request_asks_for_itself(monkeypatch: pytest.MonkeyPatch, service
     finally:
         vpc._arrival.reset(token)
     assert found == ((passage, False) if own else (None, True))
+
+
+def test_sessions_that_are_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given as many bound keys as are kept, of which one's session still lives
+    keys = {f"ASIA{number}": SITS for number in range(vpc._MOST_BOUND)}
+    monkeypatch.setattr(vpc, "_bound", keys)
+    monkeypatch.setitem(sessions, "ASIA7", {})
+    # When another is bound, Then only those two are known
+    vpc.bind("ASIANEW", SITS)
+    assert sorted(vpc._bound) == ["ASIA7", "ASIANEW"]
