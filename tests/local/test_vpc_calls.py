@@ -132,10 +132,13 @@ def test_an_endpoint_for_one_service_is_none_for_another(vpc: Vpc, caller: Calle
         assert caller.call("sts", "get_caller_identity")["code"] == ""
 
 
-def test_an_endpoint_of_another_vpc_is_no_way(cloud: LocalCloud, caller: Caller, queue: str) -> None:
+def test_an_endpoint_of_another_vpc_is_no_way(cloud: LocalCloud, vpc: Vpc, caller: Caller, queue: str) -> None:
     other = make_vpc(cloud)
     with there(other, other.interface("sqs")):
         assert caller.call("sqs", "send_message", QueueUrl=queue, MessageBody="m")["code"] == CLOSED
+        # Nor is it in the way of one's own.
+        with there(vpc, vpc.interface("sqs")):
+            assert caller.call("sqs", "send_message", QueueUrl=queue, MessageBody="m")["code"] == ""
 
 
 def test_a_private_name_ends_with_the_dns_attributes_of_the_vpc(vpc: Vpc, caller: Caller, queue: str) -> None:

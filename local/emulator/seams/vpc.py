@@ -68,6 +68,8 @@ FORWARDED = "local.forwarded"
 PASSING = "iam:PassRole"
 
 _bound: dict[str, Network] = {}
+# So many before those whose sessions are over are forgotten.
+_MOST_BOUND = 1000
 _lock = threading.Lock()
 
 
@@ -150,6 +152,9 @@ def refused_interface(role: str, sits: Network, path: str) -> str:
 def bind(access_key: str, sits: Network) -> None:
     """Take calls with this key for calls from there."""
     with _lock:
+        if len(_bound) >= _MOST_BOUND:
+            for gone in _bound.keys() - _sts._sessions.keys():
+                del _bound[gone]
         _bound[access_key] = sits
 
 
