@@ -104,7 +104,7 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
             parts[f"{architecture.id} steps"] = _drawn(pipelines, pipeline_graph.mermaid)
         if machines := state_graph.definitions(template):
             parts[f"{architecture.id} states"] = _drawn(machines, state_graph.mermaid)
-        if machines or architecture.needs:
+        if machines or architecture.needs or graph.PEOPLE[0] in (node.kind for node in drawn.nodes):
             # Its parts have no one way from left to right, which a picture could show.
             continue
         files[ROOT / f"docs/images/{architecture.id}.svg"] = drawing.svg(drawn, architecture.title, architecture.flow)
