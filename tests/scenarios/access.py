@@ -14,8 +14,6 @@ from scenarios.access_matrix import EVERYTHING, Cell, filled
 from tests.mutations import Expectation, Request
 
 ARCHITECTURE = "access-control"
-# A chosen network, so that all statements are there.
-SMALL: Mapping[str, Any] = {"subnets": ["subnet-00000000000000001"], "security_groups": ["sg-00000000000000001"]}
 ALL: Document = json.loads(EVERYTHING)
 
 

@@ -56,6 +56,7 @@ from local.emulator.seams import (
     apis,
     buckets,
     delivery,
+    denials,
     inside,
     machines,
     principals,
@@ -78,6 +79,7 @@ _log = logging.getLogger(__name__)
 # Modules of this package whose hooks need nothing of it, in the order in which they go in.
 _PARTS = (
     "conditions",
+    "denials",
     "request_keys",
     "simulation",
     "polly",
@@ -535,6 +537,7 @@ def _record_gateway_decisions() -> None:
         principal = denied.principal_arn if denied is not None else _principal_arn(access_key_id)
         if not principal.endswith(":root"):
             allowed = denied is None
+            denials.explain(access_key_id, iam_action, _role_name(principal), seen, allowed=allowed)
             decisions.record(
                 decisions.Decision(
                     principal=principal,
