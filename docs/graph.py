@@ -71,6 +71,7 @@ OUTSIDE: dict[str, tuple[str, Group]] = {
     "cloudwatch": ("CloudWatch metrics", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
     "ecr": ("AWS's container images", "storage"),
+    "kms": ("KMS key outside the stack", "storage"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),
     "rekognition": ("Amazon Rekognition", "intelligence"),

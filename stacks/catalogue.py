@@ -979,7 +979,11 @@ _OPERATE = (
         flow="artifact with lineage tags → S3 versions under Object Lock → replication into a second region → auditor",
         services=("s3", "kms", "lambda", "iam", "x-ray"),
         facts=("Governance mode with a short retention keeps a sandbox destroyable.",),
+        status="available",
         stack="stacks.operate.model_vault:ModelVault",
+        scenario="scenarios.model_vault",
+        cost_idle=3.00,
+        cost_per_thousand=0.01,
     ),
     Architecture(
         id="cost-guard",

@@ -638,6 +638,9 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ("events:PutTargets", "events:PutRule", "events:DescribeRule"),
         ("tests/local/test_states_tasks.py::test_waiting_for_another_execution_needs_each_permission",),
     ),
+    "replication": dict.fromkeys(
+        PATHS["replication"].actions, ("tests/local/test_vaults.py::test_a_copy_needs_each_permission",)
+    ),
     "access-logs": {
         "s3:PutObject": ("tests/local/test_buckets.py::test_access_logs_come_only_where_the_destination_lets_them_in",),
     },
