@@ -92,7 +92,8 @@ TOGETHER: Mapping[str, Sequence[str]] = {
     "texts": ("text_insights", "comprehend"),
     "images": ("image_labeling", "rekognition"),
     "protected": ("data_protection", "model_vault", "test_vaults", "test_buckets"),
-    "models": ("training_pipeline", "realtime_endpoint", "model_monitor", "sagemaker"),
+    "trainings": ("training_pipeline",),
+    "models": ("realtime_endpoint", "model_monitor"),
 }
 DEPLOYING = ("tests/scenarios/", "tests/local/", "tests/browser/")
 
