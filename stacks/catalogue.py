@@ -42,7 +42,8 @@ class Architecture:
     endpoint with the default settings, on top of `cost_idle`. `models` says which models a local cloud needs beyond
     those of every set-up (`requirements/`): `language` for documents, text and speech, `training` for models that are
     trained here.
-    `sensitive` marks data about people's health, faces or money: such a stack must pass the HIPAA rules too.
+    `sensitive` marks data about people's health, faces or money: such a stack must pass the rules of HIPAA, NIST 800-53
+    and PCI too.
     """
 
     id: str

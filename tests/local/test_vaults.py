@@ -80,7 +80,7 @@ def test_a_copy_needs_both_keys_and_is_made_only_where_it_is_asked_for(cloud: Lo
     # Given two keys, and a replication that may use both
     kms = cloud.client("kms")
     keys = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
-    uses = [{"Action": "kms:Decrypt", "Resource": keys[0]}, {"Action": "kms:GenerateDataKey", "Resource": keys[1]}]
+    uses = [{"Action": "kms:Decrypt", "Resource": keys[0]}, {"Action": "kms:Encrypt", "Resource": keys[1]}]
     role = make_role(cloud, allowing(*REPLICATES), *uses)
     source, target = replicated(cloud, role, key=keys[0], target_key=keys[1])
     # When an object is put, Then it is copied, and lies under the second key
