@@ -82,6 +82,7 @@ OUTSIDE: dict[str, tuple[str, Group]] = {
     "comprehend": ("Amazon Comprehend", "intelligence"),
     "ec2": ("The function's network interfaces", "messages"),
     "ecr": ("AWS's container images", "storage"),
+    "kms": ("KMS key outside the stack", "storage"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),
     "rekognition": ("Amazon Rekognition", "intelligence"),

@@ -73,6 +73,7 @@ _MONITOR = "tests.scenarios.test_model_monitor"
 _MONITOR_FAILS = "tests.scenarios.test_model_monitor_failures"
 _MONITOR_RIGHTS = "tests.scenarios.test_model_monitor_permissions"
 _PROTECTED = "tests.scenarios.test_data_protection"
+_VAULT = "tests.scenarios.test_model_vault"
 
 _ACCESS = "tests.scenarios.test_access_control"
 _NO_FLOW = "Nothing flows: people ask, and each request is answered at once"
@@ -99,6 +100,27 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                 f"{_PROTECTED}.test_without_a_permission_no_link_is_made_and_those_that_are_out_are_void",
                 f"{_PROTECTED}.test_what_would_weaken_the_protection_is_refused_and_nothing_else",
                 f"{_PROTECTED}.test_every_denial_and_every_condition_is_missed_when_it_goes",
+            )
+        ),
+    },
+    "model-vault": {
+        "duplicate-event": AnsweredBy((f"{_VAULT}.test_what_would_change_a_model_is_refused_and_nothing_else",)),
+        "odd-key": AnsweredBy((f"{_VAULT}.test_what_would_change_a_model_is_refused_and_nothing_else",)),
+        "corrupt-input": DoesNotApply("an artifact is kept as it comes: nothing looks into it"),
+        "oversized-input": DoesNotApply("nothing but S3 takes the artifact, which refuses what is too large by itself"),
+        "throttled-service": AnsweredBy((f"{_VAULT}.test_a_throttled_s3_is_asked_again_when_the_stack_is_made",)),
+        "service-down-then-back": DoesNotApply(
+            "S3 alone serves it: whoever puts or reads gets its error, and asks again"
+        ),
+        "poison-message": DoesNotApply("there is no queue: whoever puts an artifact waits for the answer"),
+        "partial-batch": DoesNotApply("a request is for one artifact"),
+        "asynchronous-job-failed": AnsweredBy((f"{_VAULT}.test_a_copy_that_cannot_be_made_says_so",)),
+        "notification-late-or-twice": DoesNotApply("nothing waits for a notification"),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_VAULT}.test_a_copy_that_cannot_be_made_says_so",
+                f"{_VAULT}.test_not_even_an_administrator_deletes_a_version_before_its_time",
+                f"{_VAULT}.test_every_denial_and_every_condition_is_missed_when_it_goes",
             )
         ),
     },

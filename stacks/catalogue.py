@@ -42,7 +42,8 @@ class Architecture:
     endpoint with the default settings, on top of `cost_idle`. `models` says which models a local cloud needs beyond
     those of every set-up (`requirements/`): `language` for documents, text and speech, `training` for models that are
     trained here.
-    `sensitive` marks data about people's health, faces or money: such a stack must pass the HIPAA rules too.
+    `sensitive` marks data about people's health, faces or money: such a stack must pass the rules of HIPAA, NIST 800-53
+    and PCI too.
     """
 
     id: str
@@ -979,7 +980,11 @@ _OPERATE = (
         flow="artifact with lineage tags → S3 versions under Object Lock → replication into a second region → auditor",
         services=("s3", "kms", "lambda", "iam", "x-ray"),
         facts=("Governance mode with a short retention keeps a sandbox destroyable.",),
+        status="available",
         stack="stacks.operate.model_vault:ModelVault",
+        scenario="scenarios.model_vault",
+        cost_idle=3.00,
+        cost_per_thousand=0.01,
     ),
     Architecture(
         id="cost-guard",

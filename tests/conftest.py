@@ -91,7 +91,7 @@ TOGETHER: Mapping[str, Sequence[str]] = {
     "speech": ("speech_synthesis", "polly"),
     "texts": ("text_insights", "comprehend", "private_network"),
     "images": ("image_labeling", "rekognition"),
-    "protected": ("data_protection", "model_vault"),
+    "protected": ("data_protection", "model_vault", "test_vaults", "test_buckets"),
     "trainings": ("training_pipeline",),
     "models": ("realtime_endpoint", "model_monitor"),
 }

@@ -73,7 +73,7 @@ PATHS: Mapping[str, Path] = {
         Path(
             "customer-key",
             "the caller, or the service that delivers, by the key's policy",
-            ("kms:Decrypt", "kms:GenerateDataKey"),
+            ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
             "the request on the encrypted resource fails with KMS AccessDenied, or the delivery is refused",
         ),
         Path(

@@ -646,6 +646,9 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ("events:PutTargets", "events:PutRule", "events:DescribeRule"),
         ("tests/local/test_states_tasks.py::test_waiting_for_another_execution_needs_each_permission",),
     ),
+    "replication": dict.fromkeys(
+        PATHS["replication"].actions, ("tests/local/test_vaults.py::test_a_copy_needs_each_permission",)
+    ),
     "access-logs": {
         "s3:PutObject": ("tests/local/test_buckets.py::test_access_logs_come_only_where_the_destination_lets_them_in",),
     },
@@ -654,6 +657,9 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "tests/local/test_authorise.py::test_an_object_under_a_customer_key_needs_the_key_too",
             "tests/local/test_authorise.py::test_a_table_under_a_customer_key_needs_the_key_too",
             "tests/local/test_authorise.py::test_a_rule_and_a_poller_need_the_queues_key",
+        ),
+        "kms:Encrypt": (
+            "tests/local/test_vaults.py::test_a_copy_needs_both_keys_and_is_made_only_where_it_is_asked_for",
         ),
         "kms:GenerateDataKey": (
             "tests/local/test_authorise.py::test_an_object_under_a_customer_key_needs_the_key_too",

@@ -17,6 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import ROOT, LocalCloud
+from local.deploy import destroy
 from local.permissions import Status, compare, granted
 from scenarios import data_protection
 from scenarios.data_protection import fetch, share
@@ -275,15 +276,15 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(
     cloud: LocalCloud, fresh_stack: FreshStack
 ) -> None:
     # Given a stack's whole life
-    from local.deploy import destroy
-
     since = now(cloud)
     made = fresh_stack(SMALL, architecture=ARCHITECTURE)
     assert data_protection.run(cloud, made.outputs, TEXTS).complete
     bucket = made.outputs["AccessLogBucketName"]
-    logged = lambda: {  # noqa: E731 (asked again and again)
-        one["Key"].partition("/")[0] for one in cloud.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])
-    }
+
+    def logged() -> set[str]:
+        found = cloud.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])
+        return {one["Key"].partition("/")[0] for one in found}
+
     waiting.until(lambda: logged() == {"personal", "derived"}, "the access logs", seconds=10)
     grants, last = granted(cloud, made.name), now(cloud)
     destroy(cloud, made.name)

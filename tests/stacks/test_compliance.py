@@ -142,7 +142,7 @@ def test_an_open_finding_and_a_pack_that_was_not_held_are_told(
     }
     reports: list[Body] = [{"pluginName": pack, "violations": []} for pack in PACKS]
     reports[0]["violations"] = [finding]
-    template = {"Resources": {}}
+    template: Body = {"Resources": {}}
     manifest = {
         "artifacts": {"image-labeling": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "t.json"}}}
     }

@@ -27,7 +27,7 @@ def key_policy(account: str, region: str, bucket: str, writer: str, reader: str)
     ARNs of roles; `region` is the bucket's.
     """
 
-    def through_s3(sid: str, role: str, action: str) -> Document:
+    def through_s3(sid: str, role: str, action: list[str]) -> Document:
         return {
             "Sid": sid,
             "Effect": "Allow",
@@ -51,8 +51,9 @@ def key_policy(account: str, region: str, bucket: str, writer: str, reader: str)
         "Version": "2012-10-17",
         "Statement": [
             administration,
-            through_s3("ReplicationWritesThroughS3", writer, "kms:GenerateDataKey"),
-            through_s3("ReaderReadsThroughS3", reader, "kms:Decrypt"),
+            # Which of the two a copy under a bucket key takes is not confirmed by a page that was read.
+            through_s3("ReplicationWritesThroughS3", writer, ["kms:Encrypt", "kms:GenerateDataKey"]),
+            through_s3("ReaderReadsThroughS3", reader, ["kms:Decrypt"]),
         ],
     }
 

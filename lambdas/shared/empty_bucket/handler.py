@@ -80,7 +80,7 @@ def _delete_versions(client: Any, bucket: str, context: Any) -> int:
     while found := _page(client, bucket):
         if context.get_remaining_time_in_millis() / 1000 < SECONDS_TO_ANSWER:
             raise NotEmptyError(f"{deleted} versions deleted, more remain: delete the stack once more to go on")
-        request = {"Bucket": bucket, "Delete": {"Objects": found, "Quiet": True}}
+        request: dict[str, Any] = {"Bucket": bucket, "Delete": {"Objects": found, "Quiet": True}}
         if os.environ.get("BYPASS_GOVERNANCE") == "true":
             request["BypassGovernanceRetention"] = True
         errors = client.delete_objects(**request).get("Errors", [])

@@ -1,8 +1,9 @@
 """Object Lock and replication as S3 does them, for buckets of stacks too.
 
 MiniStack keeps locks by the machine's clock, and copies to another bucket without asking anybody. Here locks follow the
-clock that tests move, and a copy is made as the role of the replication ("Setting up permissions for live replication",
-"Replicating encrypted objects", "Object Lock considerations", Amazon S3 User Guide, read 2026-11-27):
+clock that tests move, and a copy is made as the role of the replication (Amazon S3 User Guide, "Setting up permissions
+for live replication", "Replicating encrypted objects" and "Object Lock considerations", of which parts were read on
+2026-11-27; the lists of actions are not confirmed by what was read):
 
 - the role must be allowed what AWS asks for, on both buckets, and both keys must let it;
 - an object under a key of KMS is copied only if the rule says so, and lies under the destination's key then;
@@ -135,7 +136,7 @@ def _keys_let(
     may_use_key: MayUseKey, role: str, source: tuple[str, str | None], target: tuple[str, str | None], key: str
 ) -> bool:
     account = _responses.get_account_id()
-    for (bucket, kms_key), action in ((source, "kms:Decrypt"), (target, "kms:GenerateDataKey")):
+    for (bucket, kms_key), action in ((source, "kms:Decrypt"), (target, "kms:Encrypt")):
         if not kms_key:
             continue
         region = kms_key.split(":")[3] if kms_key.startswith("arn:") else _responses.get_region()

@@ -1,0 +1,95 @@
+"""The second region's bucket of model-vault: its names, and what happens when steps are repeated."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from unittest.mock import MagicMock, patch
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lambdas.model_vault.replica_bucket import handler as module
+
+KEY = "arn:aws:kms:us-east-1:111122223333:key/mrk-1"
+PROPERTIES = {
+    "Region": "us-west-2",
+    "RetentionDays": "3",
+    "MinimumTls": "1.2",
+    "KeyArn": KEY,
+    "ReplicationRole": "arn:aws:iam::111122223333:role/replication",
+    "ReaderRole": "arn:aws:iam::111122223333:role/auditor",
+}
+
+
+def error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "Any")
+
+
+class Context:
+    def __init__(self, seconds: float = 900) -> None:
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> float:
+        return self.seconds * 1000
+
+
+def test_the_bucket_is_called_after_its_stack_and_the_key_has_one_id_everywhere() -> None:
+    # Given a stack's id and a key, When names are made, Then they come from these alone
+    stack = "arn:aws:cloudformation:us-east-1:111122223333:stack/model-vault/12345678-aaaa-bbbb"
+    assert module.bucket_name(stack) == "model-vault-replica-12345678"
+    assert module.replica_arn(KEY, "us-west-2") == "arn:aws:kms:us-west-2:111122223333:key/mrk-1"
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
+def test_making_it_again_is_harmless(*, again: bool) -> None:
+    # Given a second region, where all is there already or nothing is
+    s3, kms, primary = MagicMock(), MagicMock(), MagicMock()
+    if again:
+        s3.create_bucket.side_effect = error("BucketAlreadyOwnedByYou")
+        primary.replicate_key.side_effect = error("AlreadyExistsException")
+    with patch.dict(os.environ, {"ROLE_ARN": "arn:aws:iam::111122223333:role/replica"}):
+        # When it is made
+        made = module.make(s3, kms, primary, "b", PROPERTIES)
+    # Then it is as the properties want it, each time
+    assert made == {"BucketArn": "arn:aws:s3:::b", "KeyArn": "arn:aws:kms:us-west-2:111122223333:key/mrk-1"}
+    lock = s3.put_object_lock_configuration.call_args.kwargs["ObjectLockConfiguration"]
+    assert lock["Rule"]["DefaultRetention"] == {"Mode": "GOVERNANCE", "Days": 3}
+    assert kms.put_key_policy.call_args.kwargs["KeyId"] == made["KeyArn"]
+
+
+def test_what_goes_wrong_is_told() -> None:
+    # Given a name that somebody else has, When the bucket is made, Then that is an error
+    s3 = MagicMock()
+    s3.create_bucket.side_effect = error("BucketAlreadyExists")
+    with (
+        patch.dict(os.environ, {"ROLE_ARN": "arn:aws:iam::111122223333:role/replica"}),
+        pytest.raises(ClientError, match="BucketAlreadyExists"),
+    ):
+        module.make(s3, MagicMock(), MagicMock(), "b", PROPERTIES)
+
+
+@pytest.mark.parametrize(
+    ("state", "deletions"), [("Enabled", 1), ("PendingDeletion", 0), (error("NotFoundException"), 0)]
+)
+def test_removing_it_again_is_harmless(state: Any, deletions: int) -> None:
+    # Given a bucket that is gone, and a key that is there, waits for its end, or is gone
+    s3, kms = MagicMock(), MagicMock()
+    s3.list_object_versions.side_effect = error("NoSuchBucket")
+    kms.describe_key.side_effect = [state if isinstance(state, ClientError) else {"KeyMetadata": {"KeyState": state}}]
+    # When it is removed, Then the key is scheduled for deletion if it is not yet
+    module.remove(s3, kms, "b", KEY, Context())
+    assert kms.schedule_key_deletion.call_count == deletions
+
+
+def test_versions_that_stay_are_an_error_and_so_is_too_little_time() -> None:
+    # Given versions of which S3 keeps one, When the bucket is emptied, Then the reason is told, without its name
+    s3 = MagicMock()
+    s3.list_object_versions.return_value = {"Versions": [{"Key": "secret", "VersionId": "1"}]}
+    s3.delete_objects.return_value = {"Errors": [{"Key": "secret", "Code": "AccessDenied"}]}
+    with pytest.raises(module.NotEmptyError, match="kept 1 versions, the first because of AccessDenied"):
+        module.remove(s3, MagicMock(), "b", KEY, Context())
+    # When the function's time runs out, Then nothing more is deleted
+    with pytest.raises(module.NotEmptyError, match="once more"):
+        module.remove(s3, MagicMock(), "b", KEY, Context(seconds=10))
+    assert s3.delete_objects.call_count == 1
