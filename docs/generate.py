@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from docs import drawing, graph, pipeline_graph, power, state_graph
+from scenarios.access_matrix import CELLS, PERSONS
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
 from stacks.policy.idle_cost import MONTHLY, units
@@ -86,6 +87,7 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
         "services": services_table(),
         "pages": pages_list(),
         "monitor power": power.table(found),
+        "access matrix": access_table(),
     }
     files = {ROOT / "docs/images/model-monitor-power.svg": power.svg(found)}
     for architecture in available():
@@ -188,6 +190,27 @@ def permissions_table(template: graph.Template) -> str:
         for (function, resource), actions in granted.items()
     ]
     return "\n".join(_table(("Who", "may", "on"), rows))
+
+
+def access_table() -> str:
+    """Who may do what in access-control, and which statement says so."""
+    lines = []
+    for person, title in PERSONS.items():
+        rows = [
+            (
+                f"{cell.wish}{' (with `*` attached)' if cell.widened else ''}",
+                f"`{cell.action}`",
+                "yes" if cell.allowed else "**no**",
+                f"{cell.layer}: `{cell.by}`",
+                "" if cell.call else cell.why_not,
+            )
+            for cell in CELLS
+            if cell.person == person
+        ]
+        header = (f"{title[0].upper()}{title[1:]} wants to", "action", "may", "by", "simulated only, because")
+        lines += [*_table(header, rows), ""]
+    refused = sum(not cell.allowed for cell in CELLS)
+    return "\n".join([f"{len(CELLS)} requests, {refused} of them refused.", "", *lines]).rstrip()
 
 
 def failures_table(architecture: Architecture) -> str:

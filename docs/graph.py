@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Template = Mapping[str, Any]
@@ -60,6 +60,7 @@ NOT_DRAWN = {
     "AWS::EC2::Subnet": "a part of the network",
     "AWS::EC2::SubnetRouteTableAssociation": "gives a subnet its routes",
     "AWS::EC2::VPC": "the network itself",
+    "AWS::IAM::ManagedPolicy": "says what people may do, which the matrix tells",
     "AWS::IAM::Policy": "its statements are edges",
     "AWS::IAM::Role": "belongs to what acts by it, unless SageMaker's machines do",
     "AWS::Lambda::EventInvokeConfig": "restricts a box, or is an edge",
@@ -71,6 +72,8 @@ NOT_DRAWN = {
     "AWS::SQS::QueuePolicy": "restricts a box",
     "AWS::KMS::Alias": "names a box",
 }
+
+PEOPLE: tuple[str, Group] = ("IAM role", "compute")
 
 # Services that are called and are no resource of the stack, by the prefix of their IAM actions.
 OUTSIDE: dict[str, tuple[str, Group]] = {
@@ -210,32 +213,45 @@ def read(template: Template) -> Graph:
     """
     resources: Mapping[str, Any] = template["Resources"]
     at_deletion = _for_deletion(resources)
-    workloads = _workloads(resources)
+    workloads, people = _workloads(resources), _people(resources)
     found = _Found()
     for name, parameter in template.get("Parameters", {}).items():
         if NEEDED_PARAMETER.fullmatch(name):
             found.nodes[name] = Node(name, *NEEDED, (parameter.get("Default", name),))
     for logical_id, resource in resources.items():
-        type_ = resource["Type"]
-        if type_ in NAMED_AFTER_STACK:
-            property_, start = NAMED_AFTER_STACK[type_]
-            if resource["Properties"].get(property_) == OWN_NAME:
-                found.own[f"{start}<StackName>"] = logical_id
-        if type_ in DRAWN:
-            kind, group = DRAWN[type_]
-            found.nodes[logical_id] = Node(logical_id, kind, group, (readable(logical_id),), logical_id in at_deletion)
-        elif logical_id in workloads:
-            found.nodes[logical_id] = Node(logical_id, *WORKLOAD, (readable(logical_id).removesuffix("Role"),))
-        elif type_ not in NOT_DRAWN and not type_.startswith("Custom::"):
-            raise DiagramError(f"{type_} ({logical_id}): say in docs/graph.py how it is drawn, or why it is not.")
+        if box := _box(found, logical_id, resource, workloads, people):
+            found.nodes[logical_id] = replace(box, only_at_deletion=logical_id in at_deletion)
     _enter_network(found, resources)
     for logical_id, resource in resources.items():
         if resource["Type"] in _CONNECT:
             _CONNECT[resource["Type"]](found, logical_id, resource.get("Properties", {}))
+    for role, signing_in in people.items():
+        for source in signing_in:
+            found.add(source, role, "event", "signs in as")
     for function, statement in _grants(resources):
         if function in found.nodes and resources[function]["Type"] not in _EDGES_SAY_ALL:
             _connect_calls(found, function, statement)
     return _merged(_without_doubled_calls(found))
+
+
+def _box(
+    found: _Found, logical_id: str, resource: Properties, workloads: Collection[str], people: Collection[str]
+) -> Node | None:
+    """The box of a resource, if it has one. Raises DiagramError for a type that nobody has looked at."""
+    type_ = resource["Type"]
+    if type_ in NAMED_AFTER_STACK:
+        property_, start = NAMED_AFTER_STACK[type_]
+        if resource["Properties"].get(property_) == OWN_NAME:
+            found.own[f"{start}<StackName>"] = logical_id
+    if type_ in DRAWN:
+        return Node(logical_id, *DRAWN[type_], (readable(logical_id),))
+    if logical_id in workloads:
+        return Node(logical_id, *WORKLOAD, (readable(logical_id).removesuffix("Role"),))
+    if logical_id in people:
+        return Node(logical_id, *PEOPLE, (readable(logical_id),))
+    if type_ not in NOT_DRAWN and not type_.startswith("Custom::"):
+        raise DiagramError(f"{type_} ({logical_id}): say in docs/graph.py how it is drawn, or why it is not.")
+    return None
 
 
 def permissions(template: Template) -> list[tuple[str, str, str]]:
@@ -431,8 +447,8 @@ def _connect_calls(found: _Found, function: str, statement: Mapping[str, Any]) -
     by_service = defaultdict(list)
     for action in actions:
         prefix, _, operation = action.partition(":")
-        if prefix == "iam":
-            # Goes with the call of the service that takes a role on.
+        if prefix in ("iam", "sts"):
+            # Goes with the call of the service that takes a role on, or with the role that is taken on.
             continue
         by_service[prefix].append(operation)
     for prefix, operations in by_service.items():
@@ -482,6 +498,11 @@ def _grants(resources: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
             documents = [(role, properties["PolicyDocument"]) for role in references(properties.get("Roles", []))]
         elif resource["Type"] == "AWS::IAM::Role":
             documents = [(logical_id, policy["PolicyDocument"]) for policy in properties.get("Policies", [])]
+            documents += [
+                (logical_id, resources[policy]["Properties"]["PolicyDocument"])
+                for policy in references(properties.get("ManagedPolicyArns", []))
+                if policy in resources
+            ]
         else:
             continue
         for role, document in documents:
@@ -505,6 +526,20 @@ def _workloads(resources: Template) -> set[str]:
         and "sagemaker.amazonaws.com" in str(resource["Properties"].get("AssumeRolePolicyDocument"))
         and logical_id not in pipelines
     }
+
+
+def _people(resources: Template) -> dict[str, list[str]]:
+    """The roles that people sign in as, which their trust tells by a tag of the session, with those who sign them in.
+
+    Who signs in has a box, too.
+    """
+    found: dict[str, list[str]] = {}
+    for logical_id, resource in resources.items():
+        if resource["Type"] == "AWS::IAM::Role":
+            trust = resource["Properties"].get("AssumeRolePolicyDocument", {})
+            if "aws:RequestTag/" in str(trust):
+                found[logical_id] = [end for end in references(trust) if end in resources]
+    return {one: [] for ones in found.values() for one in ones} | found
 
 
 def _for_deletion(resources: Template) -> set[str]:

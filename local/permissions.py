@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WILDCARD = re.compile(r"[*?]")
+VARIABLE = re.compile(r"\$\{[^}]*\}")
 SEPARATOR = re.compile(r"[:/]")
 PART = re.compile(r"[^:/]+")
 CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
@@ -442,7 +443,8 @@ def tighter(granted: str, matched: Iterable[str]) -> str:
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str, any_case: bool) -> re.Pattern[str]:
     signs = {"*": ".*", "?": "."}
-    text = "".join(signs.get(sign) or re.escape(sign) for sign in pattern)
+    # A policy variable stands for a value of the request, which nobody remembers here.
+    text = "".join(signs.get(sign) or re.escape(sign) for sign in VARIABLE.sub("*", pattern))
     return re.compile(text, (re.IGNORECASE if any_case else 0) | re.DOTALL)
 
 

@@ -76,6 +76,9 @@ _NETWORK = "tests.scenarios.test_private_network"
 _NETWORK_RIGHTS = "tests.scenarios.test_private_network_permissions"
 _NETWORK_PLACED = "tests.scenarios.test_private_network_placed"
 
+_ACCESS = "tests.scenarios.test_access_control"
+_NO_FLOW = "Nothing flows: people ask, and each request is answered at once"
+
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
     "image-labeling": {
         "duplicate-event": AnsweredBy((f"{_HAPPY}.test_the_same_event_twice_is_one_row_and_one_paid_call",)),
@@ -530,6 +533,25 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             (
                 f"{_NETWORK_RIGHTS}.test_without_a_permission_of_its_role_the_call_is_refused_and_comes_back",
                 f"{_NETWORK_PLACED}.test_images_are_labelled_inside_and_only_through_rekognitions_door",
+            )
+        ),
+    },
+    "access-control": {
+        "duplicate-event": DoesNotApply(f"{_NO_FLOW}; the same request twice is decided twice, alike"),
+        "odd-key": DoesNotApply(f"{_NO_FLOW}; no name is read out of an event"),
+        "corrupt-input": DoesNotApply(f"{_NO_FLOW}; a request that means nothing is the asked service's to refuse"),
+        "oversized-input": DoesNotApply(f"{_NO_FLOW}; what a job may ask for is in the matrix"),
+        "throttled-service": DoesNotApply(f"{_NO_FLOW}; who is throttled asks again"),
+        "service-down-then-back": DoesNotApply(f"{_NO_FLOW}; IAM decides within each service"),
+        "poison-message": DoesNotApply(f"{_NO_FLOW}; there is no queue"),
+        "partial-batch": DoesNotApply(f"{_NO_FLOW}; there is no batch"),
+        "asynchronous-job-failed": DoesNotApply(f"{_NO_FLOW}; jobs are SageMaker's, and end there"),
+        "notification-late-or-twice": DoesNotApply(f"{_NO_FLOW}; nobody is notified"),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_ACCESS}.test_every_cell_is_decided_as_written_by_really_asking",
+                f"{_ACCESS}.test_every_statement_taken_out_is_noticed",
+                f"{_ACCESS}.test_without_its_denial_the_request_is_really_allowed",
             )
         ),
     },

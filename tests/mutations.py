@@ -17,6 +17,7 @@ from typing import Any
 
 from local.cloud import LocalCloud
 from local.emulator.seams.simulation import Document, Policies, Request, Value, Verdict, judge
+from stacks.policy.grants import HASH
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,12 @@ def survivors(expectations: Sequence[Expectation], documents: Mapping[str, Docum
 
 
 def of_stack(cloud: LocalCloud, stack: str) -> dict[str, Document]:
-    """Every policy document that a deployed stack holds, as the services give it back, by `LogicalId` and kind.
+    """Every policy document that a deployed stack holds, as the services give it back, by logical id and kind.
 
-    `Role/trust` and `Role/inline/NAME`; `ManagedPolicy`, a boundary among them; `Bucket`, `Queue`, `Topic`, `Key` and
-    `Endpoint` policies under the logical id of the resource that they belong to (of a bucket's, queue's or topic's
-    policy, of the policy). Session policies that are not managed policies of the stack are the caller's to add.
+    Logical ids are without CDK's eight characters of hash. Raises ValueError where two are the same without them.
+    `Role/trust` and `Role/inline/NAME`; a managed policy, boundaries among them, a key and a VPC endpoint by their own
+    logical ids; the policy of a bucket, a queue or a topic by that of the policy. Session policies that are no managed
+    policies of the stack are the caller's to add.
     """
     found: dict[str, Document] = {}
     pages = cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
@@ -147,7 +149,11 @@ def of_stack(cloud: LocalCloud, stack: str) -> dict[str, Document]:
         read = _READERS.get(resource["ResourceType"])
         if read is not None:
             for kind, document in read(cloud, resource["PhysicalResourceId"], stack, resource["LogicalResourceId"]):
-                name = f"{resource['LogicalResourceId']}/{kind}" if kind else resource["LogicalResourceId"]
+                name = "/".join(
+                    HASH.sub("", part) for part in (resource["LogicalResourceId"], *kind.split("/")) if part
+                )
+                if name in found:
+                    raise ValueError(f"{stack} has two documents that are called {name}")
                 found[name] = json.loads(document) if isinstance(document, str) else document
     return found
 

@@ -701,6 +701,102 @@ def _grant(
     return _models(f"AwsSolutions-IAM5[Resource::{pattern}]", reason, places, "/DefaultPolicy/Resource")
 
 
+_ACCESS_PROJECT = "<aws:PrincipalTag/project>"
+_ACCESS_ROLES = "arn:<AWS::Partition>:iam::<AWS::AccountId>:role/<AWS::StackName>"
+_ACCESS_DATA = "<Data666C94C7.Arn>"
+
+
+def _access(rule: str, reason: str, *constructs: str) -> Acknowledgement:
+    return Acknowledgement(
+        architecture="access-control",
+        rule=rule,
+        reason=reason,
+        constructs=tuple(f"{construct}/Resource" for construct in constructs),
+    )
+
+
+def _access_grant(pattern: str, reason: str, *policies: str) -> Acknowledgement:
+    return _access(f"AwsSolutions-IAM5[Resource::{pattern}]", reason, *policies)
+
+
+ACKNOWLEDGEMENTS += (
+    _access("AwsSolutions-S1", _NO_ACCESS_LOG, "Data"),
+    _access("AwsSolutions-L1", _PYTHON, "EmptiedData/Worker/Function"),
+    _access_grant(
+        "*",
+        "A boundary grants nothing: its ceiling lists the actions that a policy may grant at most, the policy says on"
+        " what.",
+        *(f"{person}Boundary" for person in ("Scientist", "Engineer", "Administrator", "Auditor")),
+        "JobBoundary",
+    ),
+    _access_grant(
+        "*",
+        "Lists of SageMaker and tracing name no resource. The check for wildcards lets `*` pass"
+        " for these actions alone.",
+        "ScientistPolicy",
+        "AuditorPolicy",
+        "EmptiedData/Worker/Role/DefaultPolicy",
+    ),
+    _access_grant(f"{_ACCESS_DATA}/*", _EMPTIED, "EmptiedData/Worker/Role/DefaultPolicy"),
+    _access_grant(
+        f"{_ACCESS_DATA}/*",
+        "A boundary grants nothing: the policy of each job's role says which part of the bucket it may use.",
+        "JobBoundary",
+    ),
+    *(
+        _access_grant(
+            f"arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:{kind}/{_ACCESS_PROJECT}-*",
+            "People name what they make, after their project: its name begins the ARN, and IAM fills in the session's"
+            " own.",
+            *policies,
+        )
+        for kind, policies in {
+            "training-job": ("ScientistPolicy", "AdministratorPolicy", "AuditorPolicy", "VisitorSession"),
+            "processing-job": ("ScientistPolicy", "AdministratorPolicy"),
+            "model-package": ("ScientistPolicy", "EngineerPolicy"),
+            "model": ("EngineerPolicy",),
+            "endpoint-config": ("EngineerPolicy",),
+            "endpoint": ("EngineerPolicy", "AuditorPolicy"),
+        }.items()
+    ),
+    *(
+        _access_grant(
+            f"{_ACCESS_DATA}/{_ACCESS_PROJECT}/{prefix}*",
+            "The objects of the session's own project, in this prefix.",
+            *policies,
+        )
+        for prefix, policies in {
+            "": ("ScientistPolicy",),
+            "work/": ("ScientistPolicy", "VisitorSession"),
+            "models/": ("EngineerPolicy",),
+        }.items()
+    ),
+    *(
+        _access_grant(
+            f"{_ACCESS_ROLES}/jobs/{_ACCESS_PROJECT}/{path}*",
+            "Administrators make the roles of jobs, under the path of their project, and name them.",
+            *policies,
+        )
+        for path, policies in {
+            "training/": ("ScientistPolicy",),
+            "hosting/": ("EngineerPolicy",),
+            "": ("AdministratorPolicy", "AuditorPolicy"),
+        }.items()
+    ),
+    _access_grant(
+        f"{_ACCESS_ROLES}/people/*",
+        "The four roles of this stack under this path, whose names CloudFormation makes.",
+        "Broker/DefaultPolicy",
+        "AuditorPolicy",
+    ),
+    _access_grant(
+        "arn:<AWS::Partition>:iam::<AWS::AccountId>:policy/<AWS::StackName>-*",
+        "The policies of this stack, whose names CloudFormation begins with the stack's.",
+        "AuditorPolicy",
+    ),
+)
+
+
 _MODEL_ARN = "arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:"
 _OF_TRAINING = "arn:<AWS::Partition>:s3:::<TrainingPipelineStack>-BucketName/"
 _OF_SERVING = "arn:<AWS::Partition>:s3:::<RealtimeEndpointStack>-CaptureBucketName/"

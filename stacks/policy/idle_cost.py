@@ -33,6 +33,7 @@ MONTHLY = {
     # figure is not in the copy of the page that could be read 2026-11-27, other pages give it). Gateways are free.
     "AWS::EC2::VPCEndpoint": 7.20,
     "AWS::Events::Rule": 0.0,
+    "AWS::IAM::ManagedPolicy": 0.0,
     "AWS::IAM::Policy": 0.0,
     "AWS::IAM::Role": 0.0,
     "AWS::KMS::Key": 1.00,  # AWS KMS pricing: a customer managed key

@@ -31,6 +31,7 @@ WITHOUT_RESOURCE = {
     "sagemaker:ListEndpointConfigs": "Amazon SageMaker",
     "sagemaker:ListEndpoints": "Amazon SageMaker",
     "sagemaker:ListModels": "Amazon SageMaker",
+    "sagemaker:ListTrainingJobs": "Amazon SageMaker",
     "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
     "logs:DeleteLogDelivery": "Amazon CloudWatch Logs",
     "logs:DescribeLogGroups": "Amazon CloudWatch Logs",
@@ -104,8 +105,9 @@ KEY_ADMINISTRATION = ("AWS", "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"
 def check(template: Template) -> list[Problem]:
     """Every grant that is too wide. Denials may be as wide as they like."""
     problems = []
+    limits = boundaries(template)
     for statement in statements(template):
-        if statement.allows:
+        if statement.allows and statement.logical_id not in limits:
             where = f"{template.architecture} {statement.logical_id}"
             problems += [Problem(CHECK, where, message) for message in _faults(statement)]
     for logical_id, permission in template.resources("AWS::Lambda::Permission"):
@@ -114,6 +116,27 @@ def check(template: Template) -> list[Problem]:
             message = f"{properties.get('Principal')} may invoke the function on behalf of anyone: name a source"
             problems.append(Problem(CHECK, f"{template.architecture} {logical_id}", message))
     return problems
+
+
+def boundaries(template: Template) -> set[str]:
+    """Policies that are boundaries and nothing else: they grant nothing, whatever they let pass.
+
+    A boundary that roles of tomorrow are to bear is told by its own description, `grants nothing`, as no role of the
+    template has it yet.
+    """
+    used: dict[str, set[str]] = {"PermissionsBoundary": set(), "ManagedPolicyArns": set()}
+    for _, resource in template.resources():
+        properties = resource.get("Properties", {})
+        for name, found in used.items():
+            given = properties.get(name) or []
+            found |= {one["Ref"] for one in (given if isinstance(given, list) else [given]) if isinstance(one, dict)}
+    told = {
+        logical_id
+        for logical_id, policy in template.resources("AWS::IAM::ManagedPolicy")
+        if "grants nothing" in policy["Properties"].get("Description", "")
+        and not {"Roles", "Users", "Groups"} & policy["Properties"].keys()
+    }
+    return (used["PermissionsBoundary"] | told) - used["ManagedPolicyArns"]
 
 
 def _faults(statement: Statement) -> Iterator[str]:

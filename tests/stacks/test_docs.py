@@ -394,11 +394,21 @@ def test_the_own_key_variant_can_be_drawn_too(assemblies: dict[str, Path]) -> No
 def test_every_grant_stands_in_the_table(architecture: str, templates: dict[str, graph.Template]) -> None:
     # Given all actions that the template's policies allow, by the role that has them
     resources = templates[architecture]["Resources"]
+    attached = {
+        (role, policy["Ref"])
+        for role, resource in resources.items()
+        if resource["Type"] == "AWS::IAM::Role"
+        for policy in resource["Properties"].get("ManagedPolicyArns", [])
+        if "Ref" in policy
+    }
     allowed = {
-        (role["Ref"], action)
-        for resource in resources.values()
-        if resource["Type"] == "AWS::IAM::Policy"
-        for role in resource["Properties"]["Roles"]
+        (role, action)
+        for name, resource in resources.items()
+        if resource["Type"] in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+        for role in [
+            *(holder["Ref"] for holder in resource["Properties"].get("Roles", [])),
+            *(role for role, policy in attached if policy == name),
+        ]
         for statement in resource["Properties"]["PolicyDocument"]["Statement"]
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     }

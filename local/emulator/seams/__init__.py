@@ -52,7 +52,7 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import apis, delivery, inside, machines, principals, quotas, states, vpc
+from local.emulator.seams import apis, delivery, inside, machines, principals, quotas, states, variables, vpc
 from local.emulator.vpc import Unreachable
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
@@ -63,26 +63,35 @@ Handler = Callable[[str, str, dict[str, str], bytes, dict[str, list[str]]], Awai
 _log = logging.getLogger(__name__)
 
 
-def install() -> None:  # noqa: PLR0915 (a list of hooks)
+# Modules of this package whose hooks need nothing of it, in the order in which they go in.
+_PARTS = (
+    "conditions",
+    "bucket_owners",
+    "request_keys",
+    "simulation",
+    "polly",
+    "polling",
+    "worker_code",
+    "worker_logs",
+    "named_resources",
+    "principals",
+    "endpoints",
+)
+
+
+def install() -> None:
     """Put every hook in place. Once a process, before the first request."""
     _trust_background_transport()
     _name_batch_actions()
     _let_wildcards_span_lines()
-    importlib.import_module("local.emulator.seams.variables").install()
+    # Before what records the statements that matched: it is to see them as they were written.
+    variables.install()
     _record_gateway_decisions()
-    importlib.import_module("local.emulator.seams.simulation").install()
     authorise.use(_evaluate_as)
     for service in SERVICES:
         register(service)
-    importlib.import_module("local.emulator.seams.conditions").install()
-    importlib.import_module("local.emulator.seams.request_keys").install()
-    importlib.import_module("local.emulator.seams.polly").install()
-    importlib.import_module("local.emulator.seams.polling").install()
-    importlib.import_module("local.emulator.seams.worker_code").install()
-    importlib.import_module("local.emulator.seams.worker_logs").install()
-    importlib.import_module("local.emulator.seams.named_resources").install()
-    importlib.import_module("local.emulator.seams.principals").install()
-    importlib.import_module("local.emulator.seams.endpoints").install()
+    for name in _PARTS:
+        importlib.import_module(f"local.emulator.seams.{name}").install()
     _move_queue_clocks()
     _add_redrive()
     _serialise_queue_changes()
@@ -107,6 +116,7 @@ def install() -> None:  # noqa: PLR0915 (a list of hooks)
     states.install()
     machines.install()
     _after_provisioning("AWS::StepFunctions::StateMachine", machines.provisioned)
+    _after_provisioning("AWS::IAM::Role", _limit_role)
     delivery.install(_current_delivery, _send_to_dead_letters, _may_seal)
     importlib.import_module("local.emulator.seams.sagemaker").install(_send_to_dead_letters)
     importlib.import_module("local.emulator.seams.scheduler").install(_MovableTime())
@@ -567,7 +577,9 @@ def _deciding(
         sid=statement.sid,
         index=index,
         action_pattern=next((item for item in statement.actions if _iam.fnmatch_iam(action, item)), None),
-        resource_pattern=next((item for item in statement.resources if _iam.fnmatch_iam_cs(resource, item)), None),
+        resource_pattern=next(
+            (item for item in statement.resources if _iam.fnmatch_iam_cs(resource, variables.pattern_of(item))), None
+        ),
     )
 
 
@@ -1115,6 +1127,13 @@ def _after_provisioning(kind: str, complete: Callable[[str, Mapping[str, Any]], 
         return updated, attributes
 
     handler |= {"create": creating, "update": updating}
+
+
+def _limit_role(name: str, properties: Mapping[str, Any]) -> None:
+    """A role of a template bears its boundary; MiniStack forgets it, and the role could do what it must not."""
+    role = _iam_store._roles.get(name)
+    if role is not None:
+        role["PermissionsBoundary"] = properties.get("PermissionsBoundary")
 
 
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"

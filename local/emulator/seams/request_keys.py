@@ -16,8 +16,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import ministack.core.iam_evaluator as _iam
 from ministack.core import iam_actions as _iam_actions
+from ministack.core import iam_evaluator as _iam
 from ministack.core import responses as _responses
 from ministack.services import iam as _iam_store
 from ministack.services import tagging as _tagging
@@ -105,6 +105,37 @@ def install() -> None:
 
     _iam_actions.request_tag_context = with_more
     _iam._resolve_condition_key = resolving
+    _name_roles()
+
+
+def _name_roles() -> None:
+    """What is done to a role is authorised on its ARN with its path; MiniStack leaves the path out."""
+    extract = _iam_actions.extract_resource_arn
+
+    @functools.wraps(extract)
+    def extracting(  # noqa: PLR0917 (MiniStack's own signature)
+        service: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query: dict[str, list[str]],
+        region: str,
+        account: str,
+    ) -> str:
+        if service == "iam":
+            if source := _iam_actions._param(body, query, "PolicySourceArn"):
+                return str(source)
+            if name := str(_iam_actions._param(body, query, "RoleName")):
+                if _iam_actions._query_param(query, "Action") == "CreateRole":
+                    where = _iam_actions._param(body, query, "Path") or "/"
+                    return f"arn:aws:iam::{account}:role{where}{name}"
+                role = _iam_store._roles.get(name)
+                return str(role["Arn"]) if role is not None else f"arn:aws:iam::{account}:role/{name}"
+        arn: str = extract(service, method, path, headers, body, query, region, account)
+        return arn
+
+    _iam_actions.extract_resource_arn = extracting
 
 
 def _request(body: bytes) -> dict[str, Any]:

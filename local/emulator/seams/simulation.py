@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
-import ministack.core.iam_evaluator as _iam
-import ministack.core.responses as _responses
-import ministack.services.iam as _iam_store
+from ministack.core import iam_evaluator as _iam
+from ministack.core import responses as _responses
+from ministack.services import iam as _iam_store
 
 from local.emulator.seams import variables
 from local.emulator.seams.request_keys import COMPLETE

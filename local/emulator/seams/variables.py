@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import ministack.core.iam_evaluator as _iam
+from ministack.core import iam_evaluator as _iam
 
 _VARIABLE = re.compile(r"\$\{\s*(?P<key>[^},]+?)\s*(?:,\s*'(?P<default>[^']*)'\s*)?\}")
 # No ARN and no value of a request has it, so that a pattern with it matches nothing.
@@ -71,6 +71,11 @@ def _values(conditions: Any, context: Any) -> Any:
     if isinstance(conditions, dict):
         return {name: _values(one, context) for name, one in conditions.items()}
     return conditions
+
+
+def pattern_of(written: str) -> str:
+    """What a pattern may match, whatever the values of its variables are."""
+    return _VARIABLE.sub("*", written)
 
 
 def fill(pattern: str, context: Any) -> str:
