@@ -134,7 +134,6 @@ SIGNATURES = {
     "core.iam_evaluator._first_match": ("ctx", "stmts", "effect"),
     "core.iam_evaluator._gather_role_policies": ("role_name", "account_id"),
     "core.iam_evaluator._conditions_met": ("conditions", "ctx"),
-    "core.iam_evaluator._resolve_condition_key": ("key", "ctx"),
     "core.iam_evaluator._permissions_boundary": ("store", "name", "account_id"),
     "core.iam_evaluator._session_policy_limits": ("session", "account_id"),
     "core.iam_evaluator._names_caller": ("principal", "caller_arn"),
