@@ -5,7 +5,8 @@ is looked at: route tables, security groups on both sides (port 443), the endpoi
 attributes. What is not: network ACLs, peering, transit gateways, IPv6, proxies.
 
 A caller is in all the subnets that it was given: AWS puts each of its environments into one of them, so a way that is
-missing from one fails there some of the time, and here always.
+missing from one fails there some of the time, and here always. Where they have different ways, that of the first is
+taken.
 
 Sources, read 2026-11-27: AWS PrivateLink guide, "Access an AWS service using an interface VPC endpoint", "Gateway
 endpoints", "Control access to VPC endpoints using endpoint policies"; Amazon VPC User Guide, "DNS attributes for your
@@ -174,24 +175,18 @@ def way(network: Network, topology: Topology, service: str, region: str) -> Pass
     named = [one for one in topology.endpoints if one.service_name == wanted]
     interfaces = [one for one in named if one.kind == INTERFACE]
     gateways = [one for one in named if one.kind == GATEWAY]
-    answering = [
-        one for one in interfaces if one.private_dns and topology.dns and not (one.for_resolvers_only and gateways)
-    ]
+    answering = [one for one in interfaces if one.private_dns and topology.dns and not one.for_resolvers_only]
     if answering:
         _passes(network, topology, answering[0], addresses)
         return Passage(network.vpc, addresses[0], answering[0])
     routed = {name: _routed(gateways, subnet) for name, subnet in sits.items()}
-    found = {one.id: one for one in routed.values() if one is not None}
-    ways = {name: (one.id if (one := routed[name]) else subnet.nat) for name, subnet in sits.items()}
-    without = [name for name, one in ways.items() if one is None]
+    without = [name for name, subnet in sits.items() if routed[name] is None and subnet.nat is None]
     if without:
         raise Unreachable(_why(network, wanted, without, interfaces, gateways, dns=topology.dns))
-    if len(set(ways.values())) > 1:
-        raise Unreachable(f"The subnets of {network.vpc} have different ways to {wanted}: {_listed(ways.values())}")
-    through = next(iter(found.values()), None)
-    _leaves(network, topology, wanted, topology.prefix_lists.get(wanted) if through else None)
-    nat = None if through else next(iter(ways.values()))
-    return Passage(network.vpc, addresses[0], through, nat)
+    for through in routed.values():
+        _leaves(network, topology, wanted, topology.prefix_lists.get(wanted) if through else None)
+    first = network.subnets[0]
+    return Passage(network.vpc, addresses[0], routed[first], None if routed[first] else sits[first].nat)
 
 
 def _sits(network: Network, topology: Topology) -> dict[str, Subnet]:
@@ -234,6 +229,8 @@ def _listed(names: Iterable[str | None]) -> str:
 
 def _passes(network: Network, topology: Topology, endpoint: Endpoint, callers: tuple[str, ...]) -> None:
     """That the security groups of both sides let a call through to an interface endpoint. Raises Unreachable."""
+    if not endpoint.addresses:
+        raise Unreachable(f"{endpoint.id} has no interface in a subnet")
     out = [rule for name in network.security_groups for rule in topology.groups[name].egress if rule.covers(HTTPS)]
     if not any(_about(rule, endpoint.security_groups, endpoint.addresses) for rule in out):
         raise Unreachable(f"{_listed(network.security_groups)} let nothing out to {endpoint.id} on port {HTTPS}")
@@ -262,7 +259,7 @@ def _within(rule: Rule, addresses: list[str]) -> bool:
     """Whether the rule's ranges hold every one of the addresses or networks."""
     allowed = [ipaddress.ip_network(one, strict=False) for one in rule.ranges]
     wanted = [ipaddress.ip_network(one, strict=False) for one in addresses]
-    return bool(wanted) and all(
+    return all(
         any(one.version == other.version and one.subnet_of(other) for other in allowed)  # type: ignore[arg-type]
         for one in wanted
     )

@@ -87,7 +87,9 @@ def test_an_endpoint_is_for_its_own_region_only() -> None:
         (with_rules("sg-sqs", ingress=()), "sg-sqs of vpce-sqs let nothing in from sg-caller"),
         (with_rules("sg-sqs", ingress=(replace(HTTPS_FROM_CALLER, groups=("sg-other",)),)), "let nothing in"),
         (with_rules("sg-sqs", ingress=(replace(HTTPS_FROM_CALLER, first=80, last=80),)), "let nothing in"),
+        (with_rules("sg-sqs", ingress=(replace(HTTPS_FROM_CALLER, first=444, last=500),)), "let nothing in"),
         (with_rules("sg-sqs", ingress=(replace(HTTPS_FROM_CALLER, protocol="udp"),)), "let nothing in"),
+        (with_endpoint(addresses=()), "vpce-sqs has no interface in a subnet"),
         # One of the caller's two subnets only.
         (with_rules("sg-sqs", ingress=(Rule("tcp", 443, 443, ranges=("10.0.0.0/24",)),)), "let nothing in"),
         (with_rules("sg-caller", egress=()), "sg-caller let nothing out to vpce-sqs"),
@@ -156,6 +158,21 @@ def test_an_endpoint_comes_before_a_nat_gateway() -> None:
     topology = replace(VPC, subnets=WITH_NAT)
     assert way(CALLER, topology, "s3", REGION).endpoint == GATEWAY
     assert way(CALLER, topology, "sqs", REGION).endpoint == QUEUES
+
+
+def test_of_different_ways_that_of_the_first_subnet_is_taken() -> None:
+    # Given a subnet with a route to the endpoint and one with a NAT gateway
+    mixed = {**VPC.subnets, "subnet-b": WITH_NAT["subnet-b"]}
+    topology = replace(VPC, subnets=mixed, endpoints=(replace(GATEWAY, route_tables=("rtb-a",)),))
+    # When a caller in both calls, Then it goes the first one's way
+    found = way(CALLER, topology, "s3", REGION)
+    assert (found.endpoint is not None, found.nat) == (True, None)
+    found = way(replace(CALLER, subnets=("subnet-b", "subnet-a")), topology, "s3", REGION)
+    assert (found.endpoint, found.nat) == (None, "nat-1")
+    # When its groups let it out to the endpoint's addresses only, Then one of the ways is none
+    narrow = with_rules("sg-caller", egress=(Rule(prefix_lists=("pl-s3",)),)).groups
+    with pytest.raises(Unreachable, match="let nothing out"):
+        way(CALLER, replace(topology, groups=narrow), "s3", REGION)
 
 
 def test_a_closed_endpoint_is_not_gone_around() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from tests.local.emulated import (
     unique,
 )
 from tests.local.networking import CALLER, NETWORK, Caller, Vpc, from_group, make_caller, make_vpc
+from tests.local.sagemaking import XGBOOST, job_role
 
 CLOSED = "ConnectionClosedError"
 ANYBODY = {"Principal": "*", "Resource": "*"}
@@ -130,6 +132,24 @@ def test_an_endpoint_for_one_service_is_none_for_another(vpc: Vpc, caller: Calle
         assert caller.call("sts", "get_caller_identity")["code"] == ""
 
 
+def test_an_endpoint_of_another_vpc_is_no_way(cloud: LocalCloud, vpc: Vpc, caller: Caller, queue: str) -> None:
+    other = make_vpc(cloud)
+    with there(other, other.interface("sqs")):
+        assert caller.call("sqs", "send_message", QueueUrl=queue, MessageBody="m")["code"] == CLOSED
+        # Nor is it in the way of one's own.
+        with there(vpc, vpc.interface("sqs")):
+            assert caller.call("sqs", "send_message", QueueUrl=queue, MessageBody="m")["code"] == ""
+
+
+def test_a_private_name_ends_with_the_dns_attributes_of_the_vpc(vpc: Vpc, caller: Caller, queue: str) -> None:
+    with there(vpc, vpc.interface("sqs")):
+        vpc.ec2.modify_vpc_attribute(VpcId=vpc.id, EnableDnsHostnames={"Value": False})
+        try:
+            assert caller.call("sqs", "send_message", QueueUrl=queue, MessageBody="m")["code"] == CLOSED
+        finally:
+            vpc.ec2.modify_vpc_attribute(VpcId=vpc.id, EnableDnsHostnames={"Value": True})
+
+
 def test_a_request_without_a_permission_of_its_own_is_closed_as_well(vpc: Vpc, caller: Caller) -> None:
     # GetCallerIdentity is never refused by a role's policies; an endpoint's policy may refuse it.
     closed = policy({**ANYBODY, "Action": "sts:AssumeRole"})
@@ -200,12 +220,54 @@ def test_the_policy_of_an_endpoint_decides_beside_the_roles(
         assert decision["statement"]["index"] == len(statements) - 1
 
 
-def test_an_endpoint_policy_gives_no_role_a_permission(cloud: LocalCloud, vpc: Vpc, caller: Caller) -> None:
-    # Given an endpoint that lets everything through, When the role lacks a permission, Then its policies refuse it
+@pytest.mark.parametrize("kind", ["Gateway", "Interface"])
+def test_a_principal_is_named_otherwise_at_a_gateway(cloud: LocalCloud, vpc: Vpc, caller: Caller, kind: str) -> None:
+    # Given endpoints whose policy names the function's role, once as principal and once by condition
+    by_principal = {"Principal": {"AWS": caller.role}, "Action": "s3:GetObject", "Resource": "*"}
+    by_condition = {**ANYBODY, "Action": "s3:GetObject", "Condition": {"ArnEquals": {"aws:PrincipalArn": caller.role}}}
+    bucket, codes = with_object(cloud), []
+    make = vpc.gateway if kind == "Gateway" else vpc.interface
+    # When the function reads
+    for statement in (by_principal, by_condition):
+        with there(vpc, make("s3", policy(statement))):
+            codes.append(caller.call("s3", "get_object", Bucket=bucket, Key="k")["code"])
+    # Then a gateway knows it by the condition alone
+    assert codes == (["AccessDenied", ""] if kind == "Gateway" else ["", ""])
+
+
+@pytest.mark.parametrize(
+    ("statements", "told"),
+    [
+        ([{**ANYBODY, "Action": "*"}], "because no identity-based policy allows"),
+        ([{**ANYBODY, "Action": "s3:GetObject"}], "because no identity-based policy allows"),
+        ([{**ANYBODY, "Effect": "Deny", "Action": "*"}], BY_A_DENY),
+    ],
+)
+def test_an_endpoint_policy_gives_no_role_a_permission(
+    cloud: LocalCloud, vpc: Vpc, caller: Caller, statements: list[dict[str, Any]], told: str
+) -> None:
     bucket = with_object(cloud)
-    with there(vpc, vpc.gateway("s3", policy({**ANYBODY, "Action": "*"}))):
+    # Given a role that lacks a permission, When its function calls, Then an endpoint lets nothing through for that; and
+    # of two refusals the one that was asked for is told
+    with there(vpc, vpc.gateway("s3", policy(*statements))):
         refused = caller.call("s3", "put_object", Bucket=bucket, Key="k", Body="x")
-    assert (refused["code"], "endpoint" in refused["message"]) == ("AccessDenied", False)
+    assert (refused["code"], told in refused["message"]) == ("AccessDenied", True)
+
+
+def test_to_hand_a_role_over_is_no_call_of_its_own(cloud: LocalCloud, vpc: Vpc) -> None:
+    # Given an endpoint that lets models be made and nothing else, and a role that hands another over from there only
+    handed = job_role(cloud)
+    here = {"StringEquals": {"aws:SourceVpc": vpc.id}, "Bool": {"aws:ViaAWSService": "false"}}
+    maker = make_caller(
+        cloud,
+        vpc,
+        {"Action": "sagemaker:CreateModel", "Resource": "*"},
+        {"Action": "iam:PassRole", "Resource": handed, "Condition": here},
+    )
+    model = {"ExecutionRoleArn": handed, "PrimaryContainer": {"Image": XGBOOST}}
+    with there(vpc, vpc.interface("sagemaker.api", policy({**ANYBODY, "Action": "sagemaker:CreateModel"}))):
+        # When its function makes a model, Then it may
+        assert maker.call("sagemaker", "create_model", ModelName=unique("model"), **model)["code"] == ""
 
 
 @pytest.mark.parametrize("service", ["ssm", "sqs"])
@@ -369,6 +431,20 @@ def test_a_role_that_is_assumed_inside_is_inside(cloud: LocalCloud, vpc: Vpc, ca
     assert caller.call("sqs", "send_message", session, **message)["code"] == CLOSED
     with there(vpc, vpc.interface("sqs")):
         assert caller.call("sqs", "send_message", session, **message)["code"] == ""
+
+
+def test_the_keys_of_a_function_in_a_vpc_cannot_be_made_up(cloud: LocalCloud, caller: Caller, queue: str) -> None:
+    # Given the keys that MiniStack derives from the names of a function and its role
+    arn = cloud.client("lambda").get_function_configuration(FunctionName=caller.name)["FunctionArn"]
+    digest = hashlib.sha256(f"{arn}:{caller.role}".encode()).hexdigest()
+    session = {
+        "aws_access_key_id": f"ASIA{digest[:16].upper()}",
+        "aws_secret_access_key": hashlib.sha256(f"secret:{digest}".encode()).hexdigest(),
+        "aws_session_token": hashlib.sha256(f"token:{digest}".encode()).hexdigest(),
+    }
+    # When the function calls with them, Then nobody knows them
+    found = caller.call("sqs", "send_message", session, QueueUrl=queue, MessageBody="m")
+    assert found["code"] == "InvalidClientTokenId"
 
 
 def test_a_signed_link_is_used_where_its_user_is(cloud: LocalCloud, vpc: Vpc, caller: Caller) -> None:

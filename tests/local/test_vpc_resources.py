@@ -129,11 +129,25 @@ def test_a_private_name_needs_the_dns_attributes_of_the_vpc(vpc: Vpc) -> None:
         vpc.ec2.modify_vpc_attribute(VpcId=vpc.id, EnableDnsHostnames={"Value": True})
 
 
-def test_the_policy_of_a_gateway_endpoint_names_its_principals_by_a_condition(vpc: Vpc) -> None:
-    named = {**ANYBODY, "Principal": {"AWS": f"arn:aws:iam::{vpc.cloud.account}:root"}}
-    with pytest.raises(ClientError, match="aws:PrincipalArn names one"):
-        vpc.gateway("s3", policy(named))
-    vpc.without(vpc.interface("kms", policy(named)))
+def condition(key: str, value: str, operator: str = "StringLike") -> str:
+    """A policy under a condition."""
+    return policy({**ANYBODY, "Condition": {operator: {key: value}}})
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        (condition("aws:SourceVpc", "vpc-123456*"), "aws:SourceVpc takes no wildcards"),
+        (condition("aws:PrincipalArn", "arn:*:role"), "needs 6 characters"),
+        (condition("aws:PrincipalTag/project", "*"), "needs 6 characters"),
+        (condition("aws:PrincipalArn", "x" * 20_480), "20480 characters at most"),
+    ],
+)
+def test_wildcards_and_the_length_of_an_endpoint_policy_have_limits(vpc: Vpc, document: str, problem: str) -> None:
+    with pytest.raises(ClientError, match=problem):
+        vpc.interface("kms", document)
+    # Within them it is taken.
+    vpc.without(vpc.interface("kms", condition("aws:PrincipalArn", "arn:aws:iam::*:role/worker-*")))
 
 
 def test_a_rule_keeps_its_prefix_list(vpc: Vpc) -> None:

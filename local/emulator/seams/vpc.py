@@ -45,6 +45,7 @@ from ministack.services import sts as _sts
 from local.emulator import authorise, decisions
 from local.emulator.vpc import (
     FULL_ACCESS,
+    GATEWAY,
     PREFIXED,
     Endpoint,
     Network,
@@ -67,6 +68,8 @@ FORWARDED = "local.forwarded"
 PASSING = "iam:PassRole"
 
 _bound: dict[str, Network] = {}
+# So many before those whose sessions are over are forgotten.
+_MOST_BOUND = 1000
 _lock = threading.Lock()
 
 
@@ -149,6 +152,9 @@ def refused_interface(role: str, sits: Network, path: str) -> str:
 def bind(access_key: str, sits: Network) -> None:
     """Take calls with this key for calls from there."""
     with _lock:
+        if len(_bound) >= _MOST_BOUND:
+            for gone in _bound.keys() - _sts._sessions.keys():
+                del _bound[gone]
         _bound[access_key] = sits
 
 
@@ -527,7 +533,7 @@ def _refused(  # noqa: PLR0917 (what a policy is asked)
         principal_keys=getattr(principal, "keys", {}),
     )
     with seams._watched() as seen:
-        result = _iam.evaluate_resource_policy(endpoint.policy, request)
+        result = _iam.evaluate_resource_policy(_that_apply(endpoint), request)
     allowed = result.decision == "Allow"
     statement = _statement(endpoint, seen, request, allowed)
     reason = None if statement else f"No statement of the policy of {endpoint.id} allows it"
@@ -536,6 +542,19 @@ def _refused(  # noqa: PLR0917 (what a policy is asked)
         return None
     result.principal_arn = request.principal_arn
     return result
+
+
+def _that_apply(endpoint: Endpoint) -> dict[str, Any]:
+    """The statements of an endpoint's policy that are about roles.
+
+    At a gateway endpoint those that name a principal are about the account's root alone, who is never in a VPC; others
+    are named by `aws:PrincipalArn` ("Principals for gateway endpoints", AWS PrivateLink guide, read 2026-11-27).
+    """
+    found = json.loads(endpoint.policy)["Statement"]
+    statements = found if isinstance(found, list) else [found]
+    if endpoint.kind == GATEWAY:
+        statements = [one for one in statements if one.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})]
+    return {"Statement": statements}
 
 
 def _statement(endpoint: Endpoint, seen: Sequence[tuple[str, Any]], request: Any, allowed: bool) -> Any:

@@ -1,8 +1,9 @@
 """VPC endpoints, rules of security groups, flow logs and functions in a VPC: what MiniStack forgets or lacks of them.
 
 MiniStack keeps an endpoint without its security groups, its policy and its private DNS name. Here requests are checked
-as far as the way of calls depends on it ("CreateVpcEndpoint", Amazon EC2 API Reference; "Gateway endpoints" and
-"Access an AWS service using an interface VPC endpoint", AWS PrivateLink guide, read 2026-11-27), and kept whole.
+as far as the way of calls depends on it ("CreateVpcEndpoint", Amazon EC2 API Reference; "Gateway endpoints", "Access an
+AWS service using an interface VPC endpoint" and "Control access to VPC endpoints using endpoint policies", AWS
+PrivateLink guide, read 2026-11-27), and kept whole.
 
 Of a flow log only a record is kept: no traffic is written down, for there are neither packets nor bytes here.
 """
@@ -11,8 +12,10 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import itertools
 import json
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
@@ -206,6 +209,8 @@ def _check_policy(record: Mapping[str, Any]) -> None:
     document = record["PolicyDocument"]
     if document is None:
         return
+    if len(document) > _LONGEST_POLICY:
+        raise _Refused("InvalidPolicyDocument", f"An endpoint policy has {_LONGEST_POLICY} characters at most.")
     try:
         statements = json.loads(document)["Statement"]
     except (ValueError, KeyError, TypeError):
@@ -213,14 +218,36 @@ def _check_policy(record: Mapping[str, Any]) -> None:
     if problem := _iam.validate_policy_document(document):
         raise _Refused("InvalidPolicyDocument", str(problem))
     for statement in statements if isinstance(statements, list) else [statements]:
-        principal = statement.get("Principal")
-        if principal is None:
+        if statement.get("Principal") is None:
             raise _Refused("InvalidPolicyDocument", "Each statement of an endpoint policy needs a Principal.")
-        if record["VpcEndpointType"] == GATEWAY and principal not in ("*", {"AWS": "*"}, {"AWS": ["*"]}):
-            raise _Refused(
-                "InvalidPolicyDocument",
-                "The Principal of a gateway endpoint's policy must be *; aws:PrincipalArn names one.",
-            )
+        _check_conditions(statement.get("Condition", {}))
+
+
+# Keys whose values AWS makes up, so that part of one says nothing. The guide names the first and the last "such as".
+_SYSTEM_GENERATED = ("aws:principalaccount", "aws:sourcevpce", "aws:sourcevpc")
+_LONGEST_POLICY = 20_480
+_LETTERS_BESIDE_A_WILDCARD = 6
+
+
+def _check_conditions(conditions: Mapping[str, Any]) -> None:
+    """What holds for wildcards in endpoint policies alone."""
+    for operator, keys in conditions.items():
+        if "like" not in operator.lower() or "string" not in operator.lower():
+            continue
+        for key, given in keys.items():
+            for value in given if isinstance(given, list) else [given]:
+                _check_wildcards(key, str(value))
+
+
+def _check_wildcards(key: str, value: str) -> None:
+    parts = re.split(r"[*?]", value)
+    if len(parts) > 1 and key.lower() in _SYSTEM_GENERATED:
+        raise _Refused("InvalidPolicyDocument", f"{key} takes no wildcards in an endpoint policy.")
+    if any(max(len(before), len(after)) < _LETTERS_BESIDE_A_WILDCARD for before, after in itertools.pairwise(parts)):
+        raise _Refused(
+            "InvalidPolicyDocument",
+            f"A wildcard in {key} needs {_LETTERS_BESIDE_A_WILDCARD} characters before or after it.",
+        )
 
 
 def _place_interfaces(record: dict[str, Any]) -> None:
