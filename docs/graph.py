@@ -119,6 +119,9 @@ VERBS = {
 _DIGEST = re.compile(r"\b[0-9a-f]{16,64}\b")
 
 
+_SESSION_TAG = re.compile(r"\$\{aws:PrincipalTag/(\w+)\}")
+
+
 class DiagramError(Exception):
     """The template holds something that no diagram could show. `str()` is one clear line."""
 
@@ -234,6 +237,11 @@ def read(template: Template) -> Graph:
     return _merged(_without_doubled_calls(found))
 
 
+def _in_signs(resource: str) -> str:
+    """What changes with each edit, or with who asks, as a sign: `<Digest>`, `<project>` for a tag of the session."""
+    return _SESSION_TAG.sub(r"<\1>", _DIGEST.sub("<Digest>", resource))
+
+
 def _box(
     found: _Found, logical_id: str, resource: Properties, workloads: Collection[str], people: Collection[str]
 ) -> Node | None:
@@ -264,7 +272,7 @@ def permissions(template: Template) -> list[tuple[str, str, str]]:
     for function, statement in _grants(resources):
         for action in _list(statement["Action"]):
             rows += [
-                (readable(function), action, _DIGEST.sub("<Digest>", _resource_text(resource)))
+                (readable(function), action, _in_signs(_resource_text(resource)))
                 for resource in _list(statement["Resource"])
             ]
     return rows

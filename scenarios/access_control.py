@@ -35,8 +35,8 @@ ROLES: Mapping[Person, str] = {
     "auditor": "Auditor",
 }
 WIDE = "everything"
-# A network that a stack was deployed for has these as its settings; otherwise any will do, and these are none.
-SUBNET, GROUP = "subnet-00000000000000001", "sg-00000000000000001"
+# A network that holds nothing, for a stack that was deployed for none: any will do there.
+ADDRESSES = "10.77.0.0/24"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def words_of(cloud: Cloud, outputs: Mapping[str, str], run: str) -> dict[str, st
         "administrator boundary": boundary("Administrator"),
         "boundary": outputs["JobBoundaryArn"],
         "bucket": outputs["BucketName"],
-        "group": outputs.get("SecurityGroups", GROUP).split(",")[0],
+        "group": outputs.get("SecurityGroups", "").split(",")[0],
         "job role:churn/training": f"{job}churn/training/churn-train-{run}",
         "job role:fraud/hosting": f"{job}fraud/hosting/host-{run}",
         "job role:fraud/training": f"{job}fraud/training/train-{run}",
@@ -124,8 +124,24 @@ def words_of(cloud: Cloud, outputs: Mapping[str, str], run: str) -> dict[str, st
         "scientist boundary": boundary("Scientist"),
         "scientist name": outputs["ScientistRoleArn"].rpartition("/")[2],
         "stack": path.split("/")[1],
-        "subnet": outputs.get("Subnets", SUBNET).split(",")[0],
+        "subnet": outputs.get("Subnets", "").split(",")[0],
     }
+
+
+def make_network(cloud: Cloud) -> tuple[str, str, Callable[[], None]]:
+    """A network with one subnet, from which nothing can be reached: the subnet, its security group, and its end."""
+    ec2 = cloud.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock=ADDRESSES)["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=ADDRESSES)["Subnet"]["SubnetId"]
+    named = {"GroupName": "jobs", "Description": "Jobs that nothing is to reach"}
+    group = ec2.create_security_group(VpcId=vpc, **named)["GroupId"]
+
+    def gone() -> None:
+        ec2.delete_security_group(GroupId=group)
+        ec2.delete_subnet(SubnetId=subnet)
+        ec2.delete_vpc(VpcId=vpc)
+
+    return subnet, group, gone
 
 
 @dataclass
@@ -165,6 +181,9 @@ class _Office:
         self._undo.callback(s3.delete_bucket, Bucket=elsewhere)
         s3.put_object(Bucket=elsewhere, Key="secret", Body=b"nothing of interest")
         self._undo.callback(s3.delete_object, Bucket=elsewhere, Key="secret")
+        if not self.network:
+            self.words["subnet"], self.words["group"], gone = make_network(self.cloud)
+            self._undo.callback(gone)
         for name, role, limits in (
             ("churn-train", "churn/training", {"PermissionsBoundary": self.words["boundary"]}),
             ("old", "fraud/training", {}),
@@ -182,6 +201,10 @@ class _Office:
         trust = filled(TRUST, self.words)
         self.cloud.client("iam").create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=trust, **limits)
         self._undo.callback(self.cloud.client("iam").delete_role, RoleName=name)
+        # Limited by its boundary, where it has one.
+        iam = self.cloud.client("iam")
+        iam.put_role_policy(RoleName=name, PolicyName=WIDE, PolicyDocument=EVERYTHING)
+        self._undo.callback(iam.delete_role_policy, RoleName=name, PolicyName=WIDE)
 
     def _forget_group(self, group: str) -> None:
         sagemaker = self.cloud.client("sagemaker")

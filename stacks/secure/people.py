@@ -263,7 +263,10 @@ def auditor_limits(at: Places) -> list[Statement]:
 
 
 def job_limits(at: Places) -> list[Statement]:
-    """What a role of a job or an endpoint may have at most: content of the bucket, its image, its logs."""
+    """What a role of a job or an endpoint may have at most: content of the bucket, its image, its logs, its network.
+
+    Which actions a role needs for a network: Amazon SageMaker Developer Guide, "SageMaker Roles", read 2026-11-27.
+    """
     return [
         allow("Content", ["s3:GetObject", "s3:ListBucket", "s3:PutObject"], at.bucket, f"{at.bucket}/*"),
         allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], at.key),
@@ -272,6 +275,15 @@ def job_limits(at: Places) -> list[Statement]:
             "Run",
             [
                 "cloudwatch:PutMetricData",
+                "ec2:CreateNetworkInterface",
+                "ec2:CreateNetworkInterfacePermission",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DeleteNetworkInterfacePermission",
+                "ec2:DescribeDhcpOptions",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
                 "ecr:BatchCheckLayerAvailability",
                 "ecr:BatchGetImage",
                 "ecr:GetAuthorizationToken",

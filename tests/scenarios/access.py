@@ -14,8 +14,6 @@ from scenarios.access_matrix import EVERYTHING, Cell, filled
 from tests.mutations import Expectation, Request
 
 ARCHITECTURE = "access-control"
-# A chosen network, so that all statements are there.
-SMALL: Mapping[str, Any] = {"subnets": ["subnet-00000000000000001"], "security_groups": ["sg-00000000000000001"]}
 ALL: Document = json.loads(EVERYTHING)
 
 
@@ -31,7 +29,8 @@ def context(cell: Cell, words: Mapping[str, str]) -> dict[str, Value]:
         tags = arguments.get("Tags") or []
         found |= {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
         found |= {"aws:TagKeys": [tag["Key"] for tag in tags]} if tags else {}
-    return found | filled(cell.context, words)
+    more: dict[str, Value] = filled(cell.context, words)
+    return found | more
 
 
 def layers(cell: Cell) -> dict[str, Any]:

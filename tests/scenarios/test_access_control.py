@@ -21,7 +21,6 @@ from tests.conftest import SharedStacks
 from tests.scenarios.access import (
     ALL,
     ARCHITECTURE,
-    SMALL,
     context,
     everybody_may_everything,
     expectation,
@@ -40,9 +39,10 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def outputs(shared_stacks: SharedStacks) -> dict[str, str]:
-    """The outputs of the shared stack, which was deployed for a network."""
-    return shared_stacks(ARCHITECTURE, SMALL)
+def outputs(cloud: LocalCloud, shared_stacks: SharedStacks) -> dict[str, str]:
+    """The outputs of the shared stack, which was deployed for a network, so that all statements are there."""
+    subnet, group, _ = access_control.make_network(cloud)
+    return shared_stacks(ARCHITECTURE, {"subnets": [subnet], "security_groups": [group]})
 
 
 @pytest.fixture(scope="module")

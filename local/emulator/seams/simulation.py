@@ -98,17 +98,14 @@ def judge(request: Request, policies: Policies) -> Verdict:
     within boundary and session.
     """
     context = _context(request)
-    layers: list[tuple[Layer, list[_Read]]] = [
-        (layer, _read(documents, layer))
-        for layer, documents in (
-            ("identity", policies.identity),
-            ("boundary", policies.boundary),
-            ("session", policies.session),
-            ("resource", policies.resource),
-            ("endpoint", policies.endpoint),
-        )
-        if documents is not None
-    ]
+    given: tuple[tuple[Layer, Documents | None], ...] = (
+        ("identity", policies.identity),
+        ("boundary", policies.boundary),
+        ("session", policies.session),
+        ("resource", policies.resource),
+        ("endpoint", policies.endpoint),
+    )
+    layers = [(layer, _read(documents, layer)) for layer, documents in given if documents is not None]
     missing = _missing(layers, context)
     for layer, read in layers:
         if denials := _matching(read, context, request, "Deny"):
@@ -396,7 +393,7 @@ def _inputs(parameters: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def _all(parameters: Mapping[str, Any], name: str) -> list[str]:
-    found = []
+    found: list[str] = []
     while value := _one(parameters, f"{name}.member.{len(found) + 1}"):
         found.append(value)
     return found
