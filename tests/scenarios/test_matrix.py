@@ -38,7 +38,7 @@ def gaps(matrix: Mapping[str, Mapping[str, Cell]], available: set[str], collecte
 
 @pytest.fixture(scope="module")
 def collected() -> dict[str, set[str]]:
-    """Dotted name and marks of every test that pytest itself collects in the scenarios' folder."""
+    """Dotted name of every test that pytest itself collects in this folder, with the marks of all its cases."""
     program = (
         "import pytest\n"
         "class Names:\n"

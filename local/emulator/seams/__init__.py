@@ -80,6 +80,7 @@ _log = logging.getLogger(__name__)
 _PARTS = (
     "conditions",
     "denials",
+    "bucket_owners",
     "request_keys",
     "simulation",
     "polly",
@@ -89,7 +90,6 @@ _PARTS = (
     "named_resources",
     "principals",
     "endpoints",
-    "bucket_owners",
 )
 
 

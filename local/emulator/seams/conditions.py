@@ -6,8 +6,6 @@ from urllib.parse import parse_qs
 
 from ministack.core import iam_actions as _iam_actions
 
-from local.emulator.seams import bucket_owners
-
 PUT_METRIC_DATA = "cloudwatch:PutMetricData"
 # Of Application Auto Scaling's requests: member and condition key. "How Application Auto Scaling works with IAM", User
 # Guide, read 2026-11-27.
@@ -30,7 +28,6 @@ def install() -> None:
         return context
 
     _iam_actions.request_tag_context = with_more
-    bucket_owners.install()
 
 
 def _of_scaling(body: bytes) -> dict[str, str]:
