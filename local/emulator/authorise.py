@@ -84,7 +84,7 @@ PATHS: Mapping[str, Path] = {
         ),
         Path(
             "service-to-function",
-            "S3, SNS, EventBridge or API Gateway, by the function's policy",
+            "S3, SNS, EventBridge, API Gateway or Config, by the function's policy",
             ("lambda:InvokeFunction",),
             "the function is not invoked; a rule's event goes to the target's dead-letter queue, an API's caller gets "
             "500",
