@@ -871,6 +871,42 @@ ACKNOWLEDGEMENTS += (
         "A job of the monitor is named after the stack and its hour.",
         (_MONITOR, ("StartMonitor/Role",), _OWN_MONITOR),
     ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule="AwsSolutions-SQS3",
+        reason="It is the dead-letter queue of the schedule, which no other queue names.",
+        constructs=("DeadLetters/Resource",),
+    ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "sagemaker:ListApps, sagemaker:ListNotebookInstances, xray:PutTraceSegments and xray:PutTelemetryRecords"
+            " support no resource. The check for wildcards lets `*` pass for these actions alone."
+        ),
+        constructs=("StopIdle/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule="AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:app/d-*]",
+        reason="It guards the apps of every Studio domain of the account, whatever their users call them.",
+        constructs=("StopIdle/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule=(
+            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:"
+            "notebook-instance/{notebook_prefix}*]"
+        ),
+        reason="It guards every notebook instance under the prefix, and none outside.",
+        constructs=("StopIdle/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule="AwsSolutions-L1",
+        reason=(_PYTHON),
+        constructs=("StopIdle/Function/Resource",),
+    ),
 )
 
 

@@ -87,6 +87,20 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
         reason="Takes the end of a job when the queue cannot.",
     ),
     UnusedGrant(
+        architecture="cost-guard",
+        role="ScheduleRole",
+        action="sqs:SendMessage",
+        resource="DeadLetters",
+        reason="Takes a call that the schedule could not make, which a test shows.",
+    ),
+    UnusedGrant(
+        architecture="cost-guard",
+        role="budgets.amazonaws.com",
+        action="sns:Publish",
+        resource="Reports",
+        reason="Tells of the budget. Nothing is spent on the local cloud, so no budget speaks there.",
+    ),
+    UnusedGrant(
         architecture="document-processing",
         role="ReviewPageRole",
         action="kms:GenerateDataKey",

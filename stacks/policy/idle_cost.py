@@ -15,6 +15,7 @@ MONTHLY = {
     "AWS::ApiGateway::Resource": 0.0,
     "AWS::ApiGateway::RestApi": 0.0,
     "AWS::ApiGateway::Stage": 0.0,  # without a cache
+    "AWS::Budgets::Budget": 0.0,  # AWS Budgets pricing: a budget without actions; from memory
     "AWS::CDK::Metadata": 0.0,
     "AWS::CloudWatch::Alarm": 0.10,  # Amazon CloudWatch pricing: a standard alarm, one metric
     "AWS::CloudWatch::CompositeAlarm": 0.50,  # Amazon CloudWatch pricing: a composite alarm; read 2026-11-27

@@ -19,7 +19,7 @@ from local.services.sagemaker.records import Members, Record, Records, Request
 from local.services.wire import Caller, Operation
 
 NOTEBOOK, SCRIPTS = "notebook-instance", "notebook-instance-lifecycle-config"
-SETTLES = 0.3  # Seconds of the movable clock that a change of state takes.
+SETTLES = 0.1  # Seconds of the movable clock that a change of state takes.
 
 _BETWEEN = {"Pending": "InService", "Stopping": "Stopped", "Updating": "Stopped", "Deleting": ""}
 _DEFAULTS = {"DirectInternetAccess": "Enabled", "RootAccess": "Enabled", "VolumeSizeInGB": 5}
