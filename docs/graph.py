@@ -41,6 +41,7 @@ DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::SageMaker::MonitoringSchedule": ("Model Monitor schedule", "messages"),
     "AWS::SageMaker::Pipeline": ("SageMaker pipeline", "compute"),
     "AWS::Scheduler::Schedule": ("EventBridge schedule", "messages"),
+    "AWS::Budgets::Budget": ("budget", "watching"),
 }
 
 # Types that are no box of their own: they are edges, or settings of a box.
@@ -353,6 +354,11 @@ def _connect_method(found: _Found, _logical_id: str, properties: Properties) -> 
                 found.add(api, end, "event", "request")
 
 
+def _connect_budget(found: _Found, logical_id: str, properties: Properties) -> None:
+    for topic in references(properties.get("NotificationsWithSubscribers", [])):
+        found.add(logical_id, topic, "notify")
+
+
 _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::Events::Rule": _connect_rule,
     "AWS::ApiGateway::Method": _connect_method,
@@ -365,6 +371,7 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::SageMaker::DataQualityJobDefinition": _connect_job_definition,
     "AWS::SageMaker::MonitoringSchedule": _connect_monitoring,
     "AWS::Scheduler::Schedule": _connect_schedule,
+    "AWS::Budgets::Budget": _connect_budget,
 }
 
 

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from scenarios.cloud import Cloud
@@ -25,10 +27,21 @@ Condition = Literal["idle", "at work", "kept", "silent"]
 
 ACTIVITY_TAG, KEEP_ALIVE_TAG = "cost-guard:activity", "cost-guard:keep-alive"
 AHEAD = datetime.timedelta(hours=2)
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 1200.0
 _EXPECTED: Mapping[Condition, str] = {"idle": "stopped", "at work": "active", "kept": "kept", "silent": "silent"}
-_CONDITIONS: tuple[Condition, ...] = ("idle", "at work", "kept", "silent")
+# What is made where nobody says otherwise: notebooks by the end of their names.
+EVERY_CONDITION: Mapping[str, Condition] = {
+    "idle": "idle",
+    "at-work": "at work",
+    "kept": "kept",
+    "silent": "silent",
+}
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+
+
+class PlanError(ValueError):
+    """A file of machines is none. `str()` is one line."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +77,16 @@ class Report:
 def run(
     cloud: Cloud,
     outputs: Mapping[str, str],
-    inputs: Sequence[Any] = (),
+    files: Sequence[Path] = (),
     progress: Callable[[str], None] = lambda message: None,
 ) -> Report:
     """Makes the machines, runs the guard once, and takes them away. `outputs` are the stack's.
 
-    Raises TimeoutError where a machine does not come up or go, and botocore's errors where the cloud refuses.
+    `files` say which notebooks: JSON objects of a name and a condition. An idle app is added. Raises PlanError for a
+    file that says something else, TimeoutError where a machine does not come up or go, and botocore's errors where the
+    cloud refuses.
     """
-    with standing(cloud, outputs, progress) as (names, moment):
+    with standing(cloud, outputs, progress, plan=read_plan(files) or EVERY_CONDITION) as (names, moment):
         progress("looking two hours later")
         answer, error = look(cloud, outputs, moment)
         return Report(tuple(_machines(cloud, names, answer)), error)
@@ -87,22 +102,43 @@ def look(cloud: Cloud, outputs: Mapping[str, str], moment: datetime.datetime) ->
     return answer, ""
 
 
+def read_plan(files: Sequence[Path]) -> dict[str, Condition]:
+    """Notebooks and their conditions. Raises PlanError, OSError."""
+    found: dict[str, Condition] = {}
+    for path in files:
+        try:
+            plan = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise PlanError(f"{path.name} is no JSON: {error}") from None
+        if not isinstance(plan, dict):
+            raise PlanError(f"{path.name} is no object of names and conditions.")
+        for name, condition in plan.items():
+            if not _NAME.fullmatch(name):
+                raise PlanError(f"{path.name}: {name!r} is no name of a notebook: small letters, digits, hyphens.")
+            if condition not in _EXPECTED:
+                raise PlanError(f"{path.name}: {condition!r} is none of {', '.join(_EXPECTED)}.")
+            found[name] = condition
+    return found
+
+
 @contextmanager
 def standing(
-    cloud: Cloud, outputs: Mapping[str, str], progress: Callable[[str], None] = lambda message: None
+    cloud: Cloud,
+    outputs: Mapping[str, str],
+    progress: Callable[[str], None] = lambda message: None,
+    *,
+    plan: Mapping[str, Condition] = EVERY_CONDITION,
 ) -> Iterator[tuple[dict[str, Condition], datetime.datetime]]:
     """Machines in every condition, by name, as at a moment that is given beside them. They go in the end."""
     with ExitStack() as cleanup:
         role = cleanup.enter_context(_role(cloud))
         sagemaker = cloud.client("sagemaker")
         prefix = f"{outputs['NotebookPrefix']}{uuid.uuid4().hex[:6]}"
-        names: dict[str, Condition] = {
-            f"{prefix}-{condition.replace(' ', '-')}": condition for condition in _CONDITIONS
-        }
+        names: dict[str, Condition] = {f"{prefix}-{name}": condition for name, condition in plan.items()}
         progress("starting notebooks")
         arns = {}
+        cleanup.callback(_remove_notebooks, sagemaker, tuple(names))
         for name in names:
-            cleanup.callback(_remove_notebook, sagemaker, name)
             arns[name] = sagemaker.create_notebook_instance(
                 NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=role
             )["NotebookInstanceArn"]
@@ -224,14 +260,18 @@ def _notebook(sagemaker: Any, name: str) -> str:
     return next((one["NotebookInstanceStatus"] for one in found if one["NotebookInstanceName"] == name), "Deleted")
 
 
-def _remove_notebook(sagemaker: Any, name: str) -> None:
-    _until(lambda: _notebook(sagemaker, name) in ("Deleted", "InService", "Stopped", "Failed"), name)
-    if _notebook(sagemaker, name) == "InService":
-        sagemaker.stop_notebook_instance(NotebookInstanceName=name)
-        _until(lambda: _notebook(sagemaker, name) in ("Stopped", "Failed"), name)
-    if _notebook(sagemaker, name) != "Deleted":
-        sagemaker.delete_notebook_instance(NotebookInstanceName=name)
-        _until(lambda: _notebook(sagemaker, name) == "Deleted", name)
+def _remove_notebooks(sagemaker: Any, names: Sequence[str]) -> None:
+    """All at once, for each takes minutes on AWS."""
+    for name in names:
+        _until(lambda one=name: _notebook(sagemaker, one) in ("Deleted", "InService", "Stopped", "Failed"), name)
+        if _notebook(sagemaker, name) == "InService":
+            sagemaker.stop_notebook_instance(NotebookInstanceName=name)
+    for name in names:
+        _until(lambda one=name: _notebook(sagemaker, one) in ("Deleted", "Stopped", "Failed"), name)
+        if _notebook(sagemaker, name) != "Deleted":
+            sagemaker.delete_notebook_instance(NotebookInstanceName=name)
+    for name in names:
+        _until(lambda one=name: _notebook(sagemaker, one) == "Deleted", name)
 
 
 def _until(look: Callable[[], bool], what: str) -> None:

@@ -72,6 +72,7 @@ _SERVING_RIGHTS = "tests.scenarios.test_realtime_endpoint_permissions"
 _MONITOR = "tests.scenarios.test_model_monitor"
 _MONITOR_FAILS = "tests.scenarios.test_model_monitor_failures"
 _MONITOR_RIGHTS = "tests.scenarios.test_model_monitor_permissions"
+_GUARD = "tests.scenarios.test_cost_guard"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
     "image-labeling": {
@@ -490,6 +491,35 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
                 f"{_MONITOR_RIGHTS}"
                 ".test_a_schedule_that_may_not_call_leaves_a_dead_letter_and_the_next_hour_makes_up_for_it",
                 f"{_MONITOR_RIGHTS}.test_drift_that_may_start_no_training_is_a_dead_letter_that_starts_it_later",
+            )
+        ),
+    },
+    "cost-guard": {
+        "duplicate-event": AnsweredBy(
+            (f"{_GUARD}.test_what_is_idle_is_stopped_and_nothing_else_and_the_topic_is_told",)
+        ),
+        "odd-key": DoesNotApply("SageMaker's names have letters, digits and hyphens; nothing else names a machine."),
+        "corrupt-input": AnsweredBy((f"{_GUARD}.test_a_machine_whose_tags_cannot_be_read_is_left_alone_and_told",)),
+        "oversized-input": DoesNotApply(
+            "A run takes machines page by page and keeps their names alone; a tag has 256 characters at most."
+        ),
+        "throttled-service": AnsweredBy((f"{_GUARD}.test_a_throttled_service_is_asked_again",)),
+        "service-down-then-back": AnsweredBy(
+            (f"{_GUARD}.test_a_machine_that_cannot_be_stopped_does_not_keep_the_others",)
+        ),
+        "poison-message": AnsweredBy((f"{_GUARD}.test_a_call_that_the_schedule_may_not_make_is_a_dead_letter",)),
+        "partial-batch": AnsweredBy((f"{_GUARD}.test_a_machine_that_cannot_be_stopped_does_not_keep_the_others",)),
+        "asynchronous-job-failed": DoesNotApply("It starts no job."),
+        "notification-late-or-twice": AnsweredBy(
+            (
+                f"{_GUARD}.test_what_is_idle_is_stopped_and_nothing_else_and_the_topic_is_told",
+                f"{_GUARD}.test_a_look_with_an_old_time_stops_nobody_who_has_come_back",
+            )
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_GUARD}.test_without_a_permission_nothing_is_stopped_and_the_run_fails_and_once_it_is_back_it_goes_on",
+                f"{_GUARD}.test_a_call_that_the_schedule_may_not_make_is_a_dead_letter",
             )
         ),
     },

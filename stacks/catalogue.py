@@ -1001,7 +1001,11 @@ _OPERATE = (
             "No API tells when a notebook instance was last used: a script on it has to.",
             "What nobody reports is never stopped, and told.",
         ),
+        status="available",
         stack="stacks.operate.cost_guard:CostGuard",
+        scenario="scenarios.cost_guard",
+        cost_idle=0.20,
+        cost_per_thousand=0.01,
     ),
     Architecture(
         id="load-test",

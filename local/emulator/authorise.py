@@ -184,6 +184,12 @@ PATHS: Mapping[str, Path] = {
             gateway=True,
         ),
         Path(
+            "trail-delivery",
+            "cloudtrail.amazonaws.com, by the bucket's policy",
+            ("s3:GetBucketAcl", "s3:PutObject"),
+            "a trail cannot be made; one that is there goes on, its records are lost, and its status says why",
+        ),
+        Path(
             "nested-execution",
             "the state machine's role",
             ("events:PutTargets", "events:PutRule", "events:DescribeRule"),

@@ -31,7 +31,8 @@ class CostGuardSettings(BaseModel):
 
     notebook_prefix: str = Field(
         default="ml-",
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,30})$",
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        max_length=31,
         description="notebook instances whose names begin with it are looked at; small letters",
     )
     idle_minutes: int = Field(default=60, ge=15, le=10_080, description="without work, then a machine is stopped")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +19,7 @@ from local.permissions import PermissionReport, Status, compare, granted
 from scenarios import cost_guard
 from scenarios.cost_guard import look, standing
 from tests.conftest import SharedStacks
-from tests.local.emulated import eventually, subscribed
+from tests.local.emulated import eventually, last_sequence, subscribed
 
 ARCHITECTURE = "cost-guard"
 
@@ -87,6 +89,33 @@ def test_what_is_idle_is_stopped_and_nothing_else_and_the_topic_is_told(
         assert "active" not in message
 
 
+def test_a_machine_whose_tags_cannot_be_read_is_left_alone_and_told(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given two idle notebooks, one with a keep-alive tag that is no date, one with a report that is none
+    sagemaker = cloud.client("sagemaker")
+    with standing(cloud, outputs, plan={"one": "idle", "two": "idle"}) as (names, moment):
+        odd = [name for name in names if "/" not in name]
+        for name, tag in zip(odd, ((cost_guard.KEEP_ALIVE_TAG, "soon"), (cost_guard.ACTIVITY_TAG, "yes")), strict=True):
+            arn = sagemaker.describe_notebook_instance(NotebookInstanceName=name)["NotebookInstanceArn"]
+            sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": tag[0], "Value": tag[1]}])
+        # When the guard looks, Then it stops neither and says why
+        answer, error = look(cloud, outputs, moment)
+        assert (error, answer["unclear"], answer["silent"]) == ("", [odd[0]], [odd[1]])
+        assert {status(cloud, name) for name in odd} == {"InService"}
+
+
+def test_a_look_with_an_old_time_stops_nobody_who_has_come_back(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given a notebook that was idle, and whose user has come back since
+    sagemaker = cloud.client("sagemaker")
+    with standing(cloud, outputs, plan={"back": "idle"}) as (names, moment):
+        name = next(one for one in names if "/" not in one)
+        arn = sagemaker.describe_notebook_instance(NotebookInstanceName=name)["NotebookInstanceArn"]
+        later = moment + datetime.timedelta(minutes=1)
+        sagemaker.add_tags(ResourceArn=arn, Tags=[cost_guard.report(later, later)])
+        # When a call comes late, with the time for which it was planned, Then the notebook runs on
+        answer, error = look(cloud, outputs, moment)
+        assert (error, name in answer["active"], status(cloud, name)) == ("", True, "InService")
+
+
 def test_the_schedule_calls_it_with_the_time_for_which_it_was_planned(
     cloud: LocalCloud, outputs: dict[str, str]
 ) -> None:
@@ -153,6 +182,43 @@ def test_a_call_that_the_schedule_may_not_make_is_a_dead_letter(cloud: LocalClou
     sqs.purge_queue(QueueUrl=outputs["DeadLetterQueueUrl"])
 
 
+def test_each_alarm_is_raised_and_clears(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given a quiet stack, When a run fails and a call of the schedule cannot be made
+    sqs, alarms = cloud.client("sqs"), [outputs["ErrorsAlarmName"], outputs["NotCalledAlarmName"]]
+
+    def states() -> list[Any]:
+        found = cloud.control.evaluate_alarms()
+        return [found[name] for name in alarms]
+
+    sqs.purge_queue(QueueUrl=outputs["DeadLetterQueueUrl"])
+    cloud.control.clock_advance(600)
+    assert states() == ["OK", "OK"]
+    with without(cloud, outputs["FunctionRoleName"], "sagemaker:ListNotebookInstances"):
+        _, error = look(cloud, outputs, datetime.datetime.now(datetime.timezone.utc))
+        assert "AccessDenied" in error
+    sqs.send_message(QueueUrl=outputs["DeadLetterQueueUrl"], MessageBody="a call")
+    cloud.control.clock_advance(60)
+    # Then both are raised
+    eventually(lambda: states() == ["ALARM", "ALARM"])
+    # When nothing more fails and the letter is gone, Then both clear
+    sqs.purge_queue(QueueUrl=outputs["DeadLetterQueueUrl"])
+    cloud.control.clock_advance(300)
+    eventually(lambda: states() == ["OK", "OK"])
+
+
+def _until_quiet(cloud: LocalCloud) -> None:
+    """Until no run is under way: one that outlived the log group would ask for what it has no right to."""
+    seen = -1
+
+    def quiet() -> bool:
+        nonlocal seen
+        before, seen = seen, last_sequence(cloud)
+        time.sleep(0.5)
+        return before == seen == last_sequence(cloud)
+
+    eventually(quiet, 20)
+
+
 def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(cloud: LocalCloud) -> None:
     # Given a copy of the stack, When it is deployed, called by its schedule, driven and destroyed
     name = f"guard-{os.getpid()}"
@@ -169,6 +235,7 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(cloud
                 return told(read)
 
             eventually(called, 20)
+        _until_quiet(cloud)
         grants = granted(cloud, name)
     finally:
         destroy(cloud, name)
