@@ -48,6 +48,7 @@ class EmptiedBucket(Construct):
             encryption_key=encryption_key,
             environment={"CONSENT_TAG": CONSENT_TAG},
         )
+        self.role = worker.role
         worker.allow(["s3:GetBucketTagging", "s3:ListBucketVersions"], bucket.bucket_arn)
         worker.allow(["s3:DeleteObjectVersion"], bucket.arn_for_objects("*"))
         resource = cdk.CustomResource(

@@ -907,6 +907,82 @@ ACKNOWLEDGEMENTS += (
         reason=(_PYTHON),
         constructs=("StopIdle/Function/Resource",),
     ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-S1",
+        reason=(
+            "The archive takes records from two services alone, and the answers are read by auditors; the trail's own"
+            " data events tell who reads either. Server access logs would want a third bucket, which nobody watches."
+        ),
+        constructs=("Archive/Resource", "Answers/Resource"),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "config:PutEvaluations, sagemaker:ListTrainingJobs, sagemaker:ListProcessingJobs, xray:PutTraceSegments and"
+            " xray:PutTelemetryRecords support no resource. The check for wildcards lets `*` pass for these alone."
+        ),
+        constructs=(
+            "EmptiedArchive/Worker/Role/DefaultPolicy/Resource",
+            "JudgeJobs/Role/DefaultPolicy/Resource",
+            "EmptiedAnswers/Worker/Role/DefaultPolicy/Resource",
+        ),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule=(
+            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:"
+            "processing-job/*]"
+        ),
+        reason="The rule judges every job of the account and may only describe it.",
+        constructs=("JudgeJobs/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule=(
+            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:training-job/*]"
+        ),
+        reason="The rule judges every job of the account and may only describe it.",
+        constructs=("JudgeJobs/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWS_ConfigRole]",
+        reason=(
+            "What AWS Config reads of each type of resource is in this policy, which AWS keeps up to date; a copy of it"
+            " would miss the types that come."
+        ),
+        constructs=("RecorderRole/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-IAM5[Resource::<ArchiveDA4CB258.Arn>/*]",
+        reason=_EMPTIED,
+        constructs=("EmptiedArchive/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-IAM5[Resource::<Answers9615456C.Arn>/*]",
+        reason=_EMPTIED,
+        constructs=("EmptiedAnswers/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-SQS3",
+        reason="It is the dead-letter queue of the rules, which no other queue names.",
+        constructs=("DeadLetters/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-L1",
+        reason=(_PYTHON),
+        constructs=(
+            "EmptiedArchive/Worker/Function/Resource",
+            "JudgeJobs/Function/Resource",
+            "EmptiedAnswers/Worker/Function/Resource",
+        ),
+    ),
 )
 
 

@@ -15,6 +15,16 @@ MONTHLY = {
     "AWS::ApiGateway::Resource": 0.0,
     "AWS::ApiGateway::RestApi": 0.0,
     "AWS::ApiGateway::Stage": 0.0,  # without a cache
+    # Paid by what is asked, recorded, evaluated or read; the first copy of management events is free (from memory).
+    "AWS::Athena::NamedQuery": 0.0,
+    "AWS::Athena::WorkGroup": 0.0,
+    "AWS::CloudTrail::Trail": 0.0,
+    "AWS::Config::ConfigRule": 0.0,
+    "AWS::Config::ConfigurationRecorder": 0.0,
+    "AWS::Config::DeliveryChannel": 0.0,
+    "AWS::Glue::Database": 0.0,
+    "AWS::Glue::Table": 0.0,
+    "AWS::GuardDuty::Detector": 0.0,
     "AWS::Budgets::Budget": 0.0,  # AWS Budgets pricing: a budget without actions; from memory
     "AWS::CDK::Metadata": 0.0,
     "AWS::CloudWatch::Alarm": 0.10,  # Amazon CloudWatch pricing: a standard alarm, one metric

@@ -24,11 +24,14 @@ WITHOUT_RESOURCE = {
     "application-autoscaling:PutScalingPolicy": "Application Auto Scaling",
     "application-autoscaling:RegisterScalableTarget": "Application Auto Scaling",
     "ecr:GetAuthorizationToken": "Amazon Elastic Container Registry",
+    "config:PutEvaluations": "AWS Config",
     "sagemaker:ListApps": "Amazon SageMaker",
     "sagemaker:ListEndpointConfigs": "Amazon SageMaker",
     "sagemaker:ListEndpoints": "Amazon SageMaker",
     "sagemaker:ListModels": "Amazon SageMaker",
     "sagemaker:ListNotebookInstances": "Amazon SageMaker",
+    "sagemaker:ListProcessingJobs": "Amazon SageMaker",
+    "sagemaker:ListTrainingJobs": "Amazon SageMaker",
     "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
     "logs:DeleteLogDelivery": "Amazon CloudWatch Logs",
     "logs:DescribeLogGroups": "Amazon CloudWatch Logs",
@@ -58,6 +61,12 @@ WITHOUT_RESOURCE = {
     "translate:DescribeTextTranslationJob": "Amazon Translate",
     "xray:PutTelemetryRecords": "AWS X-Ray",
     "xray:PutTraceSegments": "AWS X-Ray",
+}
+
+# Actions that only read, and whose purpose is to read every resource of a kind in the account.
+READS_ALL = {
+    "sagemaker:DescribeProcessingJob": "audit judges every job, whatever it is called",
+    "sagemaker:DescribeTrainingJob": "audit judges every job, whatever it is called",
 }
 
 # The statement that makes IAM policies count for a key; without it a key can become unmanageable (AWS KMS Developer
@@ -107,7 +116,7 @@ def _wide_targets(statement: Statement) -> Iterator[str]:
             scoped = [action for action in statement.actions if action not in WITHOUT_RESOURCE]
             if scoped:
                 yield f"allows {', '.join(scoped)} on every resource"
-        elif target.startswith("arn:") and _is_wide(target):
+        elif target.startswith("arn:") and _is_wide(target) and not READS_ALL.keys() >= set(statement.actions):
             yield f"allows {', '.join(statement.actions)} on {target}: name the resource"
 
 
