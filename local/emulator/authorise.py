@@ -187,7 +187,7 @@ PATHS: Mapping[str, Path] = {
             "trail-delivery",
             "cloudtrail.amazonaws.com, by the bucket's policy",
             ("s3:GetBucketAcl", "s3:PutObject"),
-            "a trail cannot be made; one that is there goes on, its records are lost, and its status says why",
+            "a trail cannot be made; one that is there keeps its records for later, and its status says why",
         ),
         Path(
             "nested-execution",

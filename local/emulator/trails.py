@@ -71,6 +71,7 @@ _SOURCES = {"cloudwatch": "monitoring", "stepfunctions": "states", "lambda": "la
 _READS = ("Get", "List", "Describe", "Head", "BatchGet", "Lookup", "Query", "Scan", "Receive", "Search", "Simulate")
 # A longer text in a request is not kept: a record is no place for data.
 _LONGEST = 1000
+_INVOCATION = re.compile(r"/(endpoints|functions)/([^/]+)/(?:async-)?invo")
 _SECRET = re.compile(r"password|secret|token|plaintext|body|payload", re.IGNORECASE)
 
 
@@ -184,6 +185,9 @@ def parameters_of(body: bytes, query: Mapping[str, Sequence[str]], path: str, se
     if service == "s3":
         bucket, _, key = urllib.parse.unquote(path).lstrip("/").partition("/")
         return {"bucketName": bucket, **({"key": key} if key else {})}
+    if match := _INVOCATION.search(path):
+        # What is asked of a model or a function is data.
+        return {"endpointName" if match[1] == "endpoints" else "functionName": urllib.parse.unquote(match[2])}
     try:
         asked = json.loads(body) if body[:1] == b"{" else {}
     except ValueError:

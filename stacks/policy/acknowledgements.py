@@ -925,9 +925,10 @@ ACKNOWLEDGEMENTS += (
         ),
         constructs=(
             "EmptiedArchive/Worker/Role/DefaultPolicy/Resource",
-            "JudgeJobs/Role/DefaultPolicy/Resource",
             "EmptiedAnswers/Worker/Role/DefaultPolicy/Resource",
         ),
+        optional=("JudgeJobs/Role/DefaultPolicy/Resource",),
+        when={"config_rules": True},
     ),
     Acknowledgement(
         architecture="audit",
@@ -936,7 +937,9 @@ ACKNOWLEDGEMENTS += (
             "processing-job/*]"
         ),
         reason="The rule judges every job of the account and may only describe it.",
-        constructs=("JudgeJobs/Role/DefaultPolicy/Resource",),
+        constructs=(),
+        optional=("JudgeJobs/Role/DefaultPolicy/Resource",),
+        when={"config_rules": True},
     ),
     Acknowledgement(
         architecture="audit",
@@ -944,7 +947,9 @@ ACKNOWLEDGEMENTS += (
             "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:training-job/*]"
         ),
         reason="The rule judges every job of the account and may only describe it.",
-        constructs=("JudgeJobs/Role/DefaultPolicy/Resource",),
+        constructs=(),
+        optional=("JudgeJobs/Role/DefaultPolicy/Resource",),
+        when={"config_rules": True},
     ),
     Acknowledgement(
         architecture="audit",
@@ -953,7 +958,9 @@ ACKNOWLEDGEMENTS += (
             "What AWS Config reads of each type of resource is in this policy, which AWS keeps up to date; a copy of it"
             " would miss the types that come."
         ),
-        constructs=("RecorderRole/Resource",),
+        constructs=(),
+        optional=("RecorderRole/Resource",),
+        when={"config_rules": True},
     ),
     Acknowledgement(
         architecture="audit",
@@ -977,11 +984,9 @@ ACKNOWLEDGEMENTS += (
         architecture="audit",
         rule="AwsSolutions-L1",
         reason=(_PYTHON),
-        constructs=(
-            "EmptiedArchive/Worker/Function/Resource",
-            "JudgeJobs/Function/Resource",
-            "EmptiedAnswers/Worker/Function/Resource",
-        ),
+        constructs=("EmptiedArchive/Worker/Function/Resource", "EmptiedAnswers/Worker/Function/Resource"),
+        optional=("JudgeJobs/Function/Resource",),
+        when={"config_rules": True},
     ),
 )
 

@@ -87,6 +87,13 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
         reason="Takes the end of a job when the queue cannot.",
     ),
     UnusedGrant(
+        architecture="audit",
+        role="events.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="DeadLetters",
+        reason="Takes an event that the topic would not, which a test shows.",
+    ),
+    UnusedGrant(
         architecture="cost-guard",
         role="ScheduleRole",
         action="sqs:SendMessage",

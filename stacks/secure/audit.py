@@ -178,7 +178,7 @@ class Audit(cdk.Stack):
         self.archive, self.emptied = self._archive()
         self.trail = self._trail()
         self.topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
-        self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=self.key)
+        self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=None)
         self.rules = [self._rule(watched) for watched in WATCHED]
         self._let_rules_tell()
         if settings.guardduty:
@@ -186,29 +186,27 @@ class Audit(cdk.Stack):
         self.judge = self._judge_jobs() if settings.config_rules else None
         if self.judge:
             self._config_rules(self.judge)
-        self.workgroup = self._questions()
+        self.workgroup, self.answers = self._questions()
         self.alarms = self._alarms()
         self._outputs()
 
     # --- the archive
 
     def _key(self) -> kms.Key:
-        key = own_key(
-            self,
-            "Key",
-            description="Encrypts the records, alarms and answers of one stack",
-            queue_senders=["events.amazonaws.com"],
+        key = own_key(self, "Key", description="Encrypts the records, alarms and answers of one stack")
+        let_service_use(
+            key,
+            "cloudtrail.amazonaws.com",
+            where={"aws:SourceArn": self.trail_arn},
+            actions=["kms:GenerateDataKey"],
         )
-        let_service_use(key, "cloudtrail.amazonaws.com", where={"aws:SourceArn": self.trail_arn})
         let_service_use(
             key,
             "events.amazonaws.com",
             where={"kms:EncryptionContext:aws:sns:topicArn": own_arn(self, "sns", f"{cdk.Aws.STACK_NAME}-*")},
         )
         if self.settings.config_rules:
-            let_service_use(
-                key, "config.amazonaws.com", where={"aws:SourceArn": own_arn(self, "config", "*")}
-            )
+            let_service_use(key, "config.amazonaws.com", where={"aws:SourceArn": own_arn(self, "config", "*")})
         return key
 
     def _archive(self) -> tuple[s3.Bucket, EmptiedBucket]:
@@ -390,9 +388,7 @@ class Audit(cdk.Stack):
             log_retention=logs.RetentionDays.ONE_MONTH,
             encryption_key=self.key,
         )
-        judge.allow(
-            ["config:PutEvaluations", "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*"
-        )
+        judge.allow(["config:PutEvaluations", "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*")
         # Whatever a job is called, it is to be judged.
         judge.allow(
             ["sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob"],
@@ -468,7 +464,7 @@ class Audit(cdk.Stack):
 
     # --- questions
 
-    def _questions(self) -> athena.CfnWorkGroup:
+    def _questions(self) -> tuple[athena.CfnWorkGroup, s3.Bucket]:
         """A table over the trail's files, by the day, and the questions; answers go to a bucket of their own."""
         answers = private_bucket(
             self,
@@ -517,9 +513,7 @@ class Audit(cdk.Stack):
                     serde_info=glue.CfnTable.SerdeInfoProperty(
                         serialization_library="org.apache.hive.hcatalog.data.JsonSerDe"
                     ),
-                    columns=[
-                        glue.CfnTable.ColumnProperty(name=name, type=kind) for name, kind in COLUMNS.items()
-                    ],
+                    columns=[glue.CfnTable.ColumnProperty(name=name, type=kind) for name, kind in COLUMNS.items()],
                 ),
             ),
         )
@@ -551,7 +545,7 @@ class Audit(cdk.Stack):
                 work_group=workgroup.name,
             )
             query.node.add_dependency(workgroup)
-        return workgroup
+        return workgroup, answers
 
     # --- what watches, what comes out
 
@@ -579,15 +573,18 @@ class Audit(cdk.Stack):
     def _outputs(self) -> None:
         values = {
             "ArchiveName": self.archive.bucket_name,
+            "AnswersName": self.answers.bucket_name,
             "TrailName": self.trail.ref,
             "TopicArn": self.topic.topic_arn,
             "DeadLetterQueueUrl": self.dead_letters.queue_url,
             "WorkGroupName": self.workgroup.name,
             "KeyArn": self.key.key_arn,
+            "UntoldAlarmName": self.alarms[0].alarm_name,
         }
         if self.judge:
             values["JobRuleName"] = self.job_rule.ref
             values["JudgeFunctionName"] = self.judge.function.function_name
             values["JudgeRoleName"] = self.judge.role.role_name
+            values["JudgeAlarmName"] = self.alarms[1].alarm_name
         for name, value in values.items():
             cdk.CfnOutput(self, name, value=value)

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 
 # Columns of the table: those of CloudTrail's records that the questions read ("Query AWS CloudTrail logs", Amazon
 # Athena User Guide, from memory: the serializer is its JsonSerDe, requestparameters and the like are JSON as text).
-IDENTITY = "struct<type:string,principalid:string,arn:string,accountid:string,sessioncontext:struct<sessionissuer:struct<arn:string,username:string>>>"
+_ISSUER = "struct<arn:string,username:string>"
+IDENTITY = (
+    f"struct<type:string,principalid:string,arn:string,accountid:string,sessioncontext:struct<sessionissuer:{_ISSUER}>>"
+)
 COLUMNS: Mapping[str, str] = {
     "eventtime": "string",
     "eventsource": "string",
@@ -28,8 +31,9 @@ _SINCE = "day >= date_format(current_date - interval '{days}' day, '%Y/%m/%d')"
 
 
 def _asked(what: str, where: str) -> str:
+    # Nothing of a user's is in it: these are the constants of this module.
     return (
-        f"SELECT eventtime, {_WHO}, {what}, eventname, errorcode, sourceipaddress FROM trail"
+        f"SELECT eventtime, {_WHO}, {what}, eventname, errorcode, sourceipaddress FROM trail"  # noqa: S608
         f" WHERE {where} AND {_SINCE} ORDER BY eventtime DESC"
     )
 
@@ -61,7 +65,8 @@ QUERIES: Mapping[str, tuple[str, str]] = {
             f"coalesce({_parameter('endpointName')}, {_parameter('modelPackageArn')}, {_parameter('modelName')})"
             " AS what",
             "eventsource = 'sagemaker.amazonaws.com'"
-            " AND eventname IN ('CreateEndpoint', 'UpdateEndpoint', 'DeleteEndpoint', 'UpdateModelPackage', 'CreateModel')",
+            " AND eventname IN ('CreateEndpoint', 'UpdateEndpoint', 'DeleteEndpoint', 'UpdateModelPackage',"
+            " 'CreateModel')",
         ),
     ),
     "who-read": (
@@ -73,7 +78,9 @@ QUERIES: Mapping[str, tuple[str, str]] = {
     ),
     "who-was-refused": (
         "Who tried what is not allowed",
-        _asked("eventsource AS what", "errorcode IN ('AccessDenied', 'AccessDeniedException', 'UnauthorizedOperation')"),
+        _asked(
+            "eventsource AS what", "errorcode IN ('AccessDenied', 'AccessDeniedException', 'UnauthorizedOperation')"
+        ),
     ),
     "who-changed-rights": (
         "Who changed a policy, a role or a key",

@@ -3,8 +3,9 @@
 MiniStack keeps trails and logs nothing. Here each request that comes by HTTPS, or from inside as one of a service that
 acts for somebody, is a record (`local.emulator.trails`); what a service does in its own name is none, as on AWS. Every
 trail that logs, and whose selectors want it, puts it into its bucket: as `cloudtrail.amazonaws.com` by the bucket's own
-policy and the key's, a file of JSON, zipped, within a second or two, where AWS takes five minutes. Changes are events
-of EventBridge, as on AWS only while a trail logs them. `LookupEvents` finds management events, the last ten thousand.
+policy and the key's, a file of JSON, zipped, within a second or two, where AWS takes five minutes. What cannot be
+delivered is tried again with what comes next. Changes are events of EventBridge, as on AWS only while a trail logs
+them. `LookupEvents` finds management events, the last ten thousand.
 
 Not here: digest files (the setting is kept), Insights, organization trails, delivery to CloudWatch Logs and SNS.
 
@@ -43,6 +44,8 @@ from local.emulator.seams.resource_types import Made, Properties
 _log = logging.getLogger(__name__)
 _PRINCIPAL = "cloudtrail.amazonaws.com"
 _TOGETHER_SECONDS = 1.0
+# Of one trail, while it cannot deliver.
+_MOST_WAITING = 10_000
 _CODE = re.compile(rb"<Code>([^<]+)</Code>")
 _UNSERVED = ("CloudWatchLogsLogGroupArn", "InsightSelectors", "SnsTopicName", "AggregationConfigurations")
 
@@ -190,14 +193,19 @@ def flush() -> None:
     with _lock:
         waiting, _timer = dict(_waiting), None
         _waiting.clear()
-    for (account, home, name), events in waiting.items():
+    for place, events in waiting.items():
+        account, home, name = place
         trail = _cloudtrail._trails.get_scoped(account, home, name, None)
-        if trail is not None:
-            with _responses.request_scope(account, home):
-                _write(trail, account, home, events)
+        if trail is None:
+            continue
+        with _responses.request_scope(account, home):
+            delivered = _write(trail, account, home, events)
+        if not delivered:
+            with _lock:
+                _waiting[place] = [*events, *_waiting.get(place, ())][-_MOST_WAITING:]
 
 
-def _write(trail: dict[str, Any], account: str, region: str, events: list[dict[str, Any]]) -> None:
+def _write(trail: dict[str, Any], account: str, region: str, events: list[dict[str, Any]]) -> bool:
     bucket, key = trail["S3BucketName"], _file(trail, account, region)
     problem = why_not(trail, account)
     if problem is None:
@@ -210,9 +218,10 @@ def _write(trail: dict[str, Any], account: str, region: str, events: list[dict[s
         problem = None if answer[0] < 300 else "InternalError"
     if problem is None:
         _delivered[trail["TrailARN"]] = {"LatestDeliveryTime": clock.now()}
-    else:
-        _delivered.setdefault(trail["TrailARN"], {})["LatestDeliveryError"] = problem
-        _log.warning("%s could not deliver %s records: %s", trail["Name"], len(events), problem)
+        return True
+    _delivered.setdefault(trail["TrailARN"], {})["LatestDeliveryError"] = problem
+    _log.warning("%s could not deliver %s records: %s", trail["Name"], len(events), problem)
+    return False
 
 
 def _file(trail: Mapping[str, Any], account: str, region: str) -> str:
