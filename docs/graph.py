@@ -42,6 +42,12 @@ DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::SageMaker::Pipeline": ("SageMaker pipeline", "compute"),
     "AWS::Scheduler::Schedule": ("EventBridge schedule", "messages"),
     "AWS::Budgets::Budget": ("budget", "watching"),
+    "AWS::CloudTrail::Trail": ("CloudTrail trail", "messages"),
+    "AWS::GuardDuty::Detector": ("GuardDuty detector", "watching"),
+    "AWS::Config::ConfigRule": ("Config rule", "messages"),
+    "AWS::Config::ConfigurationRecorder": ("Config recorder", "messages"),
+    "AWS::Glue::Table": ("Glue table", "storage"),
+    "AWS::Athena::WorkGroup": ("Athena workgroup", "compute"),
 }
 
 # Types that are no box of their own: they are edges, or settings of a box.
@@ -54,6 +60,9 @@ NOT_DRAWN = {
     "AWS::ApiGateway::Stage": "belongs to its API",
     "AWS::CDK::Metadata": "CDK's own",
     "AWS::CloudWatch::Dashboard": "shows what the alarms watch",
+    "AWS::Athena::NamedQuery": "belongs to its workgroup",
+    "AWS::Config::DeliveryChannel": "is an edge",
+    "AWS::Glue::Database": "holds a table",
     "AWS::IAM::Policy": "its statements are edges",
     "AWS::IAM::Role": "belongs to what acts by it, unless SageMaker's machines do",
     "AWS::Lambda::EventInvokeConfig": "restricts a box, or is an edge",
@@ -70,7 +79,13 @@ NOT_DRAWN = {
 OUTSIDE: dict[str, tuple[str, Group]] = {
     "application-autoscaling": ("Application Auto Scaling", "compute"),
     "cloudwatch": ("CloudWatch metrics", "watching"),
+    "cloudtrail": ("AWS CloudTrail", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
+    "config": ("AWS Config", "watching"),
+    "events": ("Amazon EventBridge", "messages"),
+    "guardduty": ("Amazon GuardDuty", "watching"),
+    "iam": ("AWS IAM", "storage"),
+    "kms": ("AWS KMS", "storage"),
     "ecr": ("AWS's container images", "storage"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),
@@ -359,6 +374,34 @@ def _connect_budget(found: _Found, logical_id: str, properties: Properties) -> N
         found.add(logical_id, topic, "notify")
 
 
+def _connect_trail(found: _Found, logical_id: str, properties: Properties) -> None:
+    for bucket in references(properties["S3BucketName"]):
+        found.add(logical_id, bucket, "event", "records")
+
+
+def _connect_channel(found: _Found, _logical_id: str, properties: Properties) -> None:
+    recorders = [name for name, node in found.nodes.items() if node.kind == "Config recorder"]
+    for bucket in references(properties["S3BucketName"]):
+        for recorder in recorders:
+            found.add(recorder, bucket, "event", "settings")
+
+
+def _connect_config_rule(found: _Found, logical_id: str, properties: Properties) -> None:
+    for function in references(properties["Source"].get("SourceIdentifier", "")):
+        found.add(logical_id, function, "event", "every day")
+
+
+def _connect_workgroup(found: _Found, logical_id: str, properties: Properties) -> None:
+    for bucket in references(properties.get("WorkGroupConfiguration", {}).get("ResultConfiguration", {})):
+        if found.nodes[bucket].group == "storage" and found.nodes[bucket].kind == "S3 bucket":
+            found.add(logical_id, bucket, "event", "answers")
+
+
+def _connect_table(found: _Found, logical_id: str, properties: Properties) -> None:
+    for bucket in references(properties["TableInput"]["StorageDescriptor"]["Location"]):
+        found.add(bucket, logical_id, "event", "is read as")
+
+
 _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::Events::Rule": _connect_rule,
     "AWS::ApiGateway::Method": _connect_method,
@@ -372,6 +415,11 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::SageMaker::MonitoringSchedule": _connect_monitoring,
     "AWS::Scheduler::Schedule": _connect_schedule,
     "AWS::Budgets::Budget": _connect_budget,
+    "AWS::CloudTrail::Trail": _connect_trail,
+    "AWS::Config::DeliveryChannel": _connect_channel,
+    "AWS::Config::ConfigRule": _connect_config_rule,
+    "AWS::Athena::WorkGroup": _connect_workgroup,
+    "AWS::Glue::Table": _connect_table,
 }
 
 

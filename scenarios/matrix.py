@@ -73,6 +73,7 @@ _MONITOR = "tests.scenarios.test_model_monitor"
 _MONITOR_FAILS = "tests.scenarios.test_model_monitor_failures"
 _MONITOR_RIGHTS = "tests.scenarios.test_model_monitor_permissions"
 _GUARD = "tests.scenarios.test_cost_guard"
+_AUDIT = "tests.scenarios.test_audit"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
     "image-labeling": {
@@ -520,6 +521,29 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             (
                 f"{_GUARD}.test_without_a_permission_nothing_is_stopped_and_the_run_fails_and_once_it_is_back_it_goes_on",
                 f"{_GUARD}.test_a_call_that_the_schedule_may_not_make_is_a_dead_letter",
+            )
+        ),
+    },
+    "audit": {
+        "duplicate-event": DoesNotApply(
+            "A record says twice what was done twice; an alarm that comes twice is true twice."
+        ),
+        "odd-key": DoesNotApply("Names are written into records as they were asked for; nothing is looked up by them."),
+        "corrupt-input": DoesNotApply("Its input are calls that AWS itself has understood."),
+        "oversized-input": DoesNotApply("CloudTrail leaves out of a record what is too long, and says so."),
+        "throttled-service": AnsweredBy((f"{_AUDIT}.test_a_throttled_service_is_asked_again",)),
+        "service-down-then-back": AnsweredBy(
+            (f"{_AUDIT}.test_a_denial_without_its_condition_keeps_the_trail_out_too",)
+        ),
+        "poison-message": AnsweredBy((f"{_AUDIT}.test_an_alarm_that_cannot_be_told_is_a_dead_letter",)),
+        "partial-batch": DoesNotApply("Nothing comes in batches: a file of records is delivered whole or later."),
+        "asynchronous-job-failed": AnsweredBy((f"{_AUDIT}.test_a_rule_that_may_not_look_has_no_verdict_and_an_alarm",)),
+        "notification-late-or-twice": DoesNotApply("A record has its time, and nothing depends on when it comes."),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_AUDIT}.test_a_rule_that_may_not_look_has_no_verdict_and_an_alarm",
+                f"{_AUDIT}.test_a_denial_without_its_condition_keeps_the_trail_out_too",
+                f"{_AUDIT}.test_an_alarm_that_cannot_be_told_is_a_dead_letter",
             )
         ),
     },

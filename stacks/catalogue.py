@@ -1066,6 +1066,7 @@ _SECURE = (
         flow="Studio domain in a VPC only; notebook instance without direct internet, KMS, lifecycle scripts",
         services=("sagemaker", "vpc", "kms", "iam"),
         facts=("On a notebook instance only /home/ec2-user/SageMaker persists.",),
+        stack="stacks.secure.secure_studio:SecureStudio",
     ),
     Architecture(
         id="audit",
@@ -1093,7 +1094,11 @@ _SECURE = (
             "CloudTrail says who called what, CloudWatch how it runs, Config whether it is as it should be.",
             "InvokeEndpoint is recorded only with data events on.",
         ),
+        status="available",
         stack="stacks.secure.audit:Audit",
+        scenario="scenarios.audit",
+        cost_idle=1.20,
+        cost_per_thousand=0.01,
     ),
     Architecture(
         id="code-quality",

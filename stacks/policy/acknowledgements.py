@@ -53,6 +53,7 @@ _PYTHON = (
     " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the"
     " date."
 )
+_EVERY_JOB = "The rule judges every job of the account and may only describe it."
 _REPORT = "The report of each call lies under its id here."
 
 ACKNOWLEDGEMENTS: tuple[Acknowledgement, ...] = (
@@ -936,7 +937,7 @@ ACKNOWLEDGEMENTS += (
             "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:"
             "processing-job/*]"
         ),
-        reason="The rule judges every job of the account and may only describe it.",
+        reason=_EVERY_JOB,
         constructs=(),
         optional=("JudgeJobs/Role/DefaultPolicy/Resource",),
         when={"config_rules": True},
@@ -946,7 +947,7 @@ ACKNOWLEDGEMENTS += (
         rule=(
             "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:training-job/*]"
         ),
-        reason="The rule judges every job of the account and may only describe it.",
+        reason=_EVERY_JOB,
         constructs=(),
         optional=("JudgeJobs/Role/DefaultPolicy/Resource",),
         when={"config_rules": True},
@@ -987,6 +988,45 @@ ACKNOWLEDGEMENTS += (
         constructs=("EmptiedArchive/Worker/Function/Resource", "EmptiedAnswers/Worker/Function/Resource"),
         optional=("JudgeJobs/Function/Resource",),
         when={"config_rules": True},
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-S1",
+        reason=_CLOUDTRAIL_TELLS,
+        constructs=("Project/Resource",),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "xray:PutTraceSegments and xray:PutTelemetryRecords support no resource. The check for wildcards lets `*`"
+            " pass for these alone."
+        ),
+        constructs=("EmptiedProject/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-IAM5[Resource::<ProjectC78D97AD.Arn>/*]",
+        reason=_EMPTIED,
+        constructs=("EmptiedProject/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-IAM5[Resource::<ProjectC78D97AD.Arn>/work/*]",
+        reason="Scientists work in one folder of the project's bucket, whatever they call their files.",
+        constructs=("ScientistRole/DefaultPolicy/Resource", "NotebookRole/DefaultPolicy/Resource"),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-IAM5[Resource::<ProjectC78D97AD.Arn>/results/*]",
+        reason="Engineers read one folder of the project's bucket, whatever is in it.",
+        constructs=("EngineerRole/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-L1",
+        reason=(_PYTHON),
+        constructs=("EmptiedProject/Worker/Function/Resource",),
     ),
 )
 

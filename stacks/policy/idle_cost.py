@@ -47,6 +47,11 @@ MONTHLY = {
     # Definitions and groups cost nothing by themselves; jobs and endpoints are paid by the second that they run. A
     # schedule is paid by the call, and 744 a month are a tenth of a cent. (Read 2026-11-27.)
     "AWS::SageMaker::DataQualityJobDefinition": 0.0,
+    "AWS::SageMaker::Domain": 0.0,
+    "AWS::SageMaker::UserProfile": 0.0,
+    # An ml.t3.medium that runs all month, 0.05 an hour (from memory of the pricing page, 2026-11-27).
+    "AWS::SageMaker::NotebookInstance": 36.50,
+    "AWS::SageMaker::NotebookInstanceLifecycleConfig": 0.0,
     "AWS::SageMaker::ModelPackageGroup": 0.0,
     "AWS::SageMaker::MonitoringSchedule": 0.0,
     "AWS::SageMaker::Pipeline": 0.0,
