@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 ID ?= image-labeling
-# Each has a local cloud and its models: up to 3 GB of memory. Three keep two cores busy, as each waits now and then.
-TEST_PROCESSES ?= 3
+# Each has a local cloud and its models: up to 2 GB of memory. Four keep two cores busy, as each waits now and then.
+TEST_PROCESSES ?= 4
 
 # Where the user's shell sends Python to other places, the project's own packages would not be the ones that are found.
 unexport PYTHONHOME PYTHONPATH
@@ -26,7 +26,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-language setup-training demo test test-browser soak bench lint format synth deploy destroy docs definitions lock clean
+.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker demo test test-browser soak bench lint format synth deploy destroy docs definitions lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,15 +81,17 @@ setup-language: $(VENV)/.language $(VENV)/.weights ## Install what the demos of 
 setup-training: $(VENV)/.training $(VENV)/.weights ## Install what the demos that train and serve models need
 	@$(BIN)/python -m stacks.assets local
 
-setup-dev: $(VENV)/.dev $(VENV)/.weights $(VENV)/.sagemaker ## Install what the tests need
+setup-dev: $(VENV)/.dev $(VENV)/.weights ## Install what the tests need
 	@$(BIN)/python -m stacks.assets local lambda
+
+setup-sagemaker: $(VENV)/.sagemaker ## Install the SDK that builds the pipelines' definitions
 
 demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
 	@models=$$($(BIN)/python -m stacks.catalogue $(ID)) && for set in $$models; do $(MAKE) -s $(VENV)/.$$set || exit 1; done
 	@$(BIN)/python -m local demo $(ID)
 
 # Types are checked beside the tests, which leave part of a core idle. What is wrong with them is told after the summary.
-test: setup-dev ## Everything but endurance, style and types included; ends with the tests' summary
+test: setup-dev ## Everything but endurance and browsers, style and types included; ends with the tests' summary
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 	@mkdir -p .build && { $(BIN)/mypy > .build/types.log 2>&1 & types=$$!; \
 		$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile; tests=$$?; \
@@ -98,7 +100,7 @@ test: setup-dev ## Everything but endurance, style and types included; ends with
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none
 	@$(BIN)/python -m pytest -m browser --require-browser tests/browser
 
-soak: setup-dev ## Endurance: fault storms, killed workers, updates under load, the monitor's power
+soak: setup-dev setup-sagemaker ## Endurance: fault storms, killed workers, updates under load, the monitor's power
 	@$(BIN)/python -m pytest -m soak
 
 bench: setup-dev ## Measure, side by side
@@ -123,7 +125,7 @@ destroy: setup-dev ## Remove ID=image-labeling from your AWS account
 docs: setup-dev ## Write the generated parts of the pages anew
 	@$(BIN)/python -m docs.generate
 
-definitions: $(VENV)/.sagemaker ## Write the pipelines' definitions anew
+definitions: setup-sagemaker ## Write the pipelines' definitions anew
 	@$(VENV)/sagemaker/bin/python -m pipelines.generate
 
 # What is installed on top of `run` must not change what `run` brought: so the others are held to its pins.

@@ -13,7 +13,7 @@ modules at every cold start (its folder cannot be written to), while a machine w
 from __future__ import annotations
 
 import dataclasses
-import io
+import hashlib
 import json
 import os
 import pathlib
@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from local.assembly import synthesize
@@ -149,11 +149,22 @@ def _timed(module: str, staged: pathlib.Path, held: Mapping[str, str], options: 
 
 
 def _zipped(files: Iterable[pathlib.Path], root: pathlib.Path) -> int:
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in files:
-            archive.write(path, path.relative_to(root))
-    return written.tell()
+    """The size of a ZIP archive of these files: functions share most of theirs, which are compressed once."""
+    # Of an entry: 30 bytes and the name before it, 46 and the name in the directory. The archive ends with 22.
+    names = ((path, len(path.relative_to(root).as_posix().encode())) for path in files)
+    return 22 + sum(30 + 46 + 2 * name + _deflated(path) for path, name in names)
+
+
+_sizes: dict[bytes, int] = {}
+
+
+def _deflated(path: pathlib.Path) -> int:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).digest()
+    if digest not in _sizes:
+        compressor = zlib.compressobj(wbits=-15)
+        _sizes[digest] = len(compressor.compress(content)) + len(compressor.flush())
+    return _sizes[digest]
 
 
 def main() -> int:

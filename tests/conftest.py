@@ -91,7 +91,8 @@ TOGETHER: Mapping[str, Sequence[str]] = {
     "speech": ("speech_synthesis", "polly"),
     "texts": ("text_insights", "comprehend"),
     "images": ("image_labeling", "rekognition"),
-    "models": ("training_pipeline", "realtime_endpoint", "model_monitor", "sagemaker"),
+    "trainings": ("training_pipeline",),
+    "models": ("realtime_endpoint", "model_monitor"),
 }
 DEPLOYING = ("tests/scenarios/", "tests/local/", "tests/browser/")
 

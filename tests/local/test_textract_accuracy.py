@@ -60,12 +60,6 @@ def holds_worn(found: Score) -> None:
     assert found.right_reviewed_share <= 0.40, found
 
 
-def test_a_clean_form_is_read() -> None:
-    # Given a clean form of three pages in a style that was not tuned on
-    # When its PDF is read, Then the bars hold
-    holds_clean(measured(form(MEASURED[0], 101), None))
-
-
 @pytest.mark.soak
 def test_clean_forms_of_all_styles_are_read(capsys: pytest.CaptureFixture[str]) -> None:
     # Given clean forms of every measured style, as PDF and as pictures

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from pipelines import generate
 from pipelines.definition import archive, load
 from pipelines.definition.archive import CASES, FOLDER, Case
 from pipelines.definition.placeholders import PLACEHOLDERS
@@ -63,9 +65,34 @@ def jobs(case: Case, kind: str) -> list[dict[str, Any]]:
     return [step["Arguments"] for step in steps(json.loads(text(case))) if step["Type"] == kind]
 
 
+def test_the_definitions_were_made_from_the_pipelines_that_are_here() -> None:
+    # Given what the definitions were made from, and they themselves
+    # Then nothing of that was changed since (the SDK needs half a minute to build them: endurance does that)
+    assert generate.STAMP.read_text(encoding="utf-8").strip() == generate.stamp(), "run `make definitions`"
+
+
+def test_a_changed_pipeline_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Given the pipelines, copied
+    shutil.copytree(FOLDER, tmp_path / "pipelines", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    monkeypatch.setattr(generate, "FOLDER", tmp_path / "pipelines")
+    before = generate.stamp()
+    changed = "tumors/pipeline.py", "deliveries/definition.json", "definition/steps.py", "../requirements/sagemaker.txt"
+    for name in changed:
+        # When any file that matters is changed
+        file = tmp_path / "pipelines" / name
+        held = file.read_bytes()
+        file.write_bytes(held + b"\n")
+        # Then the stamp is another
+        assert generate.stamp() != before, name
+        file.write_bytes(held)
+    assert generate.stamp() == before == generate.STAMP.read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.soak
 def test_the_definitions_are_what_the_sdk_makes_of_the_pipelines() -> None:
     # Given the SDK in its own environment, without a network
-    assert SDK.exists(), "The SageMaker SDK is not installed: run `make setup-dev`."
+    assert SDK.exists(), "The SageMaker SDK is not installed: run `make setup-sagemaker`."
     # When it builds the definitions
     built = subprocess.run(
         [SDK, "-m", "pipelines.generate", "--print"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -33,7 +33,7 @@ SMALL: Mapping[str, Any] = {
     "retry_seconds": 1,
     "retry_attempts": 3,
     "maximum_receives": 2,
-    "translate_at_once_bytes": 300,
+    "translate_at_once_bytes": 100,
     "job_timeout_seconds": 7200,
     "timeout_seconds": 86_400,
 }
@@ -46,11 +46,31 @@ _SHORT = Script(
     ("Casa Lumora",),
 )
 
+_TALK = Script(
+    "talk",
+    {"agent": "high", "guest": "low"},
+    (
+        Line("agent", "Good morning, this is Hotel Marisol. How can I help you today?"),
+        Line(
+            "guest",
+            "My name is John Smith. I would like to change my booking at Villa Kestrel.",
+            (Secret("NAME", "John Smith"),),
+        ),
+    ),
+    ("Hotel Marisol", "Villa Kestrel"),
+)
+
 
 @functools.cache
 def booking() -> Call:
     """Five turns, two speakers."""
     return record(BOOKING)
+
+
+@functools.cache
+def talk() -> Call:
+    """Two turns of two speakers: more text than is translated at once."""
+    return record(_TALK)
 
 
 @functools.cache

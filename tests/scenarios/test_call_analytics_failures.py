@@ -9,7 +9,7 @@ import pytest
 
 from stacks.language.call_workflow import TASK_SECONDS
 from tests.local.emulated import make_queue, messages, policy
-from tests.scenarios.operator import Operator, booking, short
+from tests.scenarios.operator import Operator, short, talk
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_a_translation_that_fails_is_recorded(operator: Operator) -> None:
     # Given a translation job that will fail
     operator.control.faults_add(service="translate", operation="StartTextTranslationJob", kind="fail-job", times=1)
     # When a large call is uploaded, Then its row says so
-    row = operator.wait_for(operator.upload(booking().wav()), "FAILED")
+    row = operator.wait_for(operator.upload(talk().wav()), "FAILED")
     assert row["reason"]["code"] == "TranslationFailed"
     assert row["reason"]["message"]
 

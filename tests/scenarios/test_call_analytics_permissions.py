@@ -18,7 +18,8 @@ from local.permissions import Granted, PermissionReport, Status, compare, grante
 from scenarios import call_analytics
 from scenarios.call_analytics import Recording, Upload
 from tests.local.emulated import last_sequence, make_queue, messages, policy
-from tests.scenarios.operator import ARCHITECTURE, SMALL, Operator, booking, short
+from tests.scenarios.operator import ARCHITECTURE, SMALL, Operator, short, talk
+from tests.scenarios.removals import of_each_role, of_one_role
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def life(cloud: LocalCloud) -> Life:
     try:
         outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
         recordings = [
-            Recording("large.wav", booking().wav(), "en-US"),
+            Recording("large.wav", talk().wav(), "en-US"),
             Recording("short.wav", short().wav(), spoken=True),
             Recording("broken.wav", b"no audio at all"),
         ]
@@ -123,12 +124,14 @@ TOLD_OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize(("role", "action", "kind"), PERMISSIONS, ids=[f"{r}-{a}" for r, a, _ in PERMISSIONS])
+@pytest.mark.parametrize(
+    ("role", "action", "kind"), of_each_role(PERMISSIONS), ids=[f"{r}-{a}" for r, a, _ in PERMISSIONS]
+)
 def test_without_a_permission_of_a_role_the_call_fails_and_says_so(
     operator: Operator, role: str, action: str, kind: str
 ) -> None:
     # Given a role that lost one permission
-    audio = booking().wav() if kind == "large" else short().wav()
+    audio = talk().wav() if kind == "large" else short().wav()
     with operator.without(role, action):
         # When a call is uploaded that needs it
         uploaded = operator.upload(audio, spoken=True)
@@ -160,13 +163,13 @@ def test_without_permission_to_start_the_event_is_kept(operator: Operator) -> No
     operator.wait_for(uploaded, "REJECTED")
 
 
-@pytest.mark.parametrize("action", ["s3:GetObject", "s3:ListBucket", "s3:PutObject", "kms:Decrypt"])
+@pytest.mark.parametrize("action", of_one_role(["s3:GetObject", "s3:ListBucket", "s3:PutObject", "kms:Decrypt"]))
 def test_without_the_role_of_the_job_nothing_is_translated(operator: Operator, action: str) -> None:
     # Given the role as which Translate reads and writes, without one of its permissions
     outputs = {**operator.outputs, "TranslationRoleName": operator.outputs["TranslationJobRoleName"]}
     with Operator(operator.cloud, outputs).without("Translation", action):
         # When a large call is uploaded, Then it fails, at the job or before it
-        row = operator.wait_for(operator.upload(booking().wav()), "FAILED", hurry=True)
+        row = operator.wait_for(operator.upload(talk().wav()), "FAILED", hurry=True)
         assert row["reason"]["code"].startswith(("Translat", "TranslationFailed"))
 
 

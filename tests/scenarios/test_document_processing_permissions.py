@@ -18,6 +18,7 @@ from scenarios.document_processing import Desk, Upload
 from tests.local.emulated import subscribed
 from tests.scenarios.clerk import ARCHITECTURE, SMALL, Clerk
 from tests.scenarios.papers import FORM, UNSURE, pdf, png
+from tests.scenarios.removals import of_each_role, of_one_role
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ PERMISSIONS = [
 ]
 
 
-@pytest.mark.parametrize(("role", "action", "kind"), PERMISSIONS, ids=[f"{r[:-8]}-{a}" for r, a, _ in PERMISSIONS])
+@pytest.mark.parametrize(
+    ("role", "action", "kind"), of_each_role(PERMISSIONS), ids=[f"{r[:-8]}-{a}" for r, a, _ in PERMISSIONS]
+)
 def test_without_a_permission_of_a_role_the_document_fails_and_says_so(
     clerk: Clerk, role: str, action: str, kind: str
 ) -> None:
@@ -269,13 +272,15 @@ def test_without_permission_to_answer_a_message_is_kept(clerk: Clerk, action: st
 
 @pytest.mark.parametrize(
     "action",
-    [
-        "dynamodb:GetItem",
-        "dynamodb:UpdateItem",
-        "s3:GetObject",
-        "secretsmanager:GetSecretValue",
-        "states:SendTaskSuccess",
-    ],
+    of_one_role(
+        [
+            "dynamodb:GetItem",
+            "dynamodb:UpdateItem",
+            "s3:GetObject",
+            "secretsmanager:GetSecretValue",
+            "states:SendTaskSuccess",
+        ]
+    ),
 )
 def test_without_a_permission_of_the_page_the_reviewer_may_try_again(clerk: Clerk, action: str) -> None:
     # Given an open review, and a page that lost one permission

@@ -22,6 +22,7 @@ def shop(cloud: LocalCloud, shared_stacks: SharedStacks) -> Shop:
     return shop
 
 
+@pytest.mark.soak
 def test_a_drifted_model_is_replaced_by_a_better_one_and_no_request_fails(shop: Shop) -> None:
     # Given a model in production
     old = shop.in_service()

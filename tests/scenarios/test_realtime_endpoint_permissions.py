@@ -17,6 +17,7 @@ from local.services.application_autoscaling import SERVICE_ROLE
 from scenarios import realtime_endpoint
 from tests.conftest import SharedStacks
 from tests.local.emulated import ended, messages
+from tests.scenarios.removals import of_one_role
 from tests.scenarios.shop import (
     NEVER_WELL,
     SECONDS,
@@ -178,7 +179,7 @@ def failed_without(shop: Shop, action: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("action", LOST)
+@pytest.mark.parametrize("action", of_one_role(LOST))
 def test_without_a_permission_of_its_role_a_deployment_says_so(shop: Shop, action: str) -> None:
     # Given a role that lost one permission, When a package is deployed
     before = shop.configuration()
@@ -191,7 +192,7 @@ def test_without_a_permission_of_its_role_a_deployment_says_so(shop: Shop, actio
     assert shop.made() == (1, 1)
 
 
-@pytest.mark.parametrize("action", LOST_LATER)
+@pytest.mark.parametrize("action", of_one_role(LOST_LATER))
 def test_without_a_permission_for_what_comes_after_the_new_model_serves_all_the_same(shop: Shop, action: str) -> None:
     # Given a role that lost one permission, When a package is deployed
     before = shop.configuration()

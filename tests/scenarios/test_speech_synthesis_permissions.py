@@ -15,6 +15,7 @@ from local.deploy import deploy, destroy
 from local.permissions import PermissionReport, Status, compare, granted
 from scenarios import speech_synthesis
 from tests.conftest import SharedStacks
+from tests.scenarios.removals import of_one_role
 from tests.scenarios.speech import ARCHITECTURE, LONG, SMALL, SpeechDriver
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "speech"
@@ -67,9 +68,9 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(life:
     ("action", "body"),
     [
         ("s3:GetObjectVersion", None),
-        ("s3:PutObject", None),
-        ("polly:SynthesizeSpeech", None),
-        ("polly:StartSpeechSynthesisTask", LONG),
+        pytest.param("s3:PutObject", None, marks=pytest.mark.soak),
+        pytest.param("polly:SynthesizeSpeech", None, marks=pytest.mark.soak),
+        pytest.param("polly:StartSpeechSynthesisTask", LONG, marks=pytest.mark.soak),
         ("dynamodb:UpdateItem", None),
     ],
 )
@@ -95,7 +96,7 @@ def test_without_a_permission_of_its_role_a_text_waits_and_is_spoken_once_it_is_
     driver.wait_for(key, version, hurry=True)
 
 
-@pytest.mark.parametrize("action", ["polly:GetSpeechSynthesisTask", "dynamodb:UpdateItem"])
+@pytest.mark.parametrize("action", of_one_role(["polly:GetSpeechSynthesisTask", "dynamodb:UpdateItem"]))
 def test_without_its_permission_the_end_of_a_task_waits(driver: SpeechDriver, action: str) -> None:
     # Given that the function which records ends lost one permission
     key = driver.key()

@@ -17,6 +17,7 @@ from local.permissions import Granted, PermissionReport, Status, compare, grante
 from scenarios import text_insights
 from tests.conftest import FreshStack, SharedStacks
 from tests.local.emulated import make_queue, messages, policy
+from tests.scenarios.removals import of_one_role
 from tests.scenarios.text_driver import ARCHITECTURE, SMALL, TextDriver
 
 TEXTS = Path(__file__).parents[2] / "samples" / "texts"
@@ -95,7 +96,7 @@ def test_a_wildcard_is_no_wider_than_what_it_is_for(life: Life) -> None:
     assert wild == dict.fromkeys([*COMPREHEND, "xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*")
 
 
-@pytest.mark.parametrize("action", COMPREHEND)
+@pytest.mark.parametrize("action", of_one_role(COMPREHEND))
 def test_without_a_permission_of_its_role_the_function_says_so_and_recovers(driver: TextDriver, action: str) -> None:
     # Given a role that lost one permission
     text_id = driver.text_id()

@@ -152,7 +152,7 @@ def test_a_training_that_crashes_or_takes_too_long_fails_and_is_told(school: Sho
 def test_a_training_whose_spot_instance_is_taken_away_goes_on_from_its_checkpoint(school: Shop) -> None:
     # Given a training that lasts some seconds, and has kept a checkpoint
     training_pipeline.upload(school.cloud, school.training, {"a.csv": data(ROWS)}, ready=False)
-    with school.longer_training(num_round="2500", early_stopping_rounds="2500", max_depth="1"):
+    with school.longer_training(num_round="1000", early_stopping_rounds="1000", max_depth="1"):
         execution = school.start(DataVersion="spot", **ANY_MODEL)
         folder = f"runs/{execution.rpartition('/')[2]}/prepare/report/checkpoints/"
         kept = {"Bucket": school.training["BucketName"], "Prefix": folder}

@@ -23,6 +23,7 @@ from scenarios import training_pipeline
 from tests.local.emulated import decided, last_sequence, messages, start, unique
 from tests.local.sagemaking import XGBOOST, log_of
 from tests.scenarios.driver import only_denials
+from tests.scenarios.removals import of_each_role
 from tests.scenarios.shop import TRAINING, Shop, data
 from tests.waiting import never, until
 
@@ -188,27 +189,29 @@ def prepared(cloud: LocalCloud) -> str:
 
 @pytest.mark.parametrize(
     ("role", "action", "step"),
-    [
-        ("Processing", "s3:ListBucket", "Prepare"),
-        ("Processing", "s3:GetObject", "Prepare"),
-        ("Processing", "s3:PutObject", "Prepare"),
-        ("Processing", "kms:Decrypt", "Prepare"),
-        ("Processing", "kms:GenerateDataKey", "Prepare"),
-        ("Pipeline", "iam:PassRole", "Prepare"),
-        ("Pipeline", "sagemaker:CreateProcessingJob", "Prepare"),
-        ("Pipeline", "sagemaker:DescribeProcessingJob", "Prepare"),
-        ("Training", "s3:ListBucket", "Train"),
-        ("Training", "s3:GetObject", "Train"),
-        ("Training", "kms:Decrypt", "Train"),
-        ("Pipeline", "sagemaker:CreateTrainingJob", "Train"),
-        ("Training", "s3:PutObject", "Train"),
-        ("Training", "kms:GenerateDataKey", "Train"),
-        ("Pipeline", "sagemaker:DescribeTrainingJob", "Train"),
-        ("Pipeline", "s3:GetObject", "IsGoodEnough"),
-        ("Pipeline", "kms:Decrypt", "IsGoodEnough"),
-        ("Pipeline", "sagemaker:CreateModelPackage", "Register"),
-        ("Pipeline", "sagemaker:DescribeModelPackage", "Register"),
-    ],
+    of_each_role(
+        [
+            ("Processing", "s3:ListBucket", "Prepare"),
+            ("Processing", "s3:GetObject", "Prepare"),
+            ("Processing", "s3:PutObject", "Prepare"),
+            ("Processing", "kms:Decrypt", "Prepare"),
+            ("Processing", "kms:GenerateDataKey", "Prepare"),
+            ("Pipeline", "iam:PassRole", "Prepare"),
+            ("Pipeline", "sagemaker:CreateProcessingJob", "Prepare"),
+            ("Pipeline", "sagemaker:DescribeProcessingJob", "Prepare"),
+            ("Training", "s3:ListBucket", "Train"),
+            ("Training", "s3:GetObject", "Train"),
+            ("Training", "kms:Decrypt", "Train"),
+            ("Pipeline", "sagemaker:CreateTrainingJob", "Train"),
+            ("Training", "s3:PutObject", "Train"),
+            ("Training", "kms:GenerateDataKey", "Train"),
+            ("Pipeline", "sagemaker:DescribeTrainingJob", "Train"),
+            ("Pipeline", "s3:GetObject", "IsGoodEnough"),
+            ("Pipeline", "kms:Decrypt", "IsGoodEnough"),
+            ("Pipeline", "sagemaker:CreateModelPackage", "Register"),
+            ("Pipeline", "sagemaker:DescribeModelPackage", "Register"),
+        ]
+    ),
 )
 def test_without_a_permission_the_step_that_needs_it_fails_and_says_so(
     school: Shop, prepared: str, role: str, action: str, step: str

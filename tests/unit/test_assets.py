@@ -123,6 +123,15 @@ def test_every_function_is_within_its_sizes() -> None:
     for size in sizes:
         assert 0 < size.own <= MAXIMUM_OWN_BYTES
         assert size.other_zipped <= MAXIMUM_OTHER_BYTES_ZIPPED
+    # and the measure is that of a real archive
+    staged = function_asset(*LABELING, "lambda")
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in staged.rglob("*"):
+            if path.is_file():
+                archive.write(path, path.relative_to(staged))
+    (labeling,) = (size for size in sizes if (size.architecture, size.function) == LABELING)
+    assert labeling.zipped == len(written.getvalue())
 
 
 def test_compiled_parts_are_for_lambdas_processor_python_and_libc() -> None:
