@@ -86,6 +86,9 @@ def svg(graph: Graph, title: str, description: str) -> str:
     Left out: logs and traces, and what works only when the stack itself is changed. For light and for dark pages.
     """
     shown = _simplified(graph)
+    # A key that only services use has no arrow, and is no part of the way.
+    connected = {end for edge in shown.edges for end in (edge.source, edge.target)}
+    shown = shown.without(*(node.id for node in shown.nodes if node.id not in connected))
     places = _layout(shown)
     columns = max(place.column for place in places.values()) + 1
     rows = max(place.row for place in places.values()) + 1

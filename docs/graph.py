@@ -42,6 +42,13 @@ DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::SageMaker::MonitoringSchedule": ("Model Monitor schedule", "messages"),
     "AWS::SageMaker::Pipeline": ("SageMaker pipeline", "compute"),
     "AWS::Scheduler::Schedule": ("EventBridge schedule", "messages"),
+    "AWS::Budgets::Budget": ("budget", "watching"),
+    "AWS::CloudTrail::Trail": ("CloudTrail trail", "messages"),
+    "AWS::GuardDuty::Detector": ("GuardDuty detector", "watching"),
+    "AWS::Config::ConfigRule": ("Config rule", "messages"),
+    "AWS::Config::ConfigurationRecorder": ("Config recorder", "messages"),
+    "AWS::Glue::Table": ("Glue table", "storage"),
+    "AWS::Athena::WorkGroup": ("Athena workgroup", "compute"),
 }
 
 # Types that are no box of their own: they are edges, or settings of a box.
@@ -61,6 +68,9 @@ NOT_DRAWN = {
     "AWS::EC2::SubnetRouteTableAssociation": "gives a subnet its routes",
     "AWS::EC2::VPC": "the network itself",
     "AWS::IAM::ManagedPolicy": "says what people may do, which the matrix tells",
+    "AWS::Athena::NamedQuery": "belongs to its workgroup",
+    "AWS::Config::DeliveryChannel": "is an edge",
+    "AWS::Glue::Database": "holds a table",
     "AWS::IAM::Policy": "its statements are edges",
     "AWS::IAM::Role": "belongs to what acts by it, unless SageMaker's machines do",
     "AWS::Lambda::EventInvokeConfig": "restricts a box, or is an edge",
@@ -79,10 +89,15 @@ PEOPLE: tuple[str, Group] = ("IAM role", "compute")
 OUTSIDE: dict[str, tuple[str, Group]] = {
     "application-autoscaling": ("Application Auto Scaling", "compute"),
     "cloudwatch": ("CloudWatch metrics", "watching"),
+    "cloudtrail": ("AWS CloudTrail", "watching"),
     "comprehend": ("Amazon Comprehend", "intelligence"),
     "ec2": ("The function's network interfaces", "messages"),
+    "config": ("AWS Config", "watching"),
+    "events": ("Amazon EventBridge", "messages"),
+    "guardduty": ("Amazon GuardDuty", "watching"),
+    "iam": ("AWS IAM", "storage"),
+    "kms": ("AWS KMS", "storage"),
     "ecr": ("AWS's container images", "storage"),
-    "kms": ("KMS key outside the stack", "storage"),
     "polly": ("Amazon Polly", "intelligence"),
     "logs": ("CloudWatch Logs", "watching"),
     "rekognition": ("Amazon Rekognition", "intelligence"),
@@ -425,6 +440,39 @@ def _connect_bucket_policy(found: _Found, _logical_id: str, properties: Properti
                 found.add(endpoint, bucket, "event", "the only way to objects")
 
 
+def _connect_budget(found: _Found, logical_id: str, properties: Properties) -> None:
+    for topic in references(properties.get("NotificationsWithSubscribers", [])):
+        found.add(logical_id, topic, "notify")
+
+
+def _connect_trail(found: _Found, logical_id: str, properties: Properties) -> None:
+    for bucket in references(properties["S3BucketName"]):
+        found.add(logical_id, bucket, "event", "records")
+
+
+def _connect_channel(found: _Found, _logical_id: str, properties: Properties) -> None:
+    recorders = [name for name, node in found.nodes.items() if node.kind == "Config recorder"]
+    for bucket in references(properties["S3BucketName"]):
+        for recorder in recorders:
+            found.add(recorder, bucket, "event", "settings")
+
+
+def _connect_config_rule(found: _Found, logical_id: str, properties: Properties) -> None:
+    for function in references(properties["Source"].get("SourceIdentifier", "")):
+        found.add(logical_id, function, "event", "every day")
+
+
+def _connect_workgroup(found: _Found, logical_id: str, properties: Properties) -> None:
+    for bucket in references(properties.get("WorkGroupConfiguration", {}).get("ResultConfiguration", {})):
+        if found.nodes[bucket].group == "storage" and found.nodes[bucket].kind == "S3 bucket":
+            found.add(logical_id, bucket, "event", "answers")
+
+
+def _connect_table(found: _Found, logical_id: str, properties: Properties) -> None:
+    for bucket in references(properties["TableInput"]["StorageDescriptor"]["Location"]):
+        found.add(bucket, logical_id, "event", "is read as")
+
+
 _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::EC2::VPCEndpoint": _connect_endpoint,
     "AWS::Events::Rule": _connect_rule,
@@ -440,6 +488,12 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::SageMaker::DataQualityJobDefinition": _connect_job_definition,
     "AWS::SageMaker::MonitoringSchedule": _connect_monitoring,
     "AWS::Scheduler::Schedule": _connect_schedule,
+    "AWS::Budgets::Budget": _connect_budget,
+    "AWS::CloudTrail::Trail": _connect_trail,
+    "AWS::Config::DeliveryChannel": _connect_channel,
+    "AWS::Config::ConfigRule": _connect_config_rule,
+    "AWS::Athena::WorkGroup": _connect_workgroup,
+    "AWS::Glue::Table": _connect_table,
 }
 
 

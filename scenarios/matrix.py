@@ -80,6 +80,8 @@ _NO_FLOW = "Nothing flows: people ask, and each request is answered at once"
 _NETWORK = "tests.scenarios.test_private_network"
 _NETWORK_RIGHTS = "tests.scenarios.test_private_network_permissions"
 _NETWORK_PLACED = "tests.scenarios.test_private_network_placed"
+_GUARD = "tests.scenarios.test_cost_guard"
+_AUDIT = "tests.scenarios.test_audit"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
     "data-protection": {
@@ -596,6 +598,58 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             (
                 f"{_NETWORK_RIGHTS}.test_without_a_permission_of_its_role_the_call_is_refused_and_comes_back",
                 f"{_NETWORK_PLACED}.test_images_are_labelled_inside_and_only_through_rekognitions_door",
+            )
+        ),
+    },
+    "cost-guard": {
+        "duplicate-event": AnsweredBy(
+            (f"{_GUARD}.test_what_is_idle_is_stopped_and_nothing_else_and_the_topic_is_told",)
+        ),
+        "odd-key": DoesNotApply("SageMaker's names have letters, digits and hyphens; nothing else names a machine."),
+        "corrupt-input": AnsweredBy((f"{_GUARD}.test_a_machine_whose_tags_cannot_be_read_is_left_alone_and_told",)),
+        "oversized-input": DoesNotApply(
+            "A run takes machines page by page and keeps their names alone; a tag has 256 characters at most."
+        ),
+        "throttled-service": AnsweredBy((f"{_GUARD}.test_a_throttled_service_is_asked_again",)),
+        "service-down-then-back": AnsweredBy(
+            (f"{_GUARD}.test_a_machine_that_cannot_be_stopped_does_not_keep_the_others",)
+        ),
+        "poison-message": AnsweredBy((f"{_GUARD}.test_a_call_that_the_schedule_may_not_make_is_a_dead_letter",)),
+        "partial-batch": AnsweredBy((f"{_GUARD}.test_a_machine_that_cannot_be_stopped_does_not_keep_the_others",)),
+        "asynchronous-job-failed": DoesNotApply("It starts no job."),
+        "notification-late-or-twice": AnsweredBy(
+            (
+                f"{_GUARD}.test_what_is_idle_is_stopped_and_nothing_else_and_the_topic_is_told",
+                f"{_GUARD}.test_a_look_with_an_old_time_stops_nobody_who_has_come_back",
+            )
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_GUARD}.test_without_a_permission_nothing_is_stopped_and_the_run_fails_and_once_it_is_back_it_goes_on",
+                f"{_GUARD}.test_a_call_that_the_schedule_may_not_make_is_a_dead_letter",
+            )
+        ),
+    },
+    "audit": {
+        "duplicate-event": DoesNotApply(
+            "A record says twice what was done twice; an alarm that comes twice is true twice."
+        ),
+        "odd-key": DoesNotApply("Names are written into records as they were asked for; nothing is looked up by them."),
+        "corrupt-input": DoesNotApply("Its input are calls that AWS itself has understood."),
+        "oversized-input": DoesNotApply("CloudTrail leaves out of a record what is too long, and says so."),
+        "throttled-service": AnsweredBy((f"{_AUDIT}.test_a_throttled_service_is_asked_again",)),
+        "service-down-then-back": AnsweredBy(
+            (f"{_AUDIT}.test_a_denial_without_its_condition_keeps_the_trail_out_too",)
+        ),
+        "poison-message": AnsweredBy((f"{_AUDIT}.test_an_alarm_that_cannot_be_told_is_a_dead_letter",)),
+        "partial-batch": DoesNotApply("Nothing comes in batches: a file of records is delivered whole or later."),
+        "asynchronous-job-failed": AnsweredBy((f"{_AUDIT}.test_a_rule_that_may_not_look_has_no_verdict_and_an_alarm",)),
+        "notification-late-or-twice": DoesNotApply("A record has its time, and nothing depends on when it comes."),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_AUDIT}.test_a_rule_that_may_not_look_has_no_verdict_and_an_alarm",
+                f"{_AUDIT}.test_a_denial_without_its_condition_keeps_the_trail_out_too",
+                f"{_AUDIT}.test_an_alarm_that_cannot_be_told_is_a_dead_letter",
             )
         ),
     },

@@ -128,7 +128,7 @@ PATHS: Mapping[str, Path] = {
         ),
         Path(
             "service-to-function",
-            "S3, SNS, EventBridge or API Gateway, by the function's policy",
+            "S3, SNS, EventBridge, API Gateway or Config, by the function's policy",
             ("lambda:InvokeFunction",),
             "the function is not invoked; a rule's event goes to the target's dead-letter queue, an API's caller gets "
             "500",
@@ -226,6 +226,12 @@ PATHS: Mapping[str, Path] = {
             ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "logs:CreateLogStream", "logs:PutLogEvents"),
             "the job fails; without those on logs its output is lost",
             gateway=True,
+        ),
+        Path(
+            "trail-delivery",
+            "cloudtrail.amazonaws.com, by the bucket's policy",
+            ("s3:GetBucketAcl", "s3:PutObject"),
+            "a trail cannot be made; one that is there keeps its records for later, and its status says why",
         ),
         Path(
             "nested-execution",

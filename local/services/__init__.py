@@ -2,6 +2,7 @@
 
 from local.services.application_autoscaling import ApplicationAutoScaling
 from local.services.comprehend import Comprehend
+from local.services.config import Config
 from local.services.rekognition import Rekognition
 from local.services.sagemaker import SageMaker
 from local.services.textract import Textract
@@ -10,10 +11,12 @@ from local.services.translate import Translate
 from local.services.wire import JsonService
 
 APPLICATION_AUTOSCALING = ApplicationAutoScaling()
+CONFIG = Config()
 SAGEMAKER = SageMaker()
 SERVICES: tuple[JsonService, ...] = (
     APPLICATION_AUTOSCALING,
     Comprehend(),
+    CONFIG,
     Rekognition(),
     SAGEMAKER,
     Textract(),

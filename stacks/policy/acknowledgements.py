@@ -55,6 +55,7 @@ _PYTHON = (
     " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the"
     " date."
 )
+_EVERY_JOB = "The rule judges every job of the account and may only describe it."
 _REPORT = "The report of each call lies under its id here."
 
 # All that a private network asks for.
@@ -1033,6 +1034,162 @@ ACKNOWLEDGEMENTS += (
         f"{_MODEL_ARN}processing-job/<AWS::StackName>-*",
         "A job of the monitor is named after the stack and its hour.",
         (_MONITOR, ("StartMonitor/Role",), _OWN_MONITOR),
+    ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule="AwsSolutions-SQS3",
+        reason="It is the dead-letter queue of the schedule, which no other queue names.",
+        constructs=("DeadLetters/Resource",),
+    ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "sagemaker:ListApps, sagemaker:ListNotebookInstances, xray:PutTraceSegments and xray:PutTelemetryRecords"
+            " support no resource. The check for wildcards lets `*` pass for these actions alone."
+        ),
+        constructs=("StopIdle/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule="AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:app/d-*]",
+        reason="It guards the apps of every Studio domain of the account, whatever their users call them.",
+        constructs=("StopIdle/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule=(
+            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:"
+            "notebook-instance/{notebook_prefix}*]"
+        ),
+        reason="It guards every notebook instance under the prefix, and none outside.",
+        constructs=("StopIdle/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="cost-guard",
+        rule="AwsSolutions-L1",
+        reason=(_PYTHON),
+        constructs=("StopIdle/Function/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-S1",
+        reason=(
+            "The archive takes records from two services alone, and the answers are read by auditors; the trail's own"
+            " data events tell who reads either. Server access logs would want a third bucket, which nobody watches."
+        ),
+        constructs=("Archive/Resource", "Answers/Resource"),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "config:PutEvaluations, sagemaker:ListTrainingJobs, sagemaker:ListProcessingJobs, xray:PutTraceSegments and"
+            " xray:PutTelemetryRecords support no resource. The check for wildcards lets `*` pass for these alone."
+        ),
+        constructs=(
+            "EmptiedArchive/Worker/Role/DefaultPolicy/Resource",
+            "EmptiedAnswers/Worker/Role/DefaultPolicy/Resource",
+        ),
+        optional=("JudgeJobs/Role/DefaultPolicy/Resource",),
+        when={"config_rules": True},
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule=(
+            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:"
+            "processing-job/*]"
+        ),
+        reason=_EVERY_JOB,
+        constructs=(),
+        optional=("JudgeJobs/Role/DefaultPolicy/Resource",),
+        when={"config_rules": True},
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule=(
+            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:training-job/*]"
+        ),
+        reason=_EVERY_JOB,
+        constructs=(),
+        optional=("JudgeJobs/Role/DefaultPolicy/Resource",),
+        when={"config_rules": True},
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWS_ConfigRole]",
+        reason=(
+            "What AWS Config reads of each type of resource is in this policy, which AWS keeps up to date; a copy of it"
+            " would miss the types that come."
+        ),
+        constructs=(),
+        optional=("RecorderRole/Resource",),
+        when={"config_rules": True},
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-IAM5[Resource::<ArchiveDA4CB258.Arn>/*]",
+        reason=_EMPTIED,
+        constructs=("EmptiedArchive/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-IAM5[Resource::<Answers9615456C.Arn>/*]",
+        reason=_EMPTIED,
+        constructs=("EmptiedAnswers/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-SQS3",
+        reason="It is the dead-letter queue of the rules, which no other queue names.",
+        constructs=("DeadLetters/Resource",),
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-L1",
+        reason=(_PYTHON),
+        constructs=("EmptiedArchive/Worker/Function/Resource", "EmptiedAnswers/Worker/Function/Resource"),
+        optional=("JudgeJobs/Function/Resource",),
+        when={"config_rules": True},
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-S1",
+        reason=_CLOUDTRAIL_TELLS,
+        constructs=("Project/Resource",),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=(
+            "xray:PutTraceSegments and xray:PutTelemetryRecords support no resource. The check for wildcards lets `*`"
+            " pass for these alone."
+        ),
+        constructs=("EmptiedProject/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-IAM5[Resource::<ProjectC78D97AD.Arn>/*]",
+        reason=_EMPTIED,
+        constructs=("EmptiedProject/Worker/Role/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-IAM5[Resource::<ProjectC78D97AD.Arn>/work/*]",
+        reason="Scientists work in one folder of the project's bucket, whatever they call their files.",
+        constructs=("ScientistRole/DefaultPolicy/Resource", "NotebookRole/DefaultPolicy/Resource"),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-IAM5[Resource::<ProjectC78D97AD.Arn>/results/*]",
+        reason="Engineers read one folder of the project's bucket, whatever is in it.",
+        constructs=("EngineerRole/DefaultPolicy/Resource",),
+    ),
+    Acknowledgement(
+        architecture="secure-studio",
+        rule="AwsSolutions-L1",
+        reason=(_PYTHON),
+        constructs=("EmptiedProject/Worker/Function/Resource",),
     ),
 )
 

@@ -119,6 +119,27 @@ UNUSED_GRANTS: tuple[UnusedGrant, ...] = (
         reason="Lets S3 tell a missing file from a forbidden one; no request of its own asks for it.",
     ),
     UnusedGrant(
+        architecture="audit",
+        role="events.amazonaws.com",
+        action="sqs:SendMessage",
+        resource="DeadLetters",
+        reason="Takes an event that the topic would not, which a test shows.",
+    ),
+    UnusedGrant(
+        architecture="cost-guard",
+        role="ScheduleRole",
+        action="sqs:SendMessage",
+        resource="DeadLetters",
+        reason="Takes a call that the schedule could not make, which a test shows.",
+    ),
+    UnusedGrant(
+        architecture="cost-guard",
+        role="budgets.amazonaws.com",
+        action="sns:Publish",
+        resource="Reports",
+        reason="Tells of the budget. Nothing is spent on the local cloud, so no budget speaks there.",
+    ),
+    UnusedGrant(
         architecture="document-processing",
         role="ReviewPageRole",
         action="kms:GenerateDataKey",

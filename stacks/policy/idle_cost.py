@@ -18,6 +18,17 @@ MONTHLY = {
     "AWS::ApiGateway::Resource": 0.0,
     "AWS::ApiGateway::RestApi": 0.0,
     "AWS::ApiGateway::Stage": 0.0,  # without a cache
+    # Paid by what is asked, recorded, evaluated or read; the first copy of management events is free (from memory).
+    "AWS::Athena::NamedQuery": 0.0,
+    "AWS::Athena::WorkGroup": 0.0,
+    "AWS::CloudTrail::Trail": 0.0,
+    "AWS::Config::ConfigRule": 0.0,
+    "AWS::Config::ConfigurationRecorder": 0.0,
+    "AWS::Config::DeliveryChannel": 0.0,
+    "AWS::Glue::Database": 0.0,
+    "AWS::Glue::Table": 0.0,
+    "AWS::GuardDuty::Detector": 0.0,
+    "AWS::Budgets::Budget": 0.0,  # AWS Budgets pricing: a budget without actions; from memory
     "AWS::CDK::Metadata": 0.0,
     "AWS::CloudWatch::Alarm": 0.10,  # Amazon CloudWatch pricing: a standard alarm, one metric
     "AWS::CloudWatch::CompositeAlarm": 0.50,  # Amazon CloudWatch pricing: a composite alarm; read 2026-11-27
@@ -49,6 +60,11 @@ MONTHLY = {
     # Definitions and groups cost nothing by themselves; jobs and endpoints are paid by the second that they run. A
     # schedule is paid by the call, and 744 a month are a tenth of a cent. (Read 2026-11-27.)
     "AWS::SageMaker::DataQualityJobDefinition": 0.0,
+    "AWS::SageMaker::Domain": 0.0,
+    "AWS::SageMaker::UserProfile": 0.0,
+    # An ml.t3.medium that runs all month, 0.05 an hour (from memory of the pricing page, 2026-11-27).
+    "AWS::SageMaker::NotebookInstance": 36.50,
+    "AWS::SageMaker::NotebookInstanceLifecycleConfig": 0.0,
     "AWS::SageMaker::ModelPackageGroup": 0.0,
     "AWS::SageMaker::MonitoringSchedule": 0.0,
     "AWS::SageMaker::Pipeline": 0.0,

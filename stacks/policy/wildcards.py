@@ -28,11 +28,15 @@ WITHOUT_RESOURCE = {
     "application-autoscaling:PutScalingPolicy": "Application Auto Scaling",
     "application-autoscaling:RegisterScalableTarget": "Application Auto Scaling",
     "ecr:GetAuthorizationToken": "Amazon Elastic Container Registry",
+    "config:PutEvaluations": "AWS Config",
+    "sagemaker:ListApps": "Amazon SageMaker",
     "sagemaker:ListEndpointConfigs": "Amazon SageMaker",
     "sagemaker:ListEndpoints": "Amazon SageMaker",
     "sagemaker:ListModels": "Amazon SageMaker",
     "sagemaker:ListTrainingJobs": "Amazon SageMaker",
     "kms:CreateKey": "AWS Key Management Service",
+    "sagemaker:ListNotebookInstances": "Amazon SageMaker",
+    "sagemaker:ListProcessingJobs": "Amazon SageMaker",
     "logs:CreateLogDelivery": "Amazon CloudWatch Logs",
     "logs:DeleteLogDelivery": "Amazon CloudWatch Logs",
     "logs:DescribeLogGroups": "Amazon CloudWatch Logs",
@@ -97,6 +101,12 @@ OF_AWS = {
     "sts:GetCallerIdentity",
 }
 ACCOUNT = "${AWS::AccountId}"
+
+# Actions that only read, and whose purpose is to read every resource of a kind in the account.
+READS_ALL = {
+    "sagemaker:DescribeProcessingJob": "audit judges every job, whatever it is called",
+    "sagemaker:DescribeTrainingJob": "audit judges every job, whatever it is called",
+}
 
 # The statement that makes IAM policies count for a key; without it a key can become unmanageable (AWS KMS Developer
 # Guide, "Default key policy", read 2026-11-23).
@@ -171,7 +181,7 @@ def _wide_targets(statement: Statement) -> Iterator[str]:
             if scoped and not _held_to_account(statement, RESOURCES):
                 yield f"allows {', '.join(scoped)} on every resource"
         elif target.startswith("arn:") and _is_wide(target):
-            named = [action for action in statement.actions if action not in WITHOUT_NAME]
+            named = [action for action in statement.actions if action not in WITHOUT_NAME and action not in READS_ALL]
             if named:
                 yield f"allows {', '.join(named)} on {target}: name the resource"
 

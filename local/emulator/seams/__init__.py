@@ -134,6 +134,8 @@ def install() -> None:
     delivery.install(_current_delivery, _send_to_dead_letters, _may_seal)
     importlib.import_module("local.emulator.seams.sagemaker").install(_send_to_dead_letters)
     importlib.import_module("local.emulator.seams.scheduler").install(_MovableTime())
+    importlib.import_module("local.emulator.seams.kept_records").install()
+    importlib.import_module("local.emulator.seams.trails").install()
     quotas.install()
     apis.install()
     _after_provisioning("AWS::ApiGateway::Stage", apis.complete_stage)

@@ -82,19 +82,20 @@ def request(service: str, operation: str, properties: Properties) -> dict[str, A
     shape: Any = inside.model(service).operation_model(operation).input_shape
     if unknown := properties.keys() - shape.members.keys():
         raise ValueError(f"Encountered unsupported property {', '.join(sorted(unknown))}")
-    typed: dict[str, Any] = _typed(properties, shape)
-    return typed
+    asked: dict[str, Any] = typed(properties, shape)
+    return asked
 
 
-def _typed(value: Any, shape: Any) -> Any:
+def typed(value: Any, shape: Any) -> Any:
+    """A template's value as a shape of the API has it; what does not fit is left as it is."""
     if shape.type_name == "structure" and isinstance(value, Mapping):
         return {
-            name: _typed(item, shape.members[name]) if name in shape.members else item for name, item in value.items()
+            name: typed(item, shape.members[name]) if name in shape.members else item for name, item in value.items()
         }
     if shape.type_name == "map" and isinstance(value, Mapping):
-        return {name: _typed(item, shape.value) for name, item in value.items()}
+        return {name: typed(item, shape.value) for name, item in value.items()}
     if shape.type_name == "list" and isinstance(value, list):
-        return [_typed(item, shape.member) for item in value]
+        return [typed(item, shape.member) for item in value]
     convert = _SCALARS.get(shape.type_name, str)
     return convert(value) if isinstance(value, (str, int, float, bool)) else value
 

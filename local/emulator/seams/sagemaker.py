@@ -60,7 +60,36 @@ RESOURCES: dict[str, tuple[str, str]] = {
         f"{verb}MonitoringSchedule": ("monitoring-schedule", "MonitoringScheduleName")
         for verb in ("Create", "Describe", "Delete", "Start", "Stop", "Update")
     },
+    **{
+        f"{verb}NotebookInstance": ("notebook-instance", "NotebookInstanceName")
+        for verb in ("Create", "Describe", "Delete", "Start", "Stop", "Update")
+    },
+    **{
+        f"{verb}NotebookInstanceLifecycleConfig": (
+            "notebook-instance-lifecycle-config",
+            "NotebookInstanceLifecycleConfigName",
+        )
+        for verb in ("Create", "Describe", "Delete", "Update")
+    },
+    **{f"{verb}Domain": ("domain", "DomainId") for verb in ("Describe", "Delete")},
+    **{
+        f"{verb}StudioLifecycleConfig": ("studio-lifecycle-config", "StudioLifecycleConfigName")
+        for verb in ("Create", "Describe", "Delete")
+    },
 }
+# Operations whose resource has several names in its ARN: its kind, and the members in their order.
+COMPOSED: dict[str, tuple[str, tuple[str, ...]]] = {
+    **{
+        f"{verb}UserProfile": ("user-profile", ("DomainId", "UserProfileName"))
+        for verb in ("Create", "Describe", "Delete")
+    },
+    **{
+        f"{verb}App": ("app", ("DomainId", "UserProfileName", "AppType", "AppName"))
+        for verb in ("Create", "Describe", "Delete")
+    },
+}
+# A domain's identifier is given when it is made, so the request has none.
+_NEW_DOMAIN = {"CreateDomain": ("domain", ("DomainId",))}
 # Those that name a group, and are authorised on its versions.
 _OF_VERSIONS = ("CreateModelPackage", "ListModelPackages")
 _OF_TAGS = ("AddTags", "DeleteTags", "ListTags")
@@ -132,6 +161,9 @@ def resource_of(operation: str, body: bytes) -> str:
         if group := asked.get("ModelPackageGroupName"):
             return f"model-package/{named(str(group)).lower()}/*"
         return f"model-package/{str(asked.get('ModelPackageName', '*')).lower()}"
+    if several := (COMPOSED | _NEW_DOMAIN).get(operation):
+        kind, members = several
+        return f"{kind}/{'/'.join(str(asked.get(member, '*')) for member in members)}".lower()
     if operation not in RESOURCES:
         return ""
     kind, member = RESOURCES[operation]

@@ -9,11 +9,13 @@ from typing import ClassVar
 
 from local.services.sagemaker.endpoints import Endpoints
 from local.services.sagemaker.models import Models
+from local.services.sagemaker.notebooks import Notebooks
 from local.services.sagemaker.pipelines import Pipelines
 from local.services.sagemaker.processing import Processing
 from local.services.sagemaker.records import Part, Records
 from local.services.sagemaker.registry import Registry
 from local.services.sagemaker.schedules import Schedules
+from local.services.sagemaker.studio import Studio
 from local.services.sagemaker.training import Training
 from local.services.sagemaker.transform import Transform
 from local.services.wire import JsonService, Operation
@@ -41,6 +43,8 @@ class SageMaker(JsonService):
             Registry(self.records),
             Pipelines(self.records),
             Schedules(self.records, processing),
+            Notebooks(self.records),
+            Studio(self.records),
         )
 
     def operations(self) -> Mapping[str, Operation]:

@@ -32,6 +32,7 @@ _VALIDATED = frozenset(
         "model",
         "model-package",
         "model-package-group",
+        "notebook-instance",
         "processing-job",
         "training-job",
         "transform-job",

@@ -1,0 +1,246 @@
+"""Stop what nobody uses: the deployed stack with machines in every condition, its schedule, faults and rights."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from local.assembly import synthesize
+from local.cloud import LocalCloud
+from local.deploy import deploy, destroy
+from local.permissions import PermissionReport, Status, compare, granted
+from scenarios import cost_guard
+from scenarios.cost_guard import look, standing
+from tests.conftest import SharedStacks
+from tests.local.emulated import eventually, last_sequence, subscribed
+
+ARCHITECTURE = "cost-guard"
+
+
+@pytest.fixture
+def outputs(shared_stacks: SharedStacks) -> dict[str, str]:
+    return shared_stacks(ARCHITECTURE)
+
+
+def told(read: Callable[[], list[str]]) -> list[dict[str, Any]]:
+    return [json.loads(one) for one in read()]
+
+
+@contextmanager
+def without(cloud: LocalCloud, role: str, action: str) -> Iterator[None]:
+    """One action taken away from a role."""
+    iam = cloud.client("iam")
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    before = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    left = []
+    for statement in before["Statement"]:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        if kept := [one for one in actions if one != action]:
+            left.append({**statement, "Action": kept})
+    assert left != before["Statement"], f"{role} does not hold {action}"
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps({**before, "Statement": left}))
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(before))
+
+
+def status(cloud: LocalCloud, name: str) -> str:
+    return str(
+        cloud.client("sagemaker").describe_notebook_instance(NotebookInstanceName=name)["NotebookInstanceStatus"]
+    )
+
+
+def test_what_is_idle_is_stopped_and_nothing_else_and_the_topic_is_told(
+    cloud: LocalCloud, outputs: dict[str, str]
+) -> None:
+    # Given machines at work, kept, silent and idle, and somebody who listens
+    with subscribed(cloud, outputs["TopicArn"]) as read, standing(cloud, outputs) as (names, moment):
+        before = sorted(one for one in names if "/" not in one)
+        # When the guard looks, twice
+        first, error = look(cloud, outputs, moment)
+        second, again = look(cloud, outputs, moment)
+        # Then the idle notebook and the idle app go, and a second look finds nothing more to stop
+        assert (error, again) == ("", "")
+        idle = {name for name, condition in names.items() if condition == "idle"}
+        assert set(first["stopped"]) == idle
+        assert any("/" in name for name in idle)
+        assert second["stopped"] == []
+        for name in before:
+            assert (status(cloud, name) in ("Stopping", "Stopped")) == (name in idle)
+        # Then the topic was told what was stopped and what could not be judged, and not what is all right
+        heard: list[dict[str, Any]] = []
+
+        def stopped() -> dict[str, Any] | None:
+            heard.extend(told(read))
+            return next((one for one in heard if "stopped" in one), None)
+
+        message = eventually(stopped)
+        assert message is not None
+        assert set(message["stopped"]) == idle
+        assert [names[one] for one in message["silent"]] == ["silent"]
+        assert "active" not in message
+
+
+def test_a_machine_whose_tags_cannot_be_read_is_left_alone_and_told(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given two idle notebooks, one with a keep-alive tag that is no date, one with a report that is none
+    sagemaker = cloud.client("sagemaker")
+    with standing(cloud, outputs, plan={"one": "idle", "two": "idle"}) as (names, moment):
+        odd = [name for name in names if "/" not in name]
+        for name, tag in zip(odd, ((cost_guard.KEEP_ALIVE_TAG, "soon"), (cost_guard.ACTIVITY_TAG, "yes")), strict=True):
+            arn = sagemaker.describe_notebook_instance(NotebookInstanceName=name)["NotebookInstanceArn"]
+            sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": tag[0], "Value": tag[1]}])
+        # When the guard looks, Then it stops neither and says why
+        answer, error = look(cloud, outputs, moment)
+        assert (error, answer["unclear"], answer["silent"]) == ("", [odd[0]], [odd[1]])
+        assert {status(cloud, name) for name in odd} == {"InService"}
+
+
+def test_a_look_with_an_old_time_stops_nobody_who_has_come_back(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given a notebook that was idle, and whose user has come back since
+    sagemaker = cloud.client("sagemaker")
+    with standing(cloud, outputs, plan={"back": "idle"}) as (names, moment):
+        name = next(one for one in names if "/" not in one)
+        arn = sagemaker.describe_notebook_instance(NotebookInstanceName=name)["NotebookInstanceArn"]
+        later = moment + datetime.timedelta(minutes=1)
+        sagemaker.add_tags(ResourceArn=arn, Tags=[cost_guard.report(later, later)])
+        # When a call comes late, with the time for which it was planned, Then the notebook runs on
+        answer, error = look(cloud, outputs, moment)
+        assert (error, name in answer["active"], status(cloud, name)) == ("", True, "InService")
+
+
+def test_the_schedule_calls_it_with_the_time_for_which_it_was_planned(
+    cloud: LocalCloud, outputs: dict[str, str]
+) -> None:
+    # Given a silent machine, which each run tells of, When the clock passes the next two runs
+    with subscribed(cloud, outputs["TopicArn"]) as read, standing(cloud, outputs) as (names, _):
+        for _ in range(6):
+            cloud.control.clock_advance(60 * int(outputs["RunEveryMinutes"]))
+        # Then the schedule has called, and the run judged by its own time
+        silent = next(name for name, condition in names.items() if condition == "silent")
+        (message, *_) = eventually(lambda: [one for one in told(read) if silent in one.get("silent", ())], 20)
+        assert message["time"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("action", ["sagemaker:StopNotebookInstance", "sagemaker:ListTags"])
+def test_without_a_permission_nothing_is_stopped_and_the_run_fails_and_once_it_is_back_it_goes_on(
+    cloud: LocalCloud, outputs: dict[str, str], action: str
+) -> None:
+    # Given an idle machine, and a role that lost a permission
+    with standing(cloud, outputs) as (names, moment):
+        idle = next(name for name, condition in names.items() if condition == "idle" and "/" not in name)
+        with without(cloud, outputs["FunctionRoleName"], action):
+            # When the guard looks, Then it fails, for an alarm to tell, and the machine runs on
+            _, error = look(cloud, outputs, moment)
+            assert "could not be looked at or stopped" in error
+            assert status(cloud, idle) == "InService"
+        # When the permission is back, Then the next look stops it
+        answer, error = look(cloud, outputs, moment)
+        assert (error, idle in answer["stopped"]) == ("", True)
+
+
+def test_a_machine_that_cannot_be_stopped_does_not_keep_the_others(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given an idle notebook and an idle app, When SageMaker fails each attempt to stop the notebook
+    with standing(cloud, outputs) as (names, moment):
+        cloud.control.faults_add(service="sagemaker", operation="StopNotebookInstance", kind="internal", times=3)
+        _, error = look(cloud, outputs, moment)
+        # Then the run fails, and the app is gone all the same
+        assert "1 machines" in error
+        app = next(name for name in names if "/" in name)
+        assert cost_guard._app_status(cloud.client("sagemaker"), app) in ("Deleting", "Deleted")
+        # When the service is back, Then the next look stops the notebook
+        answer, error = look(cloud, outputs, moment)
+        assert (error, len(answer["stopped"])) == ("", 1)
+
+
+def test_a_throttled_service_is_asked_again(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given an idle notebook, When SageMaker throttles twice, Then it is stopped all the same
+    with standing(cloud, outputs) as (_, moment):
+        cloud.control.faults_add(service="sagemaker", operation="StopNotebookInstance", kind="throttle", times=2)
+        answer, error = look(cloud, outputs, moment)
+        assert (error, len(answer["stopped"])) == ("", 2)
+
+
+def test_a_call_that_the_schedule_may_not_make_is_a_dead_letter(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given a schedule whose role may not call, When its time comes, Then the call is in the queue that an alarm watches
+    sqs = cloud.client("sqs")
+    sqs.purge_queue(QueueUrl=outputs["DeadLetterQueueUrl"])
+    with without(cloud, outputs["ScheduleRoleName"], "lambda:InvokeFunction"):
+
+        def letters() -> list[Any]:
+            cloud.control.clock_advance(60 * int(outputs["RunEveryMinutes"]))
+            return list(sqs.receive_message(QueueUrl=outputs["DeadLetterQueueUrl"]).get("Messages", []))
+
+        assert eventually(letters, 20)
+    sqs.purge_queue(QueueUrl=outputs["DeadLetterQueueUrl"])
+
+
+def test_each_alarm_is_raised_and_clears(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given a quiet stack, When a run fails and a call of the schedule cannot be made
+    sqs, alarms = cloud.client("sqs"), [outputs["ErrorsAlarmName"], outputs["NotCalledAlarmName"]]
+
+    def states() -> list[Any]:
+        found = cloud.control.evaluate_alarms()
+        return [found[name] for name in alarms]
+
+    sqs.purge_queue(QueueUrl=outputs["DeadLetterQueueUrl"])
+    cloud.control.clock_advance(600)
+    assert states() == ["OK", "OK"]
+    with without(cloud, outputs["FunctionRoleName"], "sagemaker:ListNotebookInstances"):
+        _, error = look(cloud, outputs, datetime.datetime.now(datetime.timezone.utc))
+        assert "AccessDenied" in error
+    sqs.send_message(QueueUrl=outputs["DeadLetterQueueUrl"], MessageBody="a call")
+    cloud.control.clock_advance(60)
+    # Then both are raised
+    eventually(lambda: states() == ["ALARM", "ALARM"])
+    # When nothing more fails and the letter is gone, Then both clear
+    sqs.purge_queue(QueueUrl=outputs["DeadLetterQueueUrl"])
+    cloud.control.clock_advance(300)
+    eventually(lambda: states() == ["OK", "OK"])
+
+
+def _until_quiet(cloud: LocalCloud) -> None:
+    """Until no run is under way: one that outlived the log group would ask for what it has no right to."""
+    seen = -1
+
+    def quiet() -> bool:
+        nonlocal seen
+        before, seen = seen, last_sequence(cloud)
+        time.sleep(0.5)
+        return before == seen == last_sequence(cloud)
+
+    eventually(quiet, 20)
+
+
+def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(cloud: LocalCloud) -> None:
+    # Given a copy of the stack, When it is deployed, called by its schedule, driven and destroyed
+    name = f"guard-{os.getpid()}"
+    assembly = synthesize(ARCHITECTURE)
+    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    try:
+        outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
+        done = cost_guard.run(cloud, outputs)
+        assert done.complete, done
+        with subscribed(cloud, outputs["TopicArn"]) as read, standing(cloud, outputs):
+
+            def called() -> list[Any]:
+                cloud.control.clock_advance(60 * int(outputs["RunEveryMinutes"]))
+                return told(read)
+
+            eventually(called, 20)
+        _until_quiet(cloud)
+        grants = granted(cloud, name)
+    finally:
+        destroy(cloud, name)
+    report: PermissionReport = compare(grants, cloud.control.decisions(since=since), architecture=ARCHITECTURE)
+    # Then nothing was refused, and every grant was used or is acknowledged
+    assert report.problems == ()
+    assert report.exercised
+    assert report.count(Status.MISSING) == 0
