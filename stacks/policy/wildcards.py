@@ -140,7 +140,9 @@ def boundaries(template: Template) -> set[str]:
         properties = resource.get("Properties", {})
         for name, found in used.items():
             given = properties.get(name) or []
-            found |= {one["Ref"] for one in (given if isinstance(given, list) else [given]) if isinstance(one, dict)}
+            policies = given if isinstance(given, list) else [given]
+            # What is no reference is a policy of AWS's, by its ARN.
+            found |= {one["Ref"] for one in policies if isinstance(one, dict) and "Ref" in one}
     told = {
         logical_id
         for logical_id, policy in template.resources("AWS::IAM::ManagedPolicy")
