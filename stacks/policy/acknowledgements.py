@@ -998,8 +998,8 @@ ACKNOWLEDGEMENTS += (
 
 # --- The same question in several packs
 
-# The packs that ask what HIPAA's asks, under the same name, of the same stacks, each with what it does not ask. Read off
-# cdk-nag's own packs, 2026-11-27.
+# The packs that ask what HIPAA's asks, under the same name, of the same stacks; each with what it does not ask: read
+# off cdk-nag's own packs, 2026-11-27.
 _ALIKE: Mapping[str, frozenset[str]] = {
     "NIST.800.53.R5": frozenset(
         [
