@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"architecture": "image-labeling", "stack_name": "a_copy"}, "Context stack_name must be 40 letters"),
         ({"architecture": "image-labeling", "stack_name": "a" * 41}, "Context stack_name must be 40 letters"),
         ({"architecture": "training-pipeline", "stack_name": "Copy"}, "Context stack_name must be in small letters"),
+        ({"architecture": "data-protection", "stack_name": "Copy"}, "Context stack_name must be in small letters"),
         ({"architecture": "model-monitor", "model_monitor": "none"}, "Settings of model-monitor: monitor:"),
         ({"architecture": "image-labeling", "model_monitor": "own"}, "names model-monitor, which is not built here."),
         (
