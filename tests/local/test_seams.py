@@ -263,6 +263,7 @@ CALLS = [
     ("core.iam_evaluator", "evaluate_trust_policy", "_conditions_met"),
     ("core.iam_evaluator", "_conditions_met", "_resolve_condition_key"),
     ("services.iam", "handle_request", "_IAM_HANDLERS"),
+    ("app", "_dispatch_service_request", "access_denied_response"),
     ("services.eventbridge", "_dispatch_event", "_invoke_target"),
     ("services.eventbridge", "_tick_scheduled_rules", "_invoke_target"),
     ("services.eventbridge", "_invoke_target", "_dispatch_to_sqs"),

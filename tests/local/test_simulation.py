@@ -250,6 +250,8 @@ def test_a_session_is_held_to_policy_boundary_and_its_own_policy(cloud: LocalClo
     for key in ("fraud/one", "fraud/two", "churn/one"):
         s3.put_object(Bucket="papers", Key=key, Body=b"x")
 
+    told: list[str] = []
+
     def may(project: str, key: str, **session: Any) -> bool:
         found = cloud.client("sts").assume_role(
             RoleArn=clerk["Arn"], RoleSessionName="somebody", Tags=[{"Key": "project", "Value": project}], **session
@@ -269,6 +271,7 @@ def test_a_session_is_held_to_policy_boundary_and_its_own_policy(cloud: LocalClo
         except ClientError as error:
             if error.response["Error"]["Code"] != "AccessDenied":
                 raise
+            told.append(error.response["Error"]["Message"])
             return False
         return True
 
@@ -288,6 +291,14 @@ def test_a_session_is_held_to_policy_boundary_and_its_own_policy(cloud: LocalClo
         PolicyArn=clerk["Boundary"], PolicyDocument=json.dumps(document(READ, denial)), SetAsDefault=True
     )
     assert not may("fraud", "fraud/one")
+    # And each refusal says which kind of policy it was
+    action = "s3:GetObject"
+    assert [message.partition(f"{action} ")[2] for message in told] == [
+        f"because no identity-based policy allows the {action} action",
+        f"because no permissions boundary allows the {action} action",
+        f"because no session policy allows the {action} action",
+        "with an explicit deny in a permissions boundary",
+    ]
     last = [one for one in cloud.control.decisions(since=since) if one["action"] == "s3:GetObject"][-1]
     assert last["statement"]["policy"] == clerk["Boundary"]
     assert (last["statement"]["sid"], last["statement"]["index"]) == ("Closed", 1)

@@ -52,7 +52,7 @@ from ministack.services.cloudformation import provisioners as _provisioners
 
 from local.emulator import alarms, authorise, clock, decisions, faults, metrics, xray
 from local.emulator.alarm_evaluation import Datum, Source
-from local.emulator.seams import apis, delivery, inside, machines, principals, quotas, states, variables, vpc
+from local.emulator.seams import apis, delivery, denials, inside, machines, principals, quotas, states, variables, vpc
 from local.emulator.vpc import Unreachable
 from local.services import SERVICES
 from local.services.wire import JsonService, ObjectUnavailable, ServiceError
@@ -67,6 +67,7 @@ _log = logging.getLogger(__name__)
 _PARTS = (
     "conditions",
     "bucket_owners",
+    "denials",
     "request_keys",
     "simulation",
     "polly",
@@ -522,6 +523,7 @@ def _record_gateway_decisions() -> None:
         principal = denied.principal_arn if denied is not None else _principal_arn(access_key_id)
         if not principal.endswith(":root"):
             allowed = denied is None
+            denials.explain(access_key_id, iam_action, _role_name(principal), seen, allowed=allowed)
             decisions.record(
                 decisions.Decision(
                     principal=principal,
