@@ -98,6 +98,17 @@ def test_what_was_refused_is_missing_and_a_problem() -> None:
     assert any("sqs:DeleteMessage" in problem for problem in report.problems)
 
 
+def test_what_a_network_let_through_or_refused_is_no_matter_of_grants() -> None:
+    # Given a role that may receive, and a VPC endpoint that lets that through and refuses another call
+    has = granted(grant("sqs:ReceiveMessage", QUEUE))
+    network = [
+        decision("sqs:ReceiveMessage", QUEUE, via="network"),
+        decision("sqs:DeleteMessage", QUEUE, allowed=False, via="network", reason="no way"),
+    ]
+    # When nothing else was decided, Then the grant is not used, and nothing is missing
+    assert statuses(compare(has, network)) == [("sqs:ReceiveMessage", "unused")]
+
+
 def test_a_refusal_by_a_deny_statement_names_it() -> None:
     # Given a role whose call was refused by a TLS-only policy
     refusal = decision(

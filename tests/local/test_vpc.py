@@ -243,5 +243,8 @@ def test_a_connection_that_cannot_be_closed_is_an_error_and_no_answer() -> None:
     async def send(_message: dict[str, Any]) -> None:
         raise AssertionError
 
+    async def close() -> None:
+        await server._closing(send)({"type": CLOSE})
+
     with pytest.raises(TypeError, match="no stream of the server"):
-        asyncio.run(server._closing(send)({"type": CLOSE}))
+        asyncio.run(close())

@@ -13,6 +13,8 @@ from local.emulator.vpc import Network, Passage
 
 # Only the seams may know MiniStack by name.
 app: Any = import_module("ministack.app")
+sessions: Any = import_module("ministack.services.sts")._sessions
+iam_actions: Any = import_module("ministack.core.iam_actions")
 SITS = Network("111122223333", "us-east-1", "vpc-1", ("subnet-1",), ("sg-1",))
 SIGNED = b"AWS4-HMAC-SHA256 Credential=ASIAINSIDE/20261127/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0"
 
@@ -77,7 +79,7 @@ def test_a_service_with_its_callers_rights_is_not_where_the_caller_is(arrivals: 
 ])  # fmt: skip
 def test_what_a_request_asks_for_itself(monkeypatch: pytest.MonkeyPatch, service: str, action: str, own: bool) -> None:
     # Given a request by an endpoint, When an action is decided on, Then the endpoint is there for its own actions only
-    monkeypatch.setitem(vpc._iam_actions.SERVICE_TO_IAM_NAMESPACE, "sagemaker-runtime", "sagemaker")
+    monkeypatch.setitem(iam_actions.SERVICE_TO_IAM_NAMESPACE, "sagemaker-runtime", "sagemaker")
     passage = Passage("vpc-1", "10.0.0.4", None)
     token = vpc._arrival.set(vpc._Arrival(service, "ASIAINSIDE", passage, forwarded=False))
     try:
@@ -85,3 +87,13 @@ def test_what_a_request_asks_for_itself(monkeypatch: pytest.MonkeyPatch, service
     finally:
         vpc._arrival.reset(token)
     assert found == ((passage, False) if own else (None, True))
+
+
+def test_sessions_that_are_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given as many bound keys as are kept, of which one's session still lives
+    keys = {f"ASIA{number}": SITS for number in range(vpc._MOST_BOUND)}
+    monkeypatch.setattr(vpc, "_bound", keys)
+    monkeypatch.setitem(sessions, "ASIA7", {})
+    # When another is bound, Then only those two are known
+    vpc.bind("ASIANEW", SITS)
+    assert sorted(vpc._bound) == ["ASIA7", "ASIANEW"]
