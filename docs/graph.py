@@ -414,16 +414,16 @@ def _enter_network(found: _Found, resources: Template) -> None:
     for logical_id, resource in resources.items():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::EC2::VPCEndpoint":
-            for statement in properties["PolicyDocument"]["Statement"]:
+            for statement in properties.get("PolicyDocument", {}).get("Statement", []):
                 found.doors |= {action.partition(":")[0]: logical_id for action in _list(statement["Action"])}
         if resource["Type"] == "AWS::Lambda::Function" and any(references(properties.get("VpcConfig", {}))):
             found.inside.add(logical_id)
 
 
 def _connect_endpoint(found: _Found, logical_id: str, properties: Properties) -> None:
-    if properties["VpcEndpointType"] != "Interface":
+    if properties.get("VpcEndpointType") != "Interface":
         return
-    for statement in properties["PolicyDocument"]["Statement"]:
+    for statement in properties.get("PolicyDocument", {}).get("Statement", []):
         let_through: dict[str, list[str]] = defaultdict(list)
         for action in _list(statement["Action"]):
             prefix, _, operation = action.partition(":")

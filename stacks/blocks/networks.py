@@ -37,8 +37,8 @@ FUNCTION_INTERFACES = (
 )
 FUNCTION_LOOKS = ("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets")
 
-# What SageMaker AI asks of a job's role where the job names a VPC: "SageMaker AI Roles" (Amazon SageMaker AI Developer
-# Guide), from memory: the page could not be read here. Compare before you deploy.
+# What SageMaker AI asks of a job's role where the job names a VPC: "SageMaker Roles" (Amazon SageMaker Developer Guide,
+# read 2026-11-27).
 JOB_INTERFACES = (
     "ec2:CreateNetworkInterface",
     "ec2:CreateNetworkInterfacePermission",

@@ -96,7 +96,7 @@ def units(resource: Mapping[str, Any]) -> int:
     if resource["Type"] != "AWS::EC2::VPCEndpoint":
         return 1
     properties = resource["Properties"]
-    return len(properties["SubnetIds"]) if properties["VpcEndpointType"] == "Interface" else 0
+    return len(properties.get("SubnetIds", ())) if properties.get("VpcEndpointType") == "Interface" else 0
 
 
 def check(template: Template, declared: float | None = None) -> list[Problem]:

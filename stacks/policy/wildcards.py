@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from stacks.policy.template import Problem, Statement, Template, statements, text
 
@@ -126,7 +127,19 @@ def check(template: Template) -> list[Problem]:
         if not {"SourceArn", "SourceAccount", "PrincipalOrgID"} & set(properties):
             message = f"{properties.get('Principal')} may invoke the function on behalf of anyone: name a source"
             problems.append(Problem(CHECK, f"{template.architecture} {logical_id}", message))
+    for logical_id, endpoint in template.resources(ENDPOINT):
+        where = f"{template.architecture} {logical_id}"
+        problems += [Problem(CHECK, where, message) for message in _open_doors(endpoint["Properties"])]
     return problems
+
+
+def _open_doors(properties: Mapping[str, Any]) -> Iterator[str]:
+    """What an endpoint gets where nothing is said: AWS PrivateLink Guide, "Control access to VPC endpoints using
+    endpoint policies", and "Access an AWS service using an interface VPC endpoint", on the default security group."""
+    if "PolicyDocument" not in properties:
+        yield "lets everything through: give the endpoint a policy"
+    if properties.get("VpcEndpointType") == "Interface" and not properties.get("SecurityGroupIds"):
+        yield "gets the network's default security group: give the endpoint one of its own"
 
 
 def boundaries(template: Template) -> set[str]:

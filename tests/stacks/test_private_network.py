@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import aws_cdk.aws_ec2 as ec2
 import pytest
 from pydantic import ValidationError
 
+from docs import graph
 from stacks.blocks.networks import door_name
 from stacks.policy import idle_cost, wildcards
 from stacks.policy.template import Template
@@ -247,6 +249,41 @@ def test_an_endpoint_that_is_open_to_other_accounts_is_found(change: tuple[str, 
     held.pop(key) if value is None else held.update({key: value})
     # Then the check says so
     assert [complaint in problem.message for problem in wildcards.check(template)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("member", "complaint"),
+    [
+        ("PolicyDocument", "lets everything through: give the endpoint a policy"),
+        ("SecurityGroupIds", "gets the network's default security group: give the endpoint one of its own"),
+    ],
+)
+def test_an_endpoint_with_what_aws_gives_by_default_is_found(member: str, complaint: str) -> None:
+    # Given an endpoint that lacks what was said of it
+    body = json.loads(json.dumps(synthesized(ARCHITECTURE).body))
+    del body["Resources"]["ComprehendEndpoint"]["Properties"][member]
+    # Then the check says what it gets instead
+    assert [problem.message for problem in wildcards.check(Template(ARCHITECTURE, body))] == [complaint]
+
+
+def test_the_diagram_shows_the_way_through_the_endpoints(default: Template) -> None:
+    # Given the boxes and arrows of the stack
+    drawn = graph.read(default.body)
+    arrows = {
+        (re.sub(r"[0-9A-F]{8}$", "", edge.source), re.sub(r"[0-9A-F]{8}$", "", edge.target)) for edge in drawn.edges
+    }
+    # Then the function in the network calls through them, and has no arrow to what has none
+    assert arrows >= {
+        ("InsideFunction", "ComprehendEndpoint"),
+        ("ComprehendEndpoint", "comprehend"),
+        ("InsideFunction", "S3Endpoint"),
+        ("S3Endpoint", "Letters"),
+        ("InsideFunction", "DynamodbEndpoint"),
+        ("DynamodbEndpoint", "Rows"),
+        ("OutsideFunction", "comprehend"),
+        ("OutsideFunction", "translate"),
+    }
+    assert not arrows & {(("InsideFunction"), one) for one in ("comprehend", "translate", "Letters", "Rows")}
 
 
 # --- placed in it
