@@ -146,7 +146,7 @@ def standing(
             names[app[0]], arns[app[0]] = "idle", app[1]
         for name in arns:
             if "/" not in name:
-                _until(lambda one=name: _notebook(sagemaker, one) == "InService", name)
+                _until_notebook(sagemaker, name, "InService")
         moment = _started(sagemaker, arns) + AHEAD
         for name, arn in arns.items():
             if tags := _tags(names[name], moment):
@@ -260,18 +260,22 @@ def _notebook(sagemaker: Any, name: str) -> str:
     return next((one["NotebookInstanceStatus"] for one in found if one["NotebookInstanceName"] == name), "Deleted")
 
 
+def _until_notebook(sagemaker: Any, name: str, *statuses: str) -> None:
+    _until(lambda: _notebook(sagemaker, name) in statuses, name)
+
+
 def _remove_notebooks(sagemaker: Any, names: Sequence[str]) -> None:
     """All at once, for each takes minutes on AWS."""
     for name in names:
-        _until(lambda one=name: _notebook(sagemaker, one) in ("Deleted", "InService", "Stopped", "Failed"), name)
+        _until_notebook(sagemaker, name, "Deleted", "InService", "Stopped", "Failed")
         if _notebook(sagemaker, name) == "InService":
             sagemaker.stop_notebook_instance(NotebookInstanceName=name)
     for name in names:
-        _until(lambda one=name: _notebook(sagemaker, one) in ("Deleted", "Stopped", "Failed"), name)
+        _until_notebook(sagemaker, name, "Deleted", "Stopped", "Failed")
         if _notebook(sagemaker, name) != "Deleted":
             sagemaker.delete_notebook_instance(NotebookInstanceName=name)
     for name in names:
-        _until(lambda one=name: _notebook(sagemaker, one) == "Deleted", name)
+        _until_notebook(sagemaker, name, "Deleted")
 
 
 def _until(look: Callable[[], bool], what: str) -> None:

@@ -11,7 +11,7 @@ import json
 import re
 import urllib.parse
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,16 +226,18 @@ def _advanced(selectors: Sequence[Mapping[str, Any]], event: Mapping[str, Any]) 
     return all(_field(one, fields[one["Field"]]) for one in selectors)
 
 
+_TESTS: Mapping[str, Callable[[str, str], bool]] = {
+    "Equals": str.__eq__,
+    "StartsWith": str.startswith,
+    "EndsWith": str.endswith,
+}
+
+
 def _field(selector: Mapping[str, Any], value: str) -> bool:
-    wanted = {
-        "Equals": value.__eq__,
-        "StartsWith": value.startswith,
-        "EndsWith": value.endswith,
-    }
-    for operator, test in wanted.items():
-        if operator in selector and not any(test(one) for one in selector[operator]):
+    for operator, test in _TESTS.items():
+        if operator in selector and not any(test(value, one) for one in selector[operator]):
             return False
-        if f"Not{operator}" in selector and any(test(one) for one in selector[f"Not{operator}"]):
+        if f"Not{operator}" in selector and any(test(value, one) for one in selector[f"Not{operator}"]):
             return False
     return True
 

@@ -111,12 +111,13 @@ def _renamed(value: Any, shape: Shape | None, *, from_wire: bool) -> Any:
     """A request with the model's names for its members, or an answer with the wire's."""
     if isinstance(shape, StructureShape) and isinstance(value, Mapping):
         wire = {name: str(member.serialization.get("name", name)) for name, member in shape.members.items()}
-        names = {told: name for name, told in wire.items()} if from_wire else wire
-        of = (lambda one: names.get(one, one)) if from_wire else (lambda one: one)
-        return {
-            names.get(one, one): _renamed(item, shape.members.get(of(one)), from_wire=from_wire)
-            for one, item in value.items()
-        }
+        known = {told: name for name, told in wire.items()} if from_wire else {name: name for name in wire}
+        renamed: dict[str, Any] = {}
+        for one, item in value.items():
+            name = known.get(one)
+            told = one if name is None else name if from_wire else wire[name]
+            renamed[told] = _renamed(item, shape.members[name] if name else None, from_wire=from_wire)
+        return renamed
     if isinstance(shape, ListShape) and isinstance(value, list):
         return [_renamed(item, shape.member, from_wire=from_wire) for item in value]
     return value

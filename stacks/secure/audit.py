@@ -305,7 +305,7 @@ class Audit(cdk.Stack):
             return cloudtrail.CfnTrail.AdvancedEventSelectorProperty(
                 name=name,
                 field_selectors=[
-                    cloudtrail.CfnTrail.AdvancedFieldSelectorProperty(field=field.replace("_", "."), **test)  # type: ignore[arg-type]
+                    cloudtrail.CfnTrail.AdvancedFieldSelectorProperty(field=field.replace("_", "."), **test)
                     for field, test in fields.items()
                 ],
             )

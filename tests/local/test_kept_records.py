@@ -284,7 +284,7 @@ def test_a_rule_of_ones_own_is_run_by_its_function_if_that_lets_config_in(cloud:
     config.start_config_rules_evaluation(ConfigRuleNames=[name])
 
     def found() -> list[Any]:
-        return config.get_compliance_details_by_config_rule(ConfigRuleName=name)["EvaluationResults"]
+        return list(config.get_compliance_details_by_config_rule(ConfigRuleName=name)["EvaluationResults"])
 
     (result,) = eventually(found)
     assert result["ComplianceType"] == "NON_COMPLIANT"

@@ -208,6 +208,8 @@ SIGNATURES = {
     "services.eventbridge._dispatch_to_lambda": ("arn", "payload"),
     "services.eventbridge._dispatch_to_stepfunctions": ("arn", "payload"),
     "services.lambda_svc.invoke_async_with_retry": ("func", "event"),
+    "services.cloudtrail._account_trail_items": ("account_id",),
+    "services.s3._put_object": ("bucket_name", "key", "body", "headers"),
     "services.lambda_svc._route_async_failure": ("target_arn", "func_name", "event", "result"),
     "services.s3._deliver_event_to_lambda": ("arn", "event_payload", "bucket_region"),
     "services.sns._deliver_to_lambda": (

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from ministack.services import cloudtrail
 
 from local.cloud import LocalCloud
 from local.emulator.trails import Request, kind, parameters_of, record, selects
@@ -133,13 +132,6 @@ def test_parameters_are_read_from_json_forms_and_paths() -> None:
 )
 def test_what_is_asked_of_a_model_or_a_function_is_not_told(path: str, told: dict[str, str]) -> None:
     assert parameters_of(b'{"card": "4000"}', {}, path, "sagemaker") == told
-
-
-@pytest.mark.parametrize(
-    "name", ["_account_trail_items", "_event_selectors", "_trails", "_get_event_queue", "_find_visible_trail"]
-)
-def test_ministack_has_what_trails_rely_on(name: str) -> None:
-    assert hasattr(cloudtrail, name)
 
 
 # --- On a cloud ------------------------------------------------------------------------------------------------------

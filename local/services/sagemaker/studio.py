@@ -14,6 +14,7 @@ a profile with apps cannot be deleted: DeleteDomain and DeleteUserProfile there.
 
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 from local.emulator import clock
 from local.services.sagemaker import records as shelf
@@ -188,8 +189,8 @@ class Studio:
     def _create_app(self, request: Request, caller: Caller) -> Members:
         name = self._app_name(request)
         self._profile(request, caller)
-        shape: Mapping[str, object] = service_model("sagemaker").operation_model("DescribeApp").output_shape.members
-        members = {key: value for key, value in request.items() if key in shape}
+        shape: Any = service_model("sagemaker").operation_model("DescribeApp").output_shape
+        members = {key: value for key, value in request.items() if key in shape.members}
         members |= {"AppArn": shelf.arn_of(APP, caller, name), "CreationTime": shelf.now()}
         with self.records.lock:
             self._settled(APP, caller)
