@@ -278,7 +278,9 @@ def test_what_cannot_be_checked_may_be_named_by_logical_id() -> None:
 
 
 def acknowledgement(**fields: str) -> UnusedGrant:
-    given = {"architecture": "thing", "role": "WorkerRole", "action": "sqs:PurgeQueue", "resource": "Queue"}
+    given: dict[str, Any] = {
+        "architecture": "thing", "role": "WorkerRole", "action": "sqs:PurgeQueue", "resource": "Queue",
+    }  # fmt: skip
     return UnusedGrant(**{**given, "reason": "only after an accident", **fields})
 
 
