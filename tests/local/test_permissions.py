@@ -277,11 +277,30 @@ def test_what_cannot_be_checked_may_be_named_by_logical_id() -> None:
     assert statuses(report) == [("s3:DeleteObject", "not checkable here"), ("sqs:PurgeQueue", "unused")]
 
 
-def acknowledgement(**fields: str) -> UnusedGrant:
+def acknowledgement(**fields: Any) -> UnusedGrant:
     given: dict[str, Any] = {
-        "architecture": "thing", "role": "WorkerRole", "action": "sqs:PurgeQueue", "resource": "Queue",
-    }  # fmt: skip
+        "architecture": "thing",
+        "role": "WorkerRole",
+        "action": "sqs:PurgeQueue",
+        "resource": "Queue",
+    }
     return UnusedGrant(**{**given, "reason": "only after an accident", **fields})
+
+
+def test_a_refusal_on_purpose_is_acknowledged_and_missed_where_it_does_not_come() -> None:
+    # Given a grant that another policy makes useless, on purpose
+    has = granted(grant("sqs:PurgeQueue", QUEUE))
+    on_purpose = [acknowledgement(refused=True)]
+    # When it is asked for and refused, Then that is no problem; without the acknowledgement it is
+    refused = [decision("sqs:PurgeQueue", QUEUE, allowed=False)]
+    assert compare(has, refused, acknowledged=on_purpose, architecture="thing").problems == ()
+    assert "was refused" in compare(has, refused, acknowledged=[], architecture="thing").problems[0]
+    # an acknowledgement of a grant that is merely unused does not do
+    merely = compare(has, refused, acknowledged=[acknowledgement()], architecture="thing")
+    assert "was refused" in merely.problems[0]
+    # and when nothing refused it in a whole life, that is a problem
+    (missed,) = compare(has, [], acknowledged=on_purpose, architecture="thing").problems
+    assert "nothing refused it" in missed
 
 
 def test_an_acknowledged_unused_grant_is_no_problem() -> None:
