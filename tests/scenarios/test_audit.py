@@ -20,10 +20,10 @@ from scenarios import audit
 from scenarios.audit import ATTEMPTS, administrator, archived, attempts, client_as, listening
 from stacks.secure.audit_queries import QUERIES, sql
 from tests.local.emulated import eventually, last_sequence, unique
+from tests.local.networking import make_vpc
 from tests.local.sagemaking import MACHINE, make_bucket, processing
 
 ARCHITECTURE = "audit"
-SUBNET = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,9 @@ def test_a_job_without_a_vpc_and_keys_is_found_and_one_with_both_is_not(
     sagemaker, bucket = cloud.client("sagemaker"), make_bucket(cloud)
     assert judged(cloud, outputs)["ComplianceType"] == "NOT_APPLICABLE"
     # When a job runs in a VPC with a key on its volume, Then that is right
-    right = processing(cloud, bucket, "pass", NetworkConfig={"VpcConfig": SUBNET})
+    vpc = make_vpc(cloud)
+    inside = {"Subnets": vpc.subnets, "SecurityGroupIds": [vpc.callers]}
+    right = processing(cloud, bucket, "pass", NetworkConfig={"VpcConfig": inside})
     right["ProcessingResources"] = {"ClusterConfig": {**MACHINE, "VolumeKmsKeyId": "alias/any"}}
     sagemaker.create_processing_job(**right)
     assert judged(cloud, outputs)["ComplianceType"] == "COMPLIANT"
