@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.cloud import LocalCloud
+from local.emulator.authorise import PATHS
 from tests.local.emulated import make_function, make_role
 
 # What a role needs so that a function can be put into a VPC. The actions that describe know no resources.
@@ -15,6 +16,10 @@ NETWORK: dict[str, Any] = {
     "Action": ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"],
     "Resource": "*",
 }
+
+# What a job's role needs.
+JOINING = list(PATHS["job-network"].actions)
+JOIN: dict[str, Any] = {"Action": JOINING, "Resource": "*"}
 
 # Calls what the event says, once, and tells how that ended.
 CALLER = """

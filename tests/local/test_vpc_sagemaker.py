@@ -8,14 +8,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
-from local.emulator.authorise import PATHS
 from tests.local.emulated import decided, last_sequence, policy, unique
 from tests.local.hosted import Host
-from tests.local.networking import Vpc, make_vpc
+from tests.local.networking import JOIN, JOINING, Vpc, make_vpc
 from tests.local.sagemaking import XGBOOST, job_role, log_of, make_bucket, of_bucket, packed, processing, run, training
-
-JOINING = list(PATHS["job-network"].actions)
-JOIN: dict[str, Any] = {"Action": JOINING, "Resource": "*"}
 
 # Tells in the log whether the job reaches STS, or how it does not.
 SCRIPT = """

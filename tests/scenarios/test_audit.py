@@ -20,8 +20,8 @@ from scenarios import audit
 from scenarios.audit import ATTEMPTS, administrator, archived, attempts, client_as, listening
 from stacks.secure.audit_queries import QUERIES, sql
 from tests.local.emulated import eventually, last_sequence, unique
-from tests.local.networking import make_vpc
-from tests.local.sagemaking import MACHINE, make_bucket, processing
+from tests.local.networking import JOIN, make_vpc
+from tests.local.sagemaking import MACHINE, job_role, make_bucket, of_bucket, processing
 
 ARCHITECTURE = "audit"
 
@@ -153,7 +153,8 @@ def test_a_job_without_a_vpc_and_keys_is_found_and_one_with_both_is_not(
     # When a job runs in a VPC with a key on its volume, Then that is right
     vpc = make_vpc(cloud)
     inside = {"Subnets": vpc.subnets, "SecurityGroupIds": [vpc.callers]}
-    right = processing(cloud, bucket, "pass", NetworkConfig={"VpcConfig": inside})
+    role = job_role(cloud, JOIN, *of_bucket(bucket))
+    right = processing(cloud, bucket, "pass", role=role, NetworkConfig={"VpcConfig": inside})
     right["ProcessingResources"] = {"ClusterConfig": {**MACHINE, "VolumeKmsKeyId": "alias/any"}}
     sagemaker.create_processing_job(**right)
     assert judged(cloud, outputs)["ComplianceType"] == "COMPLIANT"
