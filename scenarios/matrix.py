@@ -649,6 +649,7 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             (
                 f"{_AUDIT}.test_a_rule_that_may_not_look_has_no_verdict_and_an_alarm",
                 f"{_AUDIT}.test_a_denial_without_its_condition_keeps_the_trail_out_too",
+                f"{_AUDIT}.test_without_the_keys_permission_the_trail_waits",
                 f"{_AUDIT}.test_an_alarm_that_cannot_be_told_is_a_dead_letter",
             )
         ),

@@ -642,6 +642,10 @@ TAKEN_AWAY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "state-machine-traces": dict.fromkeys(
         PATHS["state-machine-traces"].actions, ("tests/local/test_machines.py::test_a_trace_needs_each_permission",)
     ),
+    "trail-delivery": dict.fromkeys(
+        PATHS["trail-delivery"].actions,
+        ("tests/local/test_trails.py::test_without_a_permission_of_the_bucket_nothing_is_delivered_until_it_is_back",),
+    ),
     "nested-execution": dict.fromkeys(
         ("events:PutTargets", "events:PutRule", "events:DescribeRule"),
         ("tests/local/test_states_tasks.py::test_waiting_for_another_execution_needs_each_permission",),

@@ -16,7 +16,6 @@ from local.cloud import LocalCloud
 from local.emulator.trails import Request, kind, parameters_of, record, selects
 from tests.local.emulated import (
     client_as,
-    decided,
     eventually,
     last_sequence,
     make_queue,
@@ -260,20 +259,29 @@ def test_a_change_is_an_event_and_a_trail_that_is_stopped_keeps_no_more_records(
     events.delete_rule(Name=rule)
 
 
-def test_without_the_buckets_permission_nothing_is_delivered_and_the_status_says_why(
-    cloud: LocalCloud, trail: Trail
+@pytest.mark.parametrize("action", ["s3:GetBucketAcl", "s3:PutObject"])
+def test_without_a_permission_of_the_bucket_nothing_is_delivered_until_it_is_back(
+    cloud: LocalCloud, trail: Trail, action: str
 ) -> None:
     # Given a trail that has delivered
+    iam, s3 = cloud.client("iam"), cloud.client("s3")
     status = cloud.client("cloudtrail").get_trail_status
-    cloud.client("iam").create_role(RoleName=unique("r"), AssumeRolePolicyDocument=policy())
+    iam.create_role(RoleName=unique("early"), AssumeRolePolicyDocument=policy())
     eventually(lambda: status(Name=trail.name).get("LatestDeliveryTime"))
-    # When the bucket lets it in no more
-    cloud.client("s3").delete_bucket_policy(Bucket=trail.bucket)
-    before = last_sequence(cloud)
-    cloud.client("iam").create_role(RoleName=unique("late"), AssumeRolePolicyDocument=policy())
+    # When the bucket's policy loses one permission
+    whole = json.loads(letting_in(trail.bucket, trail.arn))
+    left = [one for one in whole["Statement"] if one["Action"] != action]
+    s3.put_bucket_policy(Bucket=trail.bucket, Policy=json.dumps({**whole, "Statement": left}))
+    before, late = last_sequence(cloud), unique("late")
+    iam.create_role(RoleName=late, AssumeRolePolicyDocument=policy())
     # Then the status says so, and the decision is on record
     eventually(lambda: status(Name=trail.name).get("LatestDeliveryError") == "AccessDenied")
-    assert any(not one["allowed"] for one in decided(cloud, "s3:GetBucketAcl", f"arn:aws:s3:::{trail.bucket}", before))
+    decisions = [one for one in cloud.control.decisions(since=before) if one["action"] == action]
+    assert any(not one["allowed"] and trail.bucket in one["resource"] for one in decisions)
+    # When it is back, Then what waited is delivered
+    s3.put_bucket_policy(Bucket=trail.bucket, Policy=json.dumps(whole))
+    iam.create_role(RoleName=unique("again"), AssumeRolePolicyDocument=policy())
+    eventually(lambda: late in {(one["requestParameters"] or {}).get("roleName") for one in trail.told("CreateRole")})
 
 
 def test_a_trail_of_a_template_whose_bucket_does_not_let_it_in_is_not_made(cloud: LocalCloud) -> None:

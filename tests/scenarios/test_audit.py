@@ -123,6 +123,26 @@ def test_a_denial_without_its_condition_keeps_the_trail_out_too(cloud: LocalClou
     eventually(lambda: "LatestDeliveryError" not in status(Name=outputs["TrailName"]))
 
 
+def test_without_the_keys_permission_the_trail_waits(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given a key whose policy lets CloudTrail in no more
+    kms, key = cloud.client("kms"), outputs["KeyArn"]
+    status = cloud.client("cloudtrail").get_trail_status
+    before = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    document = json.loads(before)
+    left = [one for one in document["Statement"] if "cloudtrail" not in json.dumps(one["Principal"])]
+    assert len(left) == len(document["Statement"]) - 1
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps({**document, "Statement": left}))
+    try:
+        # When something is to be recorded, Then the status says what is missing
+        cloud.client("sqs").create_queue(QueueName=unique("lost"))
+        eventually(lambda: status(Name=outputs["TrailName"]).get("LatestDeliveryError") == "KMS.AccessDeniedException")
+    finally:
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=before)
+    # When it is let in again, Then it delivers
+    cloud.client("sqs").create_queue(QueueName=unique("kept"))
+    eventually(lambda: "LatestDeliveryError" not in status(Name=outputs["TrailName"]))
+
+
 # --- The rule on jobs ------------------------------------------------------------------------------------------------
 
 
