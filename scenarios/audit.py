@@ -133,7 +133,7 @@ def _open_a_bucket(cloud: Cloud, _outputs: Mapping[str, str], _role: str, bucket
 def attempts(cloud: Cloud, outputs: Mapping[str, str], theirs: Any) -> dict[str, str]:
     """What an administrator of the workload tries on the archive, and with which error each attempt ends."""
     archive = outputs["ArchiveName"]
-    listed = cloud.client("s3").list_object_versions(Bucket=archive, MaxKeys=1)["Versions"][0]
+    listed = _a_file(cloud, archive)
     tried: dict[str, Callable[[], Any]] = {
         ATTEMPTS[0]: lambda: theirs.delete_object(Bucket=archive, Key=listed["Key"], VersionId=listed["VersionId"]),
         ATTEMPTS[1]: lambda: theirs.put_object(Bucket=archive, Key="made-up", Body=b"nothing happened"),
@@ -146,6 +146,16 @@ def attempts(cloud: Cloud, outputs: Mapping[str, str], theirs: Any) -> dict[str,
         ),
     }
     return {name: _code(attempt) for name, attempt in tried.items()}
+
+
+def _a_file(cloud: Cloud, archive: str) -> dict[str, str]:
+    """A file of the archive, once it has one. Raises TimeoutError."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        for one in cloud.client("s3").list_object_versions(Bucket=archive).get("Versions", ()):
+            return {"Key": one["Key"], "VersionId": one["VersionId"]}
+        time.sleep(POLL_SECONDS)
+    raise TimeoutError(f"The archive got no file within {PATIENCE_SECONDS:.0f} seconds")
 
 
 def _code(attempt: Callable[[], Any]) -> str:
