@@ -3,10 +3,11 @@
 It is for tests, the bench and the command line. Nothing that also runs against AWS may use it.
 """
 
-import contextlib
 import http.client
 import json
+import select
 import ssl
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,8 @@ class Control:
         self._token = token
         self._ca_bundle = ca_bundle
         self._timeout = timeout
+        # A connection of each thread: to make one takes both sides ten times as long as an answer.
+        self._kept = threading.local()
 
     def health(self) -> dict[str, Any]:
         """Process id, versions, `rss` (resident bytes of the emulator, workers excluded), `batches` being worked on."""
@@ -87,10 +90,9 @@ class Control:
         return records
 
     def _object(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        context = ssl.create_default_context(cafile=str(self._ca_bundle))
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=context, timeout=self._timeout)
-        with contextlib.closing(connection):
-            payload = None if body is None else json.dumps(body)
+        payload = None if body is None else json.dumps(body)
+        connection = self._connection()
+        try:
             connection.request(
                 method,
                 f"/_local/{path}",
@@ -99,6 +101,22 @@ class Control:
             )
             answer = connection.getresponse()
             content: dict[str, Any] = json.loads(answer.read() or b"{}")
+        except BaseException:
+            # Nothing is known of what is still to come on it.
+            connection.close()
+            raise
         if answer.status != http.HTTPStatus.OK:
             raise ControlError(content.get("error", f"HTTP {answer.status}"))
         return content
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        """This thread's connection, new where there is none or where the other side has closed it."""
+        found: http.client.HTTPSConnection | None = getattr(self._kept, "connection", None)
+        if found is None:
+            context = ssl.create_default_context(cafile=str(self._ca_bundle))
+            found = http.client.HTTPSConnection("127.0.0.1", self._port, context=context, timeout=self._timeout)
+            self._kept.connection = found
+        elif found.sock is not None and select.select([found.sock], [], [], 0)[0]:
+            # An idle connection has nothing to say but its end. http.client opens the next one by itself.
+            found.close()
+        return found
