@@ -116,12 +116,16 @@ async def _reply(send: Send, status: int, content: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps(content).encode()})
 
 
+# Read from the file system, and asked for at each health check.
+_MINISTACK = metadata.version("ministack")
+
+
 def _health(_query: dict[str, str], _body: Any) -> Any:
     return {
         "pid": os.getpid(),
         "rss": psutil.Process().memory_info().rss,
         "batches": seams.batches_under_way(),
-        "versions": {"python": platform.python_version(), "ministack": metadata.version("ministack")},
+        "versions": {"python": platform.python_version(), "ministack": _MINISTACK},
     }
 
 
