@@ -50,6 +50,10 @@ class Control:
         records: list[dict[str, Any]] = self._object("GET", f"decisions?since={since}")["decisions"]
         return records
 
+    def last_decision(self) -> int:
+        """The `seq` of the latest decision, 0 where there was none yet."""
+        return int(self._object("GET", "decisions/last")["seq"])
+
     def decisions_clear(self) -> None:
         """Forget every decision."""
         self._object("DELETE", "decisions")

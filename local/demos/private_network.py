@@ -104,7 +104,7 @@ class PrivateNetworkDemo(Demo):
     def run(
         self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], progress: Callable[[str], None]
     ) -> Proved:
-        since = max((one["seq"] for one in cloud.control.decisions()), default=0)
+        since = cloud.control.last_decision()
         report = private_network.run(cloud, outputs, inputs, progress)
         roles = {"inside": outputs["InsideRoleName"], "outside": outputs["OutsideRoleName"]}
         places = {outputs["BucketName"]: "the bucket's policy"}

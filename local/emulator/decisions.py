@@ -71,6 +71,11 @@ def since(sequence: int) -> list[dict[str, Any]]:
         ]
 
 
+def last() -> int:
+    """The sequence number of the latest decision, 0 before the first."""
+    return _sequence
+
+
 def clear() -> None:
     """Forget every decision. Sequence numbers go on."""
     with _lock:

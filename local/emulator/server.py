@@ -146,6 +146,10 @@ def _decisions_list(query: dict[str, str], _body: Any) -> Any:
     return {"decisions": decisions.since(int(query.get("since", "0")))}
 
 
+def _decisions_last(_query: dict[str, str], _body: Any) -> Any:
+    return {"seq": decisions.last()}
+
+
 def _decisions_clear(_query: dict[str, str], _body: Any) -> Any:
     decisions.clear()
     return {}
@@ -189,6 +193,7 @@ CONTROL: dict[tuple[str, str], Answer] = {
     ("POST", "faults"): _faults_add,
     ("DELETE", "faults"): _faults_clear,
     ("GET", "decisions"): _decisions_list,
+    ("GET", "decisions/last"): _decisions_last,
     ("DELETE", "decisions"): _decisions_clear,
     ("GET", "calls"): _calls_list,
     ("DELETE", "calls"): _calls_clear,

@@ -207,4 +207,4 @@ def decided(cloud: LocalCloud, action: str, resource: str, since: int = 0) -> li
 
 def last_sequence(cloud: LocalCloud) -> int:
     """The number of the latest decision."""
-    return max((item["seq"] for item in cloud.control.decisions()), default=0)
+    return cloud.control.last_decision()

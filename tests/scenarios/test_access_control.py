@@ -62,7 +62,7 @@ def documents(cloud: LocalCloud, outputs: dict[str, str]) -> dict[str, Document]
 def done(cloud: LocalCloud, outputs: dict[str, str]) -> Run:
     """The scenario, driven once."""
     seen: dict[str, Decisions] = {}
-    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    since = cloud.control.last_decision()
 
     def watch(cell: Cell, _words: Mapping[str, str]) -> None:
         nonlocal since

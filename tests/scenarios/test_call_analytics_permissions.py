@@ -38,7 +38,7 @@ def life(cloud: LocalCloud) -> Life:
     """One life: a large call, a short one with a summary, one that is no audio, one that fails."""
     name = f"life-calls-{os.getpid()}"
     assembly = synthesize(ARCHITECTURE, settings={ARCHITECTURE: dict(SMALL)})
-    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    since = cloud.control.last_decision()
     try:
         outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
         recordings = [

@@ -223,7 +223,7 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(cloud
     # Given a copy of the stack, When it is deployed, called by its schedule, driven and destroyed
     name = f"guard-{os.getpid()}"
     assembly = synthesize(ARCHITECTURE)
-    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    since = cloud.control.last_decision()
     try:
         outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
         done = cost_guard.run(cloud, outputs)

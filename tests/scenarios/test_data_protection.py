@@ -54,7 +54,7 @@ def refusal(cloud: LocalCloud, since: int) -> dict[str, Any]:
 
 
 def now(cloud: LocalCloud) -> int:
-    return max((one["seq"] for one in cloud.control.decisions()), default=0)
+    return cloud.control.last_decision()
 
 
 # --- What should work, and what should not

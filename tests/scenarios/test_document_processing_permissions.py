@@ -45,7 +45,7 @@ def life(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Life:
         (folder / name).write_bytes(body)
     name = f"life-documents-{os.getpid()}"
     assembly = synthesize(ARCHITECTURE, settings={ARCHITECTURE: SMALL})
-    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    since = cloud.control.last_decision()
     try:
         outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
         done = document_processing.run(cloud, outputs, sorted(folder.iterdir()))

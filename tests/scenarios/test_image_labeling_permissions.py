@@ -45,7 +45,7 @@ def life(request: pytest.FixtureRequest, cloud: LocalCloud) -> Life:
     """One life with each kind of key."""
     name = f"life-{request.param.get('kms_key', 'managed')}-{os.getpid()}"
     assembly = synthesize(ARCHITECTURE, settings={ARCHITECTURE: {**SMALL, **request.param}})
-    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    since = cloud.control.last_decision()
     try:
         outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
         done = image_labeling.run(cloud, outputs, sorted(PHOTOS.glob("*.jp*g")))
@@ -106,7 +106,7 @@ def test_a_planted_grant_is_found(life: Life) -> None:
 
 def test_a_permission_that_is_wanted_and_not_granted_is_found(driver: Driver) -> None:
     # Given a role that lost one permission, and an image that needs it
-    since = max(decision["seq"] for decision in driver.control.decisions())
+    since = driver.control.last_decision()
     key = driver.key()
     with driver.without("rekognition:DetectLabels"):
         version = driver.upload(key)

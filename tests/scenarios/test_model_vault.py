@@ -137,7 +137,7 @@ def test_a_throttled_s3_is_asked_again_when_the_stack_is_made(cloud: LocalCloud,
     cloud.control.faults_add(service="s3", operation="CreateBucket", kind="throttle", times=2)
     cloud.control.faults_add(service="kms", operation="ReplicateKey", kind="throttle", times=2)
     # When a stack is made, Then it stands all the same, and is whole: its copies come
-    since = max(one["seq"] for one in cloud.control.decisions())
+    since = cloud.control.last_decision()
     made = fresh_stack(architecture=ARCHITECTURE)
     report = model_vault.run(cloud, made.outputs, FILES, patience_seconds=5)
     assert report.complete, report

@@ -43,7 +43,7 @@ def life(cloud: LocalCloud) -> Life:
     name = f"life-network-{os.getpid()}"
     assembly = synthesize(ARCHITECTURE, settings={ARCHITECTURE: SETTINGS})
     make_foreign_bucket(cloud)
-    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    since = cloud.control.last_decision()
     try:
         outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
         report = private_network.run(cloud, outputs, [LETTERS / "news-merger.txt"])

@@ -75,7 +75,7 @@ def life(cloud: LocalCloud, shared_stacks: SharedStacks) -> Life:
     # The shared stack listens to the same approvals.
     events.disable_rule(Name=shared["RuleName"])
     forget_the_linked_role(cloud)
-    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    since = cloud.control.last_decision()
     try:
         assembly = synthesize(SERVING, settings={SERVING: dict(SMALL[SERVING])})
         outputs = deploy(cloud, assembly, name, artifact=SERVING)

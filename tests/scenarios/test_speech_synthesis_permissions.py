@@ -40,7 +40,7 @@ def life(request: pytest.FixtureRequest, cloud: LocalCloud) -> PermissionReport:
     """What a copy of the stack was granted and did from its deployment to its end, with each kind of key."""
     name = f"spoken-{request.param.get('kms_key', 'managed')}-{os.getpid()}"
     assembly = synthesize(ARCHITECTURE, settings={ARCHITECTURE: {**SMALL, **request.param}})
-    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    since = cloud.control.last_decision()
     try:
         outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
         done = speech_synthesis.run(cloud, outputs, sorted(SAMPLES.iterdir()))

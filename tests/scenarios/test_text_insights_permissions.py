@@ -62,7 +62,7 @@ def life(request: pytest.FixtureRequest, cloud: LocalCloud) -> Life:
     """One life with each kind of key."""
     name = f"life-text-{request.param.get('kms_key', 'managed')}-{os.getpid()}"
     assembly = synthesize(ARCHITECTURE, settings={ARCHITECTURE: {**SMALL, **request.param}})
-    since = max((decision["seq"] for decision in cloud.control.decisions()), default=0)
+    since = cloud.control.last_decision()
     try:
         outputs = deploy(cloud, assembly, name, artifact=ARCHITECTURE)
         done = text_insights.run(cloud, outputs, sorted(TEXTS.glob("*.txt")))
