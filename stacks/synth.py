@@ -1,10 +1,10 @@
 """Builds the stacks of the catalogue; `app.py` is its command.
 
-Context, all optional: `architecture` (an id, which brings those that it needs; otherwise all that are built), `target`
-(`lambda` for AWS, which is the default, or `local` for the local cloud: whose compiled dependencies the functions
-bring), `settings` (JSON, by architecture: `{"image-labeling": {"minimum_confidence": 80}}`), `stack_name` (the
-CloudFormation name of that one architecture, so that a second copy can live beside the first), `model_monitor` (`own`
-or `managed`, short for that setting of model-monitor).
+Context, all optional: `architecture` (an id, or several with commas between them, which bring those that they need;
+otherwise all that are built), `target` (`lambda` for AWS, which is the default, or `local` for the local cloud: whose
+compiled dependencies the functions bring), `settings` (JSON, by architecture: `{"image-labeling":
+{"minimum_confidence": 80}}`), `stack_name` (the CloudFormation name of that one architecture, so that a second copy can
+live beside the first), `model_monitor` (`own` or `managed`, short for that setting of model-monitor).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def build(app: cdk.App) -> list[Built]:
         values.setdefault("model-monitor", {})["monitor"] = context["model_monitor"]
     if unknown := values.keys() - {architecture.id for architecture in architectures}:
         raise ContextError(f"Context settings names {', '.join(sorted(unknown))}, which is not built here.")
-    if context["stack_name"] and not context["architecture"]:
+    if context["stack_name"] and "," in str(context["architecture"] or ","):
         raise ContextError("Context stack_name needs context architecture: one name cannot serve several stacks.")
     if context["stack_name"] and not STACK_NAME.fullmatch(str(context["stack_name"])):
         raise ContextError("Context stack_name must be 40 letters, digits and hyphens at most, a letter first.")
@@ -159,13 +159,16 @@ def _architectures(wanted: Any) -> list[catalogue.Architecture]:
     if not wanted:
         found = [one for each in catalogue.ARCHITECTURES if each.stack for one in catalogue.with_needs(each)]
         return list(dict.fromkeys(found))
-    try:
-        architecture = catalogue.get(str(wanted))
-    except LookupError as error:
-        raise ContextError(str(error)) from None
-    if architecture.stack is None:
-        raise ContextError(f"{architecture.id} is planned, not built yet. `python -m local list` shows what works.")
-    return list(catalogue.with_needs(architecture))
+    found = []
+    for name in str(wanted).split(","):
+        try:
+            architecture = catalogue.get(name.strip())
+        except LookupError as error:
+            raise ContextError(str(error)) from None
+        if architecture.stack is None:
+            raise ContextError(f"{architecture.id} is planned, not built yet. `python -m local list` shows what works.")
+        found += catalogue.with_needs(architecture)
+    return list(dict.fromkeys(found))
 
 
 def _settings(value: Any) -> dict[str, dict[str, Any]]:

@@ -25,11 +25,14 @@ OWN_KEY: Mapping[str, Any] = {
 
 @pytest.fixture(scope="session")
 def assemblies() -> dict[str, Path]:
-    """Cloud assemblies of all that is built: as for AWS, with an own key, and for this machine. Do not change them."""
+    """Cloud assemblies of all that is built, as for AWS and for this machine, and of some with an own key.
+
+    Do not change them.
+    """
     with ThreadPoolExecutor(2) as pool:
         made = {
             "aws": pool.submit(synthesize, None, "lambda"),
-            "own key": pool.submit(synthesize, None, "lambda", OWN_KEY),
+            "own key": pool.submit(synthesize, ",".join(OWN_KEY), "lambda", OWN_KEY),
             "local": pool.submit(synthesize, None, "local"),
         }
         return {variant: future.result() for variant, future in made.items()}

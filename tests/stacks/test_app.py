@@ -29,6 +29,11 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"settings": {"image-labeling": 3}}, "Context settings must look like"),
         ({"settings": {"face-search": {}}}, "Context settings names face-search, which is not built here."),
         ({"stack_name": "copy"}, "Context stack_name needs context architecture"),
+        (
+            {"stack_name": "copy", "architecture": "image-labeling,text-insights"},
+            "Context stack_name needs context architecture: one name cannot serve several stacks.",
+        ),
+        ({"architecture": "image-labeling,face-search"}, "face-search is planned, not built yet."),
         ({"architecture": "image-labeling", "stack_name": "a_copy"}, "Context stack_name must be 40 letters"),
         ({"architecture": "image-labeling", "stack_name": "a" * 41}, "Context stack_name must be 40 letters"),
         ({"architecture": "training-pipeline", "stack_name": "Copy"}, "Context stack_name must be in small letters"),
