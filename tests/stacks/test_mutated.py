@@ -47,10 +47,11 @@ def test_a_stack_with_a_denial_or_a_condition_is_taken_apart(architecture: str, 
     holding = [one for one in statements(template) if not one.allows or one.body.get("Condition")]
     assert holding
     # When its scenario's tests are read, Then one of them takes the deployed policies apart
-    modules = sorted(SCENARIOS.glob(f"test_{architecture.replace('-', '_')}*.py"))
+    name = f"test_{architecture.replace('-', '_')}"
+    modules = sorted(SCENARIOS.glob(f"{name}*.py"))
     assert any(takes_apart(module.read_text(encoding="utf-8")) for module in modules), (
         f"{len(holding)} statements of {architecture} could be taken out, and no test would tell: "
-        f"hold tests.mutations.survivors to nothing, over of_stack, in tests/scenarios/test_{architecture.replace('-', '_')}.py"
+        f"hold tests.mutations.survivors to nothing, over of_stack, in tests/scenarios/{name}.py"
     )
 
 
