@@ -25,7 +25,7 @@ from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, availab
 from stacks.policy import compliance
 from stacks.policy.idle_cost import MONTHLY, units
 from stacks.policy.services import table
-from stacks.policy.template import Template
+from stacks.policy.template import read
 
 # What it is that costs something, in words.
 IDLE_TEXTS = {
@@ -68,13 +68,13 @@ class CostLine:
         return self.quantity * self.price
 
 
-def write_all(template_of: Mapping[str, graph.Template]) -> list[Path]:
+def write_all(assembly: Path) -> list[Path]:
     """Writes every generated file and part, and returns the files that changed.
 
-    `template_of` holds the synthesized template of each available architecture, by id.
+    `assembly` holds the synthesized template of every stack, with default settings.
     """
     changed = []
-    for path, text in generated(template_of).items():
+    for path, text in generated(assembly).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -82,16 +82,16 @@ def write_all(template_of: Mapping[str, graph.Template]) -> list[Path]:
     return changed
 
 
-def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
+def generated(assembly: Path) -> dict[Path, str]:
     """What every file with a generated part should hold, by path. Raises LookupError for a part nobody generates."""
-    found = power.measured()
+    found, template_of = power.measured(), read_templates(assembly)
     parts = {
         "catalogue": catalogue_tables(),
         "services": services_table(),
         "pages": pages_list(),
         "monitor power": power.table(found),
         "access matrix": access_table(),
-        **compliance_parts(template_of),
+        **compliance_parts(assembly),
     }
     files = {ROOT / "docs/images/model-monitor-power.svg": power.svg(found)}
     for architecture in available():
@@ -119,12 +119,12 @@ def generated(template_of: Mapping[str, graph.Template]) -> dict[Path, str]:
     return files
 
 
-def compliance_parts(template_of: Mapping[str, graph.Template]) -> dict[str, str]:
-    """The report over all available stacks, and the findings that are acknowledged in them."""
-    templates = [Template(architecture.id, dict(template_of[architecture.id])) for architecture in available()]
+def compliance_parts(assembly: Path) -> dict[str, str]:
+    """The report over all stacks, those that are still being built among them, and what is acknowledged in them."""
+    templates = read(assembly)
     return {
-        "compliance table": compliance.table(compliance.rows(templates)),
-        "compliance findings": compliance.findings(available()),
+        "compliance table": compliance.table(compliance.rows(templates, compliance.reported(assembly))),
+        "compliance findings": compliance.findings([one for one in ARCHITECTURES if one.stack]),
         "compliance rest": ", ".join(f"`{kind}`" for kind in compliance.not_looked_at(templates)) + ".",
     }
 
@@ -365,13 +365,6 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]
     return [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *body]
 
 
-def templates() -> dict[str, graph.Template]:
-    """The template of each available architecture with its default settings. Synthesizes what is not there yet."""
-    from local.assembly import synthesize
-
-    return read_templates(synthesize(None, "lambda"))
-
-
 def read_templates(assembly: Path) -> dict[str, graph.Template]:
     """The template of each available architecture in a cloud assembly."""
     return {
@@ -381,7 +374,9 @@ def read_templates(assembly: Path) -> dict[str, graph.Template]:
 
 
 def main() -> int:
-    for path in write_all(templates()):
+    from local.assembly import synthesize
+
+    for path in write_all(synthesize(None, "lambda")):
         print(f"written: {path.relative_to(ROOT)}")
     return 0
 

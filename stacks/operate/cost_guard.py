@@ -71,9 +71,9 @@ class CostGuard(cdk.Stack):
     long. A machine cannot be stopped: the others are, then the run fails, and an alarm tells. The schedule cannot call:
     a dead letter, with an alarm. Nothing is tried again with an old time: the next run sees the same machines.
 
-    **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle: two alarms, 0.20 dollars a month,
-    and 2,880 runs of a second at 256 MB, a cent. A thousand machines looked at cost less than a cent. A budget without
-    actions costs nothing.
+    **Cost** (us-east-1, without free tier; `docs/prices.toml` says which prices a page that was read confirms). Idle:
+    two alarms, 0.20 dollars a month, and 2,880 runs of a second at 256 MB, a cent. A thousand machines looked at cost
+    less than a cent. A budget without actions costs nothing (from memory).
     """
 
     Settings: ClassVar[type[CostGuardSettings]] = CostGuardSettings

@@ -5,8 +5,9 @@
 Exit code 0, 1 with open findings, 2 without an assembly.
 
 Every figure is counted in the synthesized template, with the default settings, as AWS would get it: so many of so many
-resources that the question is about. Not answered here is what no template tells: who operates the account, who may
-deploy, what the data is.
+resources that the question is about. What the packs found, open or acknowledged, is counted in the report that CDK
+writes beside the templates. Not answered here is what no template tells: who operates the account, who may deploy, what
+the data is.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from typing import Any
 
 from stacks import catalogue
 from stacks.policy import wildcards
-from stacks.policy.acknowledgements import expected
-from stacks.policy.template import Template, read, statements
+from stacks.policy.acknowledgements import Finding, expected
+from stacks.policy.template import Template, read, statements, text
 
 PACKS = ("AwsSolutions", "HIPAA.Security", "NIST.800.53.R5", "PCI.DSS.321")
 # Held against every stack; the others against those that are marked sensitive.
@@ -50,13 +51,40 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Found:
+    """In how many places a pack found something that is open, and something that is acknowledged."""
+
+    left: int
+    acknowledged: int
+
+    def __str__(self) -> str:
+        return f"{self.left} / {self.acknowledged}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a synthesis found, as (rule, construct path): what is neither mended nor acknowledged, and the rest."""
+
+    left: Sequence[Finding]
+    acknowledged: Sequence[Finding]
+
+    def of(self, architecture: str, pack: str) -> Found:
+        """What a pack found in a stack."""
+
+        def count(findings: Sequence[Finding]) -> int:
+            return sum(pack_of(rule) == pack and path.partition("/")[0] == architecture for rule, path in findings)
+
+        return Found(count(self.left), count(self.acknowledged))
+
+
+@dataclass(frozen=True)
 class Row:
-    """One stack: its measures by question, and for each pack how many places were acknowledged; None: not asked."""
+    """One stack: its measures by question, and what each pack found in it; None: a pack that it is not held against."""
 
     architecture: str
     sensitive: bool
     measures: Mapping[str, Measure]
-    acknowledged: Mapping[str, int | None]
+    found: Mapping[str, Found | None]
 
 
 # --- What keeps data, and by which key
@@ -93,13 +121,20 @@ def _if(*path: str) -> Callable[[Properties], str]:
 
 
 STORES: Mapping[str, Callable[[Properties], str]] = {
+    "AWS::Athena::WorkGroup": _if("WorkGroupConfiguration", "ResultConfiguration", "EncryptionConfiguration", "KmsKey"),
+    "AWS::CloudTrail::Trail": _if("KMSKeyId"),
+    "AWS::Config::DeliveryChannel": _if("S3KmsKeyArn"),
     "AWS::DynamoDB::Table": _if("SSESpecification", "KMSMasterKeyId"),
     "AWS::Logs::LogGroup": _if("KmsKeyId"),
     "AWS::S3::Bucket": _bucket_key,
     "AWS::SNS::Topic": _topic_key,
     "AWS::SQS::Queue": _queue_key,
+    "AWS::SageMaker::Domain": _if("KmsKeyId"),
+    "AWS::SageMaker::NotebookInstance": _if("KmsKeyId"),
     "AWS::SecretsManager::Secret": _if("KmsKeyId"),
     "AWS::StepFunctions::StateMachine": _if("EncryptionConfiguration", "KmsKeyId"),
+    # A bucket in a second region, which a function of the stack makes and encrypts by this key's replica there.
+    "Custom::ReplicaBucket": _if("KeyArn"),
 }
 
 
@@ -156,19 +191,61 @@ PUBLIC_ACCESS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "Re
 
 
 def _private(template: Template) -> Measure:
-    """Buckets that block all public access, and resource policies that let nobody in by `*`."""
+    """Buckets that block all public access, and resource policies that let nobody in by `*`.
+
+    An endpoint's policy may say `*` where it is held to the account or to what it names, as `wildcards` has it.
+    """
     blocked = [
         all(one["Properties"].get("PublicAccessBlockConfiguration", {}).get(name) is True for name in PUBLIC_ACCESS)
         for _, one in template.resources("AWS::S3::Bucket")
     ]
-    opened = {one.logical_id for one in statements(template) if one.allows and ("*" in {n for _, n in one.principals})}
+    opened = {one.logical_id for one in statements(template) if one.allows and wildcards.lets_everyone_in(one)}
     policies = {one.logical_id for one in statements(template) if one.kind == "resource"}
     return Measure(sum(blocked) + len(policies - opened), len(blocked) + len(policies))
 
 
+JOBS = ("Processing", "Training", "Transform", "Tuning")
+
+
+def _jobs(value: Any) -> Iterator[Properties]:
+    """The arguments of every step of a pipeline's definition that is a job, in the branches of conditions too."""
+    if isinstance(value, Mapping):
+        if value.get("Type") in JOBS and "Arguments" in value:
+            yield value["Arguments"]
+        for part in value.values():
+            yield from _jobs(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _jobs(part)
+
+
+def _placed(properties: Properties) -> bool:
+    """Whether a function, a model or a job has subnets; a processing job's and a definition's are one level deeper."""
+    return bool(properties.get("VpcConfig") or properties.get("NetworkConfig", {}).get("VpcConfig"))
+
+
+def _steps_placed(properties: Properties) -> list[bool]:
+    body = json.loads(text(properties["PipelineDefinition"]["PipelineDefinitionBody"]))
+    return [_placed(job) for job in _jobs(body)]
+
+
+# What runs code, and whether it does so in a VPC; a pipeline runs several jobs.
+RUNS: Mapping[str, Callable[[Properties], list[bool]]] = {
+    "AWS::Lambda::Function": lambda one: [_placed(one)],
+    "AWS::SageMaker::DataQualityJobDefinition": lambda one: [_placed(one)],
+    "AWS::SageMaker::Domain": lambda one: [one.get("AppNetworkAccessType") == "VpcOnly"],
+    "AWS::SageMaker::Model": lambda one: [_placed(one)],
+    "AWS::SageMaker::NotebookInstance": lambda one: [
+        bool(one.get("SubnetId")) and one.get("DirectInternetAccess") == "Disabled"
+    ],
+    "AWS::SageMaker::Pipeline": _steps_placed,
+}
+
+
 def _vpc(template: Template) -> Measure:
-    functions = [one["Properties"] for _, one in template.resources("AWS::Lambda::Function")]
-    return Measure(sum("VpcConfig" in one for one in functions), len(functions))
+    """Functions, jobs, models, notebooks and Studio domains whose traffic stays in a VPC's subnets."""
+    placed = [one for _, found in template.resources(*RUNS) for one in RUNS[found["Type"]](found["Properties"])]
+    return Measure(sum(placed), len(placed))
 
 
 LOGGED: Mapping[str, tuple[str, ...]] = {
@@ -208,7 +285,7 @@ QUESTIONS: Mapping[str, Callable[[Template], Measure]] = {
     "Encrypted at rest": _encryption,
     "TLS only": _tls,
     "Closed to the public": _private,
-    "Functions in a VPC": _vpc,
+    "In a VPC": _vpc,
     "Logged": _logging,
     "Retention set": _retention,
     "Narrow grants": _least_privilege,
@@ -232,22 +309,18 @@ def settings_by_default(architectures: Sequence[catalogue.Architecture]) -> dict
     return found
 
 
-def rows(templates: Sequence[Template]) -> list[Row]:
-    """One row a stack, in the catalogue's order."""
+def rows(templates: Sequence[Template], report: Report) -> list[Row]:
+    """One row a stack, in the catalogue's order, with what the packs found in it."""
     known = {architecture.id: architecture for architecture in catalogue.ARCHITECTURES}
     order = list(known)
-    shown = sorted(templates, key=lambda template: order.index(template.architecture))
-    settings = settings_by_default([known[template.architecture] for template in shown])
     made = []
-    for template in shown:
+    for template in sorted(templates, key=lambda template: order.index(template.architecture)):
         sensitive = known[template.architecture].sensitive
-        places = expected({template.architecture: settings[template.architecture]})
-        counts: dict[str, int | None] = {
-            pack: sum(pack_of(rule) == pack for rule, _ in places) if sensitive or pack in FOR_ALL else None
-            for pack in PACKS
+        found = {
+            pack: report.of(template.architecture, pack) if sensitive or pack in FOR_ALL else None for pack in PACKS
         }
         measures = {question: measure(template) for question, measure in QUESTIONS.items()}
-        made.append(Row(template.architecture, sensitive, measures, counts))
+        made.append(Row(template.architecture, sensitive, measures, found))
     return made
 
 
@@ -258,7 +331,7 @@ def pack_of(rule: str) -> str:
 
 def not_looked_at(templates: Sequence[Template]) -> list[str]:
     """The types in the stacks that no question is about."""
-    asked = {*STORES, *RESOURCE_POLICIES, *LOGGED, *(kind for kind, _ in RESOURCE_POLICIES.values())}
+    asked = {*STORES, *RESOURCE_POLICIES, *LOGGED, *RUNS, *(kind for kind, _ in RESOURCE_POLICIES.values())}
     asked |= {one.resource_type for template in templates for one in statements(template)}
     return sorted({one["Type"] for template in templates for _, one in template.resources()} - asked)
 
@@ -273,7 +346,7 @@ def table(found: Sequence[Row]) -> str:
         cells = [name if built.status == "available" else f"`{row.architecture}`"]
         cells[0] += " (sensitive)" if row.sensitive else ""
         cells += [str(measure) for measure in row.measures.values()]
-        cells += ["not held" if count is None else f"0 / {count}" for count in row.acknowledged.values()]
+        cells += ["not held" if found is None else str(found) for found in row.found.values()]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -295,8 +368,8 @@ def findings(architectures: Sequence[catalogue.Architecture]) -> str:
     return "\n".join(["| Rules | Stacks | Places | Why it is right as it is |", "|---|---|---|---|", *lines])
 
 
-def open_findings(assembly: pathlib.Path) -> list[tuple[str, str]]:
-    """Findings that are neither mended nor acknowledged, as (rule, construct path).
+def reported(assembly: pathlib.Path) -> Report:
+    """What the packs and CDK's own rules found while an assembly was synthesized.
 
     Raises ValueError when a pack that should have been held was not: no finding would then mean nothing.
     """
@@ -304,26 +377,30 @@ def open_findings(assembly: pathlib.Path) -> list[tuple[str, str]]:
     held = {str(report.get("pluginName") or report.get("name")) for report in reports}
     if missing := set(PACKS) - held:
         raise ValueError(f"{', '.join(sorted(missing))} was not held")
-    return [
-        (violation["ruleName"], construct["constructPath"])
-        for report in reports
-        for violation in report.get("violations", [])
-        for construct in violation["violatingConstructs"]
-    ]
+
+    def listed(kind: str) -> list[Finding]:
+        return [
+            (violation["ruleName"], construct["constructPath"])
+            for report in reports
+            for violation in report.get(kind, [])
+            for construct in violation["violatingConstructs"]
+        ]
+
+    return Report(listed("violations"), listed("suppressedViolations"))
 
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the table and every open finding."""
     assembly = pathlib.Path(arguments[0] if arguments else "cdk.out")
     try:
-        templates, left = read(assembly), open_findings(assembly)
+        templates, report = read(assembly), reported(assembly)
     except (OSError, ValueError) as error:
         print(f"{assembly} is no cloud assembly of all stacks ({error}). Synthesize first: make synth", file=sys.stderr)
         return 2
-    print(table(rows(templates)))
-    for rule, place in left:
+    print(table(rows(templates, report)))
+    for rule, place in report.left:
         print(f"open: {rule} at {place}", file=sys.stderr)
-    return 1 if left else 0
+    return 1 if report.left else 0
 
 
 if __name__ == "__main__":

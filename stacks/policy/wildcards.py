@@ -145,24 +145,27 @@ def _open_doors(properties: Mapping[str, Any]) -> Iterator[str]:
 def boundaries(template: Template) -> set[str]:
     """Policies that are boundaries and nothing else: they grant nothing, whatever they let pass.
 
-    A boundary that roles of tomorrow are to bear is told by its own description, `grants nothing`, as no role of the
-    template has it yet.
+    A boundary that roles of tomorrow are to bear, as no role of the template has it yet, is told by the statement that
+    demands it of them: a condition on `iam:PermissionsBoundary` names it.
     """
-    used: dict[str, set[str]] = {"PermissionsBoundary": set(), "ManagedPolicyArns": set()}
-    for _, resource in template.resources():
+    granting: set[str] = set()
+    limiting: set[str] = set()
+    for logical_id, resource in template.resources():
         properties = resource.get("Properties", {})
-        for name, found in used.items():
-            given = properties.get(name) or []
-            policies = given if isinstance(given, list) else [given]
-            # What is no reference is a policy of AWS's, by its ARN.
-            found |= {one["Ref"] for one in policies if isinstance(one, dict) and "Ref" in one}
-    told = {
-        logical_id
-        for logical_id, policy in template.resources("AWS::IAM::ManagedPolicy")
-        if "grants nothing" in policy["Properties"].get("Description", "")
-        and not {"Roles", "Users", "Groups"} & policy["Properties"].keys()
-    }
-    return (used["PermissionsBoundary"] | told) - used["ManagedPolicyArns"]
+        limiting |= _referred(properties.get("PermissionsBoundary"))
+        # What is no reference is a policy of AWS's, by its ARN.
+        granting |= _referred(properties.get("ManagedPolicyArns"))
+        if {"Roles", "Users", "Groups"} & properties.keys() and resource["Type"] == "AWS::IAM::ManagedPolicy":
+            granting.add(logical_id)
+    for statement in statements(template):
+        for block in statement.body.get("Condition", {}).values():
+            limiting |= _referred(block.get("iam:PermissionsBoundary"))
+    return limiting - granting
+
+
+def _referred(value: Any) -> set[str]:
+    listed = value if isinstance(value, list) else [value]
+    return {one["Ref"] for one in listed if isinstance(one, dict) and "Ref" in one}
 
 
 def _faults(statement: Statement) -> Iterator[str]:
@@ -201,6 +204,15 @@ def _wide_targets(statement: Statement) -> Iterator[str]:
                 yield f"allows {', '.join(named)} on {target}: name the resource"
 
 
+def lets_everyone_in(statement: Statement) -> bool:
+    """Whether `*` is among its principals, and nothing else holds it.
+
+    An endpoint may lead everybody to what it names, and those of the account anywhere.
+    """
+    named = statement.resource_type == ENDPOINT and "*" not in statement.targets
+    return "*" in {name for _, name in statement.principals} and not named and not _held_to_account(statement, CALLERS)
+
+
 def _held_to_account(statement: Statement, key: str) -> bool:
     """Whether it is an endpoint's, and by this condition key about the stack's own account only."""
     equals = statement.body.get("Condition", {}).get("StringEquals", {})
@@ -220,9 +232,7 @@ def _is_wide(arn: str) -> bool:
 
 def _open_principals(statement: Statement) -> Iterator[str]:
     for kind, name in statement.principals:
-        # An endpoint may lead everybody to what it names.
-        named = statement.resource_type == ENDPOINT and "*" not in statement.targets
-        if name == "*" and not named and not _held_to_account(statement, CALLERS):
+        if name == "*" and lets_everyone_in(statement):
             yield "allows everyone"
         elif kind == "Service" and statement.kind == "resource" and not statement.body.get("Condition"):
             yield f"allows {name} on behalf of anyone: name a source in a condition"

@@ -72,8 +72,9 @@ class AccessControl(cdk.Stack):
     the own project, and only to SageMaker. A job is asked for without network, key or tag: refused, before anything
     runs. The tag `project` is changed later: refused.
 
-    **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle 1.00 dollar a month, the key.
-    IAM and STS cost nothing: a thousand sign-ins are free.
+    **Cost** (us-east-1, without free tier; "AWS KMS pricing", read 2026-11-27). Idle 1.00 dollar a month, the key; its
+    yearly new material adds 1.00, the first two times (from memory). IAM and STS cost nothing: a thousand sign-ins are
+    free.
     """
 
     Settings: ClassVar[type[AccessControlSettings]] = AccessControlSettings

@@ -157,9 +157,11 @@ class Audit(cdk.Stack):
     and the topic tells. The archive cannot be written: the trail's status says so. The rule on jobs cannot look: it has
     no verdict, and an alarm. An alarm's event cannot be delivered: a dead letter, with an alarm.
 
-    **Cost** (us-east-1, without free tier; the pricing pages, from memory of 2026-11-27). Idle: a key, 1.00 dollar a
-    month, and two alarms, 0.20. The first copy of management events is free; data events cost 0.10 dollars per 100,000;
-    Config 0.003 dollars an item that it records and 0.001 an evaluation; GuardDuty by what it reads.
+    **Cost** (us-east-1, without free tier; the key by "AWS KMS pricing", read 2026-11-27, the rest from memory or as
+    `docs/prices.toml` says). Idle: a key, 1.00 dollar a month, to which its yearly new material adds 1.00, the first
+    two times (from memory); and two alarms, 0.20. The first copy of management events is free; data events cost 0.10
+    dollars per 100,000; Config 0.003 dollars an item that it records and 0.001 an evaluation; GuardDuty by what it
+    reads.
     """
 
     Settings: ClassVar[type[AuditSettings]] = AuditSettings

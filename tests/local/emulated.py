@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import boto3
-from botocore.config import Config
-
 from local.cloud import LocalCloud
+from scenarios import roles
 from tests import waiting
 
 T = TypeVar("T")
+
+# As scenarios call in a role's name, so do tests.
+client_as = roles.client_as
 
 TRUST = {
     "Version": "2012-10-17",
@@ -58,23 +59,6 @@ def set_permissions(cloud: LocalCloud, role_arn: str, *statements: dict[str, Any
         iam.put_role_policy(RoleName=name, PolicyName="permissions", PolicyDocument=policy(*statements))
     else:
         iam.delete_role_policy(RoleName=name, PolicyName="permissions")
-
-
-def client_as(cloud: LocalCloud, role_arn: str, service: str, **config: Any) -> Any:
-    """A client that calls as the role, once an attempt."""
-    session = cloud.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="test")["Credentials"]
-    # boto3's stubs know one signature a service; the service is a variable here.
-    make: Any = boto3.client
-    return make(
-        service,
-        endpoint_url=cloud.endpoint_url,
-        region_name=cloud.region,
-        aws_access_key_id=session["AccessKeyId"],
-        aws_secret_access_key=session["SecretAccessKey"],
-        aws_session_token=session["SessionToken"],
-        verify=str(cloud.ca_bundle),
-        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, **config),
-    )
 
 
 def code(source: str) -> bytes:

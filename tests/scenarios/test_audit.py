@@ -22,6 +22,7 @@ from stacks.secure.audit_queries import QUERIES, sql
 from tests.local.emulated import eventually, last_sequence, unique
 from tests.local.networking import JOIN, make_vpc
 from tests.local.sagemaking import MACHINE, job_role, make_bucket, of_bucket, processing
+from tests.scenarios.removals import without
 
 ARCHITECTURE = "audit"
 
@@ -183,25 +184,6 @@ def test_a_job_without_a_vpc_and_keys_is_found_and_one_with_both_is_not(
     found = judged(cloud, outputs)
     assert found["ComplianceType"] == "NON_COMPLIANT"
     assert f"1 of 2 jobs. {wrong['ProcessingJobName']}: no VPC, volume key" in found["Annotation"]
-
-
-@contextmanager
-def without(cloud: LocalCloud, role: str, action: str) -> Iterator[None]:
-    """One action taken away from a role."""
-    iam = cloud.client("iam")
-    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    before = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-    left = []
-    for statement in before["Statement"]:
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        if kept := [one for one in actions if one != action]:
-            left.append({**statement, "Action": kept})
-    assert left != before["Statement"], f"{role} does not hold {action}"
-    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps({**before, "Statement": left}))
-    try:
-        yield
-    finally:
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(before))
 
 
 def test_a_rule_that_may_not_look_has_no_verdict_and_an_alarm(cloud: LocalCloud, outputs: dict[str, str]) -> None:

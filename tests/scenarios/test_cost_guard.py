@@ -6,8 +6,7 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from scenarios import cost_guard
 from scenarios.cost_guard import look, standing
 from tests.conftest import SharedStacks
 from tests.local.emulated import eventually, last_sequence, subscribed
+from tests.scenarios.removals import without
 
 ARCHITECTURE = "cost-guard"
 
@@ -31,25 +31,6 @@ def outputs(shared_stacks: SharedStacks) -> dict[str, str]:
 
 def told(read: Callable[[], list[str]]) -> list[dict[str, Any]]:
     return [json.loads(one) for one in read()]
-
-
-@contextmanager
-def without(cloud: LocalCloud, role: str, action: str) -> Iterator[None]:
-    """One action taken away from a role."""
-    iam = cloud.client("iam")
-    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    before = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-    left = []
-    for statement in before["Statement"]:
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        if kept := [one for one in actions if one != action]:
-            left.append({**statement, "Action": kept})
-    assert left != before["Statement"], f"{role} does not hold {action}"
-    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps({**before, "Statement": left}))
-    try:
-        yield
-    finally:
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(before))
 
 
 def status(cloud: LocalCloud, name: str) -> str:

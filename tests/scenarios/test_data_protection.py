@@ -24,6 +24,7 @@ from scenarios.data_protection import fetch, share
 from scenarios.roles import client_as
 from tests import waiting
 from tests.conftest import FreshStack, SharedStacks
+from tests.local.emulated import last_sequence
 from tests.mutations import Expectation, Request, of_stack, survivors, wrong
 
 ARCHITECTURE = "data-protection"
@@ -53,10 +54,6 @@ def refusal(cloud: LocalCloud, since: int) -> dict[str, Any]:
     return [one for one in cloud.control.decisions(since=since) if not one["allowed"]][-1]
 
 
-def now(cloud: LocalCloud) -> int:
-    return cloud.control.last_decision()
-
-
 # --- What should work, and what should not
 
 
@@ -79,7 +76,7 @@ def test_what_would_weaken_the_protection_is_refused_and_nothing_else(
     cloud: LocalCloud, outputs: dict[str, str]
 ) -> None:
     # Given both classes' roles
-    since = now(cloud)
+    since = last_sequence(cloud)
     # When they try what they may and what they may not
     tried = data_protection.attempts(cloud, outputs, f"{outputs['SharedPrefix']}{uuid.uuid4().hex[:8]}/")
     # Then each came out as it should
@@ -151,7 +148,7 @@ def test_a_link_that_was_made_to_last_for_days_runs_out_all_the_same(
         with patch("botocore.auth.get_current_datetime", return_value=moment.replace(tzinfo=None)):
             url = signer.generate_presigned_url("get_object", Params=target, ExpiresIn=86_400)
         assert f"X-Amz-Date={moment:%Y%m%dT%H%M}" in url
-        since = now(cloud)
+        since = last_sequence(cloud)
         # When it is used, Then it opens the file while its signature is younger than the setting, and not after
         if opens:
             assert fetch(cloud, url) == b"of nobody"
@@ -167,7 +164,7 @@ def test_old_tls_and_plain_http_are_refused(cloud: LocalCloud, outputs: dict[str
     old = ssl.create_default_context(cafile=str(cloud.ca_bundle))
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=old))
-    since = now(cloud)
+    since = last_sequence(cloud)
     # When it uses the link, Then the policy refuses it
     with pytest.raises(urllib.error.HTTPError, match="403"):
         opener.open(url, timeout=10)
@@ -276,7 +273,7 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(
     cloud: LocalCloud, fresh_stack: FreshStack
 ) -> None:
     # Given a stack's whole life
-    since = now(cloud)
+    since = last_sequence(cloud)
     made = fresh_stack(SMALL, architecture=ARCHITECTURE)
     assert data_protection.run(cloud, made.outputs, TEXTS).complete
     bucket = made.outputs["AccessLogBucketName"]
@@ -286,7 +283,7 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(
         return {one["Key"].partition("/")[0] for one in found}
 
     waiting.until(lambda: logged() == {"personal", "derived"}, "the access logs", seconds=10)
-    grants, last = granted(cloud, made.name), now(cloud)
+    grants, last = granted(cloud, made.name), last_sequence(cloud)
     destroy(cloud, made.name)
     # When what it was granted is compared with what it did; what S3 would log after the end, it may not
     done = [

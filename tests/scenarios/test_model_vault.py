@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -21,6 +20,7 @@ from scenarios.roles import client_as
 from tests.conftest import FreshStack, SharedStacks
 from tests.local.emulated import make_role, unique
 from tests.mutations import Expectation, Request, of_stack, survivors, wrong
+from tests.scenarios.removals import without
 
 ARCHITECTURE = "model-vault"
 FILES = sorted((ROOT / "samples" / "texts").glob("review-*.txt"))[:2]
@@ -159,25 +159,6 @@ def test_a_throttled_s3_is_asked_again_when_the_stack_is_made(cloud: LocalCloud,
 def key_state(cloud: LocalCloud, arn: str) -> str:
     """As the account's root, in the key's own region."""
     return str(root_client(cloud, "kms", arn.split(":")[3]).describe_key(KeyId=arn)["KeyMetadata"]["KeyState"])
-
-
-@contextmanager
-def without(cloud: LocalCloud, role: str, action: str) -> Iterator[None]:
-    """Takes an action away from a role of the stack."""
-    iam = cloud.client("iam")
-    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    before = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-    kept = []
-    for one in before["Statement"]:
-        actions = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
-        if left := [other for other in actions if other != action]:
-            kept.append({**one, "Action": left})
-    assert str(kept) != str(before["Statement"])
-    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps({**before, "Statement": kept}))
-    try:
-        yield
-    finally:
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(before))
 
 
 @pytest.mark.parametrize("action", ["s3:ReplicateObject", "s3:GetObjectRetention"])

@@ -36,9 +36,9 @@ def template(templates: dict[str, graph.Template]) -> dict[str, Any]:
     return copy.deepcopy(dict(templates["image-labeling"]))
 
 
-def test_every_generated_part_is_up_to_date(templates: dict[str, graph.Template]) -> None:
+def test_every_generated_part_is_up_to_date(assemblies: dict[str, Path]) -> None:
     # Given what the generator would write now
-    files = generate.generated(templates)
+    files = generate.generated(assemblies["aws"])
     assert len(files) > len(PAGES) / 2
     # Then that is what is there
     stale = [str(path.relative_to(ROOT)) for path, text in files.items() if path.read_text(encoding="utf-8") != text]

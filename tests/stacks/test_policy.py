@@ -203,6 +203,24 @@ def test_the_account_may_administer_its_own_key(default: Template) -> None:
     assert wildcards.check(plant(default, "AWS::KMS::Key", key)) == []
 
 
+def test_a_boundary_is_told_by_what_demands_it_and_not_by_what_it_says(default: Template) -> None:
+    # Given a wide policy that calls itself a boundary, which no role holds yet
+    document = policy({"Action": "s3:*", "Resource": "*"})["PolicyDocument"]
+    alone = plant(default, "AWS::IAM::ManagedPolicy", {"Description": "grants nothing", "PolicyDocument": document})
+    assert wildcards.boundaries(alone) == set()
+    assert planted(wildcards.check(alone)) != []
+    # When a denial demands it of the roles that are made, Then it is one
+    where = {"ArnNotEquals": {"iam:PermissionsBoundary": {"Ref": "Planted"}}}
+    demand = policy({"Effect": "Deny", "Action": "iam:CreateRole", "Resource": "*", "Condition": where})
+    alone.body["Resources"]["Demand"] = {"Type": "AWS::IAM::Policy", "Properties": demand}
+    assert wildcards.boundaries(alone) == {"Planted"}
+    assert wildcards.check(alone) == []
+    # When a role holds it all the same, Then it grants, and is judged
+    alone.body["Resources"]["Planted"]["Properties"]["Roles"] = [{"Ref": "Role"}]
+    assert wildcards.boundaries(alone) == set()
+    assert planted(wildcards.check(alone)) != []
+
+
 def test_every_action_that_may_name_no_resource_is_used(assemblies: dict[str, Path]) -> None:
     # Given the actions for which `*` passes
     # When the grants on `*` of all stacks are read
