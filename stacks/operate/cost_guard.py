@@ -77,8 +77,8 @@ class CostGuard(cdk.Stack):
     letter, with an alarm. Nothing is tried again with an old time: the next run sees the same machines.
 
     **Cost** (us-east-1, without free tier; the pricing pages, read 2026-11-27). Idle: two alarms, 0.20 dollars a month,
-    and 2,880 runs of a second at 256 MB, a cent. A thousand machines looked at cost less than a cent. A budget without
-    actions costs nothing.
+    and 2,880 runs of a second at 256 MB, a cent. A thousand runs cost two cents, half of it for waiting for reports. A
+    budget without actions costs nothing.
     """
 
     Settings: ClassVar[type[CostGuardSettings]] = CostGuardSettings
