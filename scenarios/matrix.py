@@ -621,6 +621,7 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             (
                 f"{_GUARD}.test_what_is_idle_is_stopped_and_nothing_else_and_the_topic_is_told",
                 f"{_GUARD}.test_a_look_with_an_old_time_stops_nobody_who_has_come_back",
+                f"{_GUARD}.test_who_comes_back_while_a_run_waits_for_the_next_report_is_left_alone",
             )
         ),
         "permission-removed": AnsweredBy(

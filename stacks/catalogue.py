@@ -991,7 +991,7 @@ _OPERATE = (
         title="Keep costs in sight",
         theme="operate",
         story="Idle notebooks are stopped and a budget speaks up before the bill does.",
-        flow="EventBridge Scheduler → Lambda stops idle notebooks and Studio apps → SNS; Budgets → SNS",
+        flow="EventBridge Scheduler → Lambda stops notebooks, and apps, that report to be idle → SNS; Budgets → SNS",
         services=(
             "budgets",
             "eventbridge-scheduler",
@@ -1005,13 +1005,13 @@ _OPERATE = (
         ),
         facts=(
             "No API tells when a notebook instance was last used: a script on it has to.",
-            "What nobody reports is never stopped, and told.",
+            "What nobody reports is never stopped, and told: Studio's apps too, which Studio's own settings can end.",
         ),
         status="available",
         stack="stacks.operate.cost_guard:CostGuard",
         scenario="scenarios.cost_guard",
         cost_idle=0.20,
-        cost_per_thousand=0.01,
+        cost_per_thousand=0.02,
     ),
     Architecture(
         id="load-test",

@@ -22,6 +22,8 @@ from stacks.blocks.sagemaker_roles import allow, service_role
 from stacks.blocks.topics import MAIL_ADDRESS, topic
 
 ARCHITECTURE = "cost-guard"
+# For a machine's next report: there is one each minute, and one may be lost. Less than the shortest time between runs.
+WAIT_SECONDS = 135
 
 
 class CostGuardSettings(BaseModel):
@@ -38,7 +40,7 @@ class CostGuardSettings(BaseModel):
     idle_minutes: int = Field(default=60, ge=15, le=10_080, description="without work, then a machine is stopped")
     run_every_minutes: int = Field(default=15, ge=5, le=60, description="between two looks")
     report_age_minutes: int = Field(
-        default=2, ge=1, le=15, description="an older report of a machine does not count, and it is left alone"
+        default=5, ge=2, le=15, description="a machine whose last report is older is silent: no other is waited for"
     )
     monthly_budget: float = Field(default=200, ge=1, le=1_000_000, description="US dollars for the whole account")
     budget_steps: tuple[int, ...] = Field(
@@ -60,20 +62,23 @@ class CostGuard(cdk.Stack):
     """A scientist goes home, and her notebook bills on until Monday. The invoice says so in the month after.
 
     **Flow.** On each machine a script looks once a minute when its Jupyter last saw work, and writes that into a tag
-    (`secure-studio` brings the script). Every quarter of an hour a schedule calls a function with the time for which it
-    was planned → it lists the notebook instances and Studio apps in service, reads their tags, stops the idle ones, and
-    tells a topic what it stopped and what it could not judge. A budget tells the same topic when so much of the month's
-    money is spent, and when the forecast is more than all of it.
+    (`secure-studio` brings the script for its notebook instance). Every quarter of an hour a schedule calls a function
+    with the time for which it was planned → it lists the notebook instances and Studio apps in service, reads their
+    tags, waits for the next report of what looks idle, stops what still is, and tells a topic what it stopped and what
+    it could not judge. An app is stopped only if something in it writes that tag, which nothing here does: apps are
+    silent until then, and what ends idle JupyterLab and Code Editor apps is Studio's own `IdleSettings`, which
+    `secure-studio` sets. A budget tells the same topic when so much of the month's money is spent, and when the
+    forecast is more than all of it.
 
-    **What if.** A machine does not report: it may be at work, so it is left alone, and told as silent. A user comes
-    back: the next minute's report says so; only if that very report is lost, and the last one was younger than
-    `report_age_minutes`, is she stopped at her desk. A machine must stay: its tag `cost-guard:keep-alive` says for how
-    long. A machine cannot be stopped: the others are, then the run fails, and an alarm tells. The schedule cannot call:
-    a dead letter, with an alarm. Nothing is tried again with an old time: the next run sees the same machines.
+    **What if.** A machine does not report: it may be at work, so it is left alone, however long, and told as silent. A
+    user comes back: the report that the run waits for says so; only who comes back after that very report, seconds
+    before the stop, is stopped at her desk. A machine must stay: its tag `cost-guard:keep-alive` says for how long. A
+    machine cannot be stopped: the others are, then the run fails, and an alarm tells. The schedule cannot call: a dead
+    letter, with an alarm. Nothing is tried again with an old time: the next run sees the same machines.
 
     **Cost** (us-east-1, without free tier; `docs/prices.toml` says which prices a page that was read confirms). Idle:
-    two alarms, 0.20 dollars a month, and 2,880 runs of a second at 256 MB, a cent. A thousand machines looked at cost
-    less than a cent. A budget without actions costs nothing (from memory).
+    two alarms, 0.20 dollars a month, and 2,880 runs of a second at 256 MB, a cent. A thousand runs cost two cents, half
+    of it for waiting for reports. A budget without actions costs nothing (from memory).
     """
 
     Settings: ClassVar[type[CostGuardSettings]] = CostGuardSettings
@@ -108,6 +113,7 @@ class CostGuard(cdk.Stack):
             environment={
                 "IDLE_MINUTES": str(settings.idle_minutes),
                 "REPORT_AGE_MINUTES": str(settings.report_age_minutes),
+                "WAIT_SECONDS": str(WAIT_SECONDS),
                 "NOTEBOOK_PREFIX": settings.notebook_prefix,
                 "TOPIC_ARN": self.topic.topic_arn,
             },

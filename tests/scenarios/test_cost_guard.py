@@ -6,7 +6,8 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from local.deploy import deploy, destroy
 from local.permissions import PermissionReport, Status, compare, granted
 from scenarios import cost_guard
 from scenarios.cost_guard import look, standing
+from tests import mutations
 from tests.conftest import SharedStacks
 from tests.local.emulated import eventually, last_sequence, subscribed
+from tests.mutations import Expectation, Request
 from tests.scenarios.removals import without
 
 ARCHITECTURE = "cost-guard"
@@ -97,17 +100,65 @@ def test_a_look_with_an_old_time_stops_nobody_who_has_come_back(cloud: LocalClou
         assert (error, name in answer["active"], status(cloud, name)) == ("", True, "InService")
 
 
+def test_who_comes_back_while_a_run_waits_for_the_next_report_is_left_alone(
+    cloud: LocalCloud, outputs: dict[str, str]
+) -> None:
+    # Given two notebooks that were idle by reports of a minute before the run
+    sagemaker = cloud.client("sagemaker")
+    with standing(cloud, outputs, plan={"back": "idle", "gone": "idle"}) as (names, moment):
+        back, gone = (next(name for name in names if name.endswith(end)) for end in ("-back", "-gone"))
+        arns = {
+            name: sagemaker.describe_notebook_instance(NotebookInstanceName=name)["NotebookInstanceArn"]
+            for name in (back, gone)
+        }
+
+        def write(name: str, active: datetime.datetime, reported: datetime.datetime) -> None:
+            sagemaker.add_tags(ResourceArn=arns[name], Tags=[cost_guard.report(active, reported)])
+
+        def looked_at() -> bool:
+            asked = cloud.control.decisions(since=before)
+            return {one["resource"] for one in asked if one["action"] == "sagemaker:ListTags"} >= set(arns.values())
+
+        for name in arns:
+            write(name, moment - cost_guard.AHEAD, moment - datetime.timedelta(minutes=1))
+        before = last_sequence(cloud)
+        with ThreadPoolExecutor(1) as pool:
+            # When the run has looked at both, and the next reports say that one of the users is back
+            run = pool.submit(look, cloud, outputs, moment)
+            assert eventually(looked_at, 20)
+            assert {status(cloud, name) for name in arns} == {"InService"}
+            later = moment + datetime.timedelta(seconds=5)
+            write(back, later, later)
+            write(gone, moment - cost_guard.AHEAD, later)
+            answer, error = run.result()
+        # Then her notebook runs on, and the other is stopped
+        assert (error, back in answer["active"], gone in answer["stopped"]) == ("", True, True)
+        assert status(cloud, back) == "InService"
+        assert status(cloud, gone) in ("Stopping", "Stopped")
+
+
 def test_the_schedule_calls_it_with_the_time_for_which_it_was_planned(
     cloud: LocalCloud, outputs: dict[str, str]
 ) -> None:
-    # Given a silent machine, which each run tells of, When the clock passes the next two runs
-    with subscribed(cloud, outputs["TopicArn"]) as read, standing(cloud, outputs) as (names, _):
-        for _ in range(6):
-            cloud.control.clock_advance(60 * int(outputs["RunEveryMinutes"]))
-        # Then the schedule has called, and the run judged by its own time
+    # Given a silent machine, which each run tells of once it has stood for long enough
+    every = 60 * int(outputs["RunEveryMinutes"])
+    plan: dict[str, cost_guard.Condition] = {"silent": "silent"}
+    with subscribed(cloud, outputs["TopicArn"]) as read, standing(cloud, outputs, plan=plan) as (names, _):
         silent = next(name for name, condition in names.items() if condition == "silent")
-        (message, *_) = eventually(lambda: [one for one in told(read) if silent in one.get("silent", ())], 20)
-        assert message["time"].endswith("+00:00")
+
+        def times() -> list[datetime.datetime]:
+            found = [one["time"] for one in told(read) if silent in one.get("silent", ())]
+            return [datetime.datetime.fromisoformat(one) for one in found]
+
+        cloud.control.clock_advance(60 * int(outputs["IdleMinutes"]) + every)
+        assert eventually(times, 20)
+        # When the clock passes the next two times of the schedule, Then each call says its own, in whole minutes
+        for _ in range(2):
+            offset = cloud.control.clock_advance(every)
+            due = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=offset)
+            (planned,) = eventually(times, 20)
+            assert (planned.second, planned.utcoffset()) == (0, datetime.timedelta(0))
+            assert datetime.timedelta(0) <= due - planned < datetime.timedelta(minutes=1, seconds=20)
 
 
 @pytest.mark.parametrize("action", ["sagemaker:StopNotebookInstance", "sagemaker:ListTags"])
@@ -187,15 +238,14 @@ def test_each_alarm_is_raised_and_clears(cloud: LocalCloud, outputs: dict[str, s
     eventually(lambda: states() == ["OK", "OK"])
 
 
-def _until_quiet(cloud: LocalCloud) -> None:
+def _until_quiet(cloud: LocalCloud, stack: str) -> None:
     """Until no run is under way: one that outlived the log group would ask for what it has no right to."""
-    seen = -1
 
     def quiet() -> bool:
-        nonlocal seen
-        before, seen = seen, last_sequence(cloud)
+        since = cloud.control.last_decision()
         time.sleep(0.5)
-        return before == seen == last_sequence(cloud)
+        # Other stacks of the cloud are never quiet.
+        return not any(stack in (one["role"] or "") for one in cloud.control.decisions(since=since))
 
     eventually(quiet, 20)
 
@@ -216,7 +266,7 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(cloud
                 return told(read)
 
             eventually(called, 20)
-        _until_quiet(cloud)
+        _until_quiet(cloud, name)
         grants = granted(cloud, name)
     finally:
         destroy(cloud, name)
@@ -225,3 +275,81 @@ def test_nothing_that_was_wanted_is_refused_and_nothing_is_granted_in_vain(cloud
     assert report.problems == ()
     assert report.exercised
     assert report.count(Status.MISSING) == 0
+
+
+# --- The policies, taken apart ---------------------------------------------------------------------------------------
+
+
+def test_every_denial_and_every_condition_is_missed_when_it_goes(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given all policies of the stack, and what they must allow and refuse
+    documents = mutations.of_stack(cloud, ARCHITECTURE)
+    promises = list(expectations(cloud, outputs))
+    assert mutations.wrong(promises, documents) == []
+    assert sum(not one.allowed for one in promises) >= len(promises) // 2
+    # When each denial and each condition is taken out, one by one, Then some promise is broken each time
+    assert len(list(mutations.mutants(documents))) >= 7
+    assert [str(mutant) for mutant in mutations.survivors(promises, documents)] == []
+
+
+OWN, OTHER = LocalCloud.account, "999999999999"
+
+
+def expectations(cloud: LocalCloud, outputs: dict[str, str]) -> Iterator[Expectation]:
+    """What the policies promise, in words."""
+    alarms = cloud.client("cloudwatch").describe_alarms(AlarmNames=[outputs["ErrorsAlarmName"]])["MetricAlarms"]
+    (alarm,) = (one["AlarmArn"] for one in alarms)
+    stranger = f"{alarm}-of-somebody"
+    plain = {"aws:SecureTransport": "false"}
+    everything = {"everything": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}}
+    somebody, function = (f"arn:aws:iam::{OWN}:role/{name}" for name in ("somebody", outputs["FunctionRoleName"]))
+    dead_letters = "arn:aws:sqs:us-east-1:{}:{}".format(*outputs["DeadLetterQueueUrl"].split("/")[-2:])
+
+    def on(policy: str, action: str, resource: str, principal: str, context: dict[str, str] | None = None) -> Any:
+        request = Request(action, resource, principal, context or {})
+        extra = everything if principal == somebody else {}
+
+        def promise(name: str, *, allowed: bool) -> Expectation:
+            return Expectation(name, allowed, request, resource=[policy], required="trust" in policy, extra=extra)
+
+        return promise
+
+    def told(principal: str, context: dict[str, str] | None = None) -> Any:
+        return on("ReportsPolicy", "sns:Publish", outputs["TopicArn"], principal, context)
+
+    def queue(action: str, context: dict[str, str] | None = None) -> Any:
+        return on("DeadLettersPolicy", action, dead_letters, somebody, context)
+
+    def trust(role: str, principal: str, context: dict[str, str] | None = None) -> Any:
+        return on(f"{role}/trust", "sts:AssumeRole", f"arn:aws:iam::{OWN}:role/{role}", principal, context)
+
+    yield told(somebody)("the topic is told by TLS", allowed=True)
+    yield told(somebody, plain)("and not without", allowed=False)
+    yield told("budgets.amazonaws.com", {"aws:SourceAccount": OWN})("a budget of the account speaks", allowed=True)
+    yield told("budgets.amazonaws.com", {"aws:SourceAccount": OTHER})("another's does not", allowed=False)
+    yield told("cloudwatch.amazonaws.com", {"aws:SourceArn": alarm})("an alarm of the stack speaks", allowed=True)
+    yield told("cloudwatch.amazonaws.com", {"aws:SourceArn": stranger})("another does not", allowed=False)
+    yield told("events.amazonaws.com", {"aws:SourceAccount": OWN})("nor another service", allowed=False)
+    yield queue("sqs:ReceiveMessage")("dead letters are read by TLS", allowed=True)
+    yield queue("sqs:ReceiveMessage", plain)("and not without", allowed=False)
+    yield queue("sqs:SendMessage", plain)("nor sent", allowed=False)
+    scheduler = "scheduler.amazonaws.com"
+    yield trust("ScheduleRole", scheduler, {"aws:SourceAccount": OWN})("the schedule takes its role", allowed=True)
+    yield trust("ScheduleRole", scheduler, {"aws:SourceAccount": OTHER})("another account's does not", allowed=False)
+    yield trust("ScheduleRole", "lambda.amazonaws.com", {"aws:SourceAccount": OWN})("nor Lambda", allowed=False)
+    yield trust("StopIdleRole", "lambda.amazonaws.com")("Lambda takes the function's role", allowed=True)
+    yield trust("StopIdleRole", scheduler, {"aws:SourceAccount": OWN})("the schedule does not", allowed=False)
+    sagemaker = f"arn:aws:sagemaker:us-east-1:{OWN}"
+    for action, machine, allowed in (
+        ("StopNotebookInstance", "notebook-instance/ml-mine", True),
+        ("StopNotebookInstance", "notebook-instance/other", False),
+        ("DeleteNotebookInstance", "notebook-instance/ml-mine", False),
+        ("AddTags", "notebook-instance/ml-mine", False),
+        ("DeleteApp", "app/d-1/somebody/JupyterLab/default", True),
+        ("CreateApp", "app/d-1/somebody/JupyterLab/default", False),
+    ):
+        yield Expectation(
+            f"the function: {action} of {machine}",
+            allowed,
+            Request(f"sagemaker:{action}", f"{sagemaker}:{machine}", function),
+            identity=["StopIdleRole/inline/StopIdleRoleDefaultPolicy"],
+        )

@@ -14,6 +14,7 @@ from stacks.operate.cost_guard import CostGuardSettings
 from stacks.policy.template import Template, read
 from tests.stacks.models import synthesized
 from tests.stacks.test_image_labeling import grants, only
+from tests.unit import test_cost_guard_idle as simulated
 
 OF_SAGEMAKER = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}"
 
@@ -51,6 +52,18 @@ def test_a_call_says_for_when_it_was_planned_and_is_never_repeated(guard: Templa
     assert only(guard, "AWS::Lambda::EventInvokeConfig")["MaximumRetryAttempts"] == 0
 
 
+def test_what_is_simulated_is_what_is_deployed(guard: Template) -> None:
+    # Given the default stack, When its limits are read, Then days of random work were simulated with just these
+    function = only(guard, "AWS::Lambda::Function")
+    variables = function["Environment"]["Variables"]
+    assert int(variables["IDLE_MINUTES"]) * 60 == simulated.LIMITS.idle.total_seconds() == simulated.HOUR
+    assert int(variables["REPORT_AGE_MINUTES"]) * 60 == simulated.LIMITS.report_age.total_seconds()
+    assert int(variables["WAIT_SECONDS"]) == simulated.WAIT
+    assert only(guard, "AWS::Scheduler::Schedule")["ScheduleExpression"] == f"rate({simulated.RUN_EVERY // 60} minutes)"
+    # and a run that waits as long as it may has time left for its machines, and ends before the soonest next one
+    assert simulated.WAIT + 120 < function["Timeout"] <= 5 * 60
+
+
 def test_the_budget_tells_of_what_is_spent_and_of_what_will_be() -> None:
     # Given a budget of two steps, When the template is read, Then each step tells, and so does the forecast
     template = synthesized("cost-guard", monthly_budget=500, budget_steps=[60, 90])
@@ -69,7 +82,7 @@ def test_the_budget_tells_of_what_is_spent_and_of_what_will_be() -> None:
     [
         {"idle_minutes": 14},
         {"run_every_minutes": 61},
-        {"report_age_minutes": 0},
+        {"report_age_minutes": 1},
         {"notebook_prefix": ""},
         {"notebook_prefix": "*"},
         {"monthly_budget": 0},

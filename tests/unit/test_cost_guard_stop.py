@@ -12,6 +12,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from lambdas.cost_guard.stop_idle.idle import ACTIVITY_TAG, report
+from tests.unit import test_cost_guard_idle as simulated
 from tests.unit.conftest import Context
 
 NOW = datetime.datetime(2026, 11, 27, 12, tzinfo=datetime.timezone.utc)
@@ -22,7 +23,8 @@ VARIABLES = {
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
     "IDLE_MINUTES": "60",
-    "REPORT_AGE_MINUTES": "2",
+    "REPORT_AGE_MINUTES": "5",
+    "WAIT_SECONDS": "135",
     "NOTEBOOK_PREFIX": "ml-",
     "TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reports",
 }
@@ -36,6 +38,28 @@ def module() -> types.ModuleType:
         for variable, value in VARIABLES.items():
             patch.setenv(variable, value)
         return importlib.import_module("lambdas.cost_guard.stop_idle.handler")
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def monotonic(self) -> float:
+        return self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(module: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The run begins at the time for which it was planned."""
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(module, "utc_now", lambda: NOW)
+    return clock
 
 
 def notebook(name: str) -> dict[str, Any]:
@@ -101,3 +125,68 @@ def test_a_refusal_fails_the_run_at_its_end_and_is_told(module: types.ModuleType
 def test_a_time_that_is_none_is_refused(module: types.ModuleType, time: str) -> None:
     with pytest.raises(ValueError, match="ISO 8601"):
         module.handler({"time": time}, Context())
+
+
+BEFORE = report(LONG_AGO, NOW - datetime.timedelta(minutes=1))
+
+
+def test_a_machine_is_stopped_only_on_a_report_from_after_the_run_began(module: types.ModuleType, clock: Clock) -> None:
+    # Given an idle notebook whose last report is a minute old, and whose next one comes after nine seconds
+    sagemaker, sns = waiting(module, [BEFORE, BEFORE, BEFORE, report(LONG_AGO, NOW + datetime.timedelta(seconds=8))])
+    sagemaker.add_response("stop_notebook_instance", {}, {"NotebookInstanceName": "ml-mine"})
+    sns.add_response("publish", {}, {"TopicArn": ANY, "Subject": ANY, "Message": ANY})
+    # When a run comes, Then it waits for that one and stops the notebook
+    with sagemaker, sns:
+        assert module.handler({"time": "2026-11-27T12:00:00Z"}, Context())["stopped"] == ["ml-mine"]
+        sagemaker.assert_no_pending_responses()
+    assert clock.slept == 3 * simulated.POLL
+
+
+def test_who_comes_back_while_the_run_waits_is_not_stopped(module: types.ModuleType) -> None:
+    # Given an idle notebook, whose user comes back before the next report
+    back = NOW + datetime.timedelta(seconds=2)
+    sagemaker, sns = waiting(module, [BEFORE, report(back, back)])
+    # When a run comes, Then it leaves the notebook alone, and tells nobody
+    with sagemaker, sns:
+        assert module.handler({"time": "2026-11-27T12:00:00Z"}, Context())["active"] == ["ml-mine"]
+
+
+def test_a_report_that_does_not_come_is_not_waited_for_longer_than_the_limit(
+    module: types.ModuleType, clock: Clock
+) -> None:
+    # Given an idle notebook whose script has just died, When a run comes, Then the notebook is silent, which is told
+    looks = simulated.WAIT // simulated.POLL + 1
+    sagemaker, sns = waiting(module, [BEFORE] * looks)
+    message = json.dumps({"time": str(NOW), "silent": ["ml-mine"]})
+    sns.add_response("publish", {}, {"TopicArn": ANY, "Subject": ANY, "Message": message})
+    with sagemaker, sns:
+        assert module.handler({"time": "2026-11-27T12:00:00Z"}, Context())["silent"] == ["ml-mine"]
+        sagemaker.assert_no_pending_responses()
+    assert clock.slept == simulated.WAIT
+
+
+def test_a_run_that_comes_late_trusts_no_report_from_before_it_began(
+    module: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run that begins 50 seconds late, and a report from between, after which the user came back
+    begun = NOW + datetime.timedelta(seconds=50)
+    monkeypatch.setattr(module, "utc_now", lambda: begun)
+    between = report(LONG_AGO, NOW + datetime.timedelta(seconds=1))
+    sagemaker, sns = waiting(module, [between, report(begun, begun)])
+    # When it looks, Then it waits for the next, and leaves the notebook alone
+    with sagemaker, sns:
+        assert module.handler({"time": "2026-11-27T12:00:00Z"}, Context())["active"] == ["ml-mine"]
+
+
+def waiting(module: types.ModuleType, told: list[str]) -> tuple[Stubber, Stubber]:
+    """Stubs that know one notebook, whose activity tag says this at one look after the other."""
+    sagemaker, sns = Stubber(module.clients["sagemaker"]), Stubber(module.clients["sns"])
+    sagemaker.add_response(
+        "list_notebook_instances", {"NotebookInstances": [notebook("ml-mine")]}, {"StatusEquals": "InService"}
+    )
+    for place, value in enumerate(told):
+        if place == 1:
+            sagemaker.add_response("list_apps", {"Apps": []}, {})
+        tags = {"Tags": [{"Key": ACTIVITY_TAG, "Value": value}]}
+        sagemaker.add_response("list_tags", tags, {"ResourceArn": f"{ARN}notebook-instance/ml-mine"})
+    return sagemaker, sns

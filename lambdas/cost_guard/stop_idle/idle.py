@@ -6,6 +6,9 @@ something at work, `reported` when the script looked. No report of AWS's own wou
 the `LastUserActivityTimestamp` of a Studio app is moved by health checks without any user (documentation of DescribeApp
 in botocore's service model, read 2026-11-27).
 
+A report knows nothing of what came after it. So a machine is stopped only on a report that was written since the run
+began, which is worth waiting for: `due`.
+
 The tag `cost-guard:keep-alive` keeps a machine: `true` for ever, a date (`2026-12-24`) to the end of that day in UTC.
 """
 
@@ -20,16 +23,17 @@ from typing import Literal
 ACTIVITY_TAG = "cost-guard:activity"
 KEEP_ALIVE_TAG = "cost-guard:keep-alive"
 
-# active: used within the limit. idle: to be stopped. kept: by its tag. silent: unused as far as is known, but nobody
-# reports, so it is not stopped. unclear: its keep-alive tag cannot be read, so it is not stopped.
-Verdict = Literal["active", "idle", "kept", "silent", "unclear"]
+# active: used within the limit. idle: to be stopped. due: it looks idle, by a report from before the run; the next one
+# decides. kept: by its tag. silent: unused as far as is known, but nobody reports, so it is not stopped. unclear: its
+# keep-alive tag cannot be read, so it is not stopped.
+Verdict = Literal["active", "idle", "due", "kept", "silent", "unclear"]
 
 _REPORT = re.compile(r"active=(\S+) reported=(\S+)")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """After how long somebody's machine is idle, and how old a report may be that says so."""
+    """After how long somebody's machine is idle, and how old a report may be for another to be waited for."""
 
     idle: datetime.timedelta
     report_age: datetime.timedelta
@@ -54,25 +58,32 @@ def _shown(when: datetime.datetime) -> str:
     return when.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def verdict(tags: Mapping[str, str], started: datetime.datetime, now: datetime.datetime, limits: Limits) -> Verdict:
+def verdict(
+    tags: Mapping[str, str],
+    started: datetime.datetime,
+    planned: datetime.datetime,
+    since: datetime.datetime,
+    limits: Limits,
+) -> Verdict:
     """What is to be done with a machine that has run since `started`.
 
-    A machine that has just started is active, whatever its tag says of the time before. Only a fresh report can make it
-    idle: what nobody looks at may be at work.
+    It counts what was at `planned`, for which the run was planned, and who came back after it. Only a report from
+    `since` on, when the run began, can make a machine idle: what nobody looks at may be at work. A machine that has
+    just started is active, whatever its tag says of the time before.
     """
     if KEEP_ALIVE_TAG in tags:
-        kept = _kept(tags[KEEP_ALIVE_TAG], now)
+        kept = _kept(tags[KEEP_ALIVE_TAG], planned)
         if kept is None:
             return "unclear"
         if kept:
             return "kept"
     found = _REPORT.fullmatch(tags.get(ACTIVITY_TAG, ""))
     active, reported = (moment(found[1]), moment(found[2])) if found else (None, None)
-    if now - max(started, active or started) < limits.idle:
+    if planned - max(started, active or started) < limits.idle:
         return "active"
-    if active is None or reported is None or now - reported > limits.report_age:
+    if active is None or reported is None or since - reported > limits.report_age:
         return "silent"
-    return "idle"
+    return "idle" if reported >= since else "due"
 
 
 def _kept(value: str, now: datetime.datetime) -> bool | None:
