@@ -50,7 +50,11 @@ CHANGES_OF_THE_ARCHIVE = (
     "s3:PutEncryptionConfiguration",
     "s3:PutLifecycleConfiguration",
     "s3:PutObjectAcl",
+    "s3:PutObjectVersionAcl",
     "s3:PutReplicationConfiguration",
+    # Another bucket's replication, which would write and delete here.
+    "s3:ReplicateDelete",
+    "s3:ReplicateObject",
 )
 # What would make its records unreadable.
 CHANGES_OF_THE_KEY = ("kms:DisableKey", "kms:DisableKeyRotation", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")

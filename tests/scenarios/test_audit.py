@@ -142,7 +142,8 @@ CHANGES: Mapping[str, Callable[[Any, dict[str, str], dict[str, str]], Any]] = {
     "s3:PutLifecycleConfiguration": lambda s3, b, _: s3.put_bucket_lifecycle_configuration(
         **b, LifecycleConfiguration=RULES["lifecycle"]
     ),
-    "s3:PutObjectAcl": lambda s3, b, f: s3.put_object_acl(**b, **f, **PRIVATE),
+    "s3:PutObjectAcl": lambda s3, b, f: s3.put_object_acl(**b, Key=f["Key"], **PRIVATE),
+    "s3:PutObjectVersionAcl": lambda s3, b, f: s3.put_object_acl(**b, **f, **PRIVATE),
     "s3:PutReplicationConfiguration": lambda s3, b, _: s3.put_bucket_replication(
         **b, ReplicationConfiguration=RULES["replication"]
     ),
@@ -155,7 +156,11 @@ KEY_CHANGES: Mapping[str, Callable[[Any, str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("action", CHANGES_OF_THE_ARCHIVE)
+# What no client asks for: S3 does, for another bucket. The policies, taken apart, have them too.
+NOT_ASKED = {"s3:ReplicateDelete", "s3:ReplicateObject"}
+
+
+@pytest.mark.parametrize("action", sorted(set(CHANGES_OF_THE_ARCHIVE) - NOT_ASKED))
 def test_every_change_of_the_archive_is_refused(
     cloud: LocalCloud, outputs: dict[str, str], theirs: Any, action: str
 ) -> None:

@@ -92,7 +92,8 @@ def test_what_guardduty_and_config_find_is_told() -> None:
         ("ThreatFound", "aws.guardduty", "GuardDuty Finding"),
         ("RuleBroken", "aws.config", "Config Rules Compliance Change"),
     ):
-        _, rule = named(template, "AWS::Events::Rule", construct)
+        ((_, resource),) = [one for one in template.resources("AWS::Events::Rule") if one[0] == construct]
+        rule = resource["Properties"]
         assert (rule["EventPattern"]["source"], rule["EventPattern"]["detail-type"]) == ([source], [kind])
         (target,) = rule["Targets"]
         assert "Alarms" in str(target["Arn"])
