@@ -496,11 +496,8 @@ class Audit(cdk.Stack):
         )
         judge.allow(["config:PutEvaluations", "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*")
         # Whatever a job is called, it is to be judged.
-        judge.allow(
-            ["sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob"],
-            own_arn(self, "sagemaker", "training-job/*"),
-            own_arn(self, "sagemaker", "processing-job/*"),
-        )
+        judge.allow(["sagemaker:DescribeTrainingJob"], own_arn(self, "sagemaker", "training-job/*"))
+        judge.allow(["sagemaker:DescribeProcessingJob"], own_arn(self, "sagemaker", "processing-job/*"))
         return judge
 
     def _config_rules(self, judge: PythonFunction) -> None:
