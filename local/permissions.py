@@ -71,8 +71,16 @@ class NotCheckable:
         return named and matches(self.action, action, any_case=True)
 
 
+# The action that stands for all of a managed policy that this cloud does not have.
+TEXT_UNKNOWN = "aws-managed:"
+
 # Evidence wins: a grant that was seen to be used is reported as used, whatever stands here.
 NOT_CHECKABLE: tuple[NotCheckable, ...] = (
+    NotCheckable("*", f"{TEXT_UNKNOWN}*", "a policy of AWS's own, whose text this cloud does not have"),
+    *(
+        NotCheckable("config.amazonaws.com", action, "AWS Config records and delivers nothing here")
+        for action in ("s3:*", "kms:*")
+    ),
     NotCheckable(
         "account",
         "*",
@@ -465,7 +473,12 @@ def _role_grants(cloud: Cloud, role: str) -> list[Grant]:
     for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=role):
         for policy in page["AttachedPolicies"]:
             arn = policy["PolicyArn"]
-            version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+            try:
+                version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+            except iam.exceptions.NoSuchEntityException:
+                # AWS's own, whose text is not here: one grant that says so, which nothing can use up.
+                found.append(Grant(role, f"{TEXT_UNKNOWN}{policy['PolicyName']}", "*", f"managed policy {arn}"))
+                continue
             document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
             found += statements(document, f"managed policy {policy['PolicyName']}", principal=role)
     return found

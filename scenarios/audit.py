@@ -26,12 +26,13 @@ from scenarios.cloud import Cloud
 PATIENCE_SECONDS = 1200.0
 POLL_SECONDS = 0.2
 TEXT = "a record of somebody"
-# What is done, and what the alarm of it begins with.
+# What is done, what the alarm of it begins with, and the call that it names.
 ALARMS = {
-    "a role's policy changed": "A policy or a role was changed",
-    "the trail set anew": "Somebody stopped or changed what watches",
-    "a key to be deleted": "A key is disabled or to be deleted",
-    "a bucket opened": "A bucket may have become public",
+    "a role made": ("A policy or a role was changed", "CreateRole"),
+    "a role's policy changed": ("A policy or a role was changed", "PutRolePolicy"),
+    "the trail set anew": ("Somebody stopped or changed what watches", "PutEventSelectors"),
+    "a key to be deleted": ("A key is disabled or to be deleted", "ScheduleKeyDeletion"),
+    "a bucket opened": ("A bucket may have become public", "PublicAccessBlock"),
 }
 ATTEMPTS = ("delete a record", "write a record", "change the policy", "shorten the archive's life")
 
@@ -204,8 +205,8 @@ def _told(heard: Callable[[], list[str]]) -> dict[str, str]:
     until = time.monotonic() + PATIENCE_SECONDS
     while not all(found.values()) and time.monotonic() < until:
         for message in heard():
-            for done, beginning in ALARMS.items():
-                if beginning in message:
+            for done, (beginning, call) in ALARMS.items():
+                if beginning in message and call in message:
                     found[done] = message.strip('"')
         time.sleep(POLL_SECONDS)
     return found

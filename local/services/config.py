@@ -1,9 +1,10 @@
 """AWS Config: a recorder, a channel and rules are kept; a rule of one's own is run when it is asked for.
 
 Real: requests are checked, a function of a `CUSTOM_LAMBDA` rule is invoked if its policy lets Config in, and what it
-puts as evaluations is kept and told. Not real: no resource is recorded, nothing is delivered to the channel, AWS's
-managed rules evaluate nothing (they stay `INSUFFICIENT_DATA`), and no rule runs by itself: `StartConfigRulesEvaluation`
-runs one, and for a managed rule it is refused. Evaluations are those of one run: what a run does not name is gone.
+puts as evaluations is kept, and EventBridge is told of a verdict that changed. Not real: no resource is recorded,
+nothing is delivered to the channel, AWS's managed rules evaluate nothing (they stay `INSUFFICIENT_DATA`), and no rule
+runs by itself: `StartConfigRulesEvaluation` runs one, and for a managed rule it is refused. Evaluations are those of
+one run: what a run does not name is gone.
 
 Sources, read 2026-11-27: the documentation in botocore's service model (API Reference); the event that a function gets:
 "Example AWS Lambda Events for AWS Config Rules", AWS Config Developer Guide (from memory).
@@ -226,9 +227,29 @@ class Config(JsonService):
             run = self._runs.get(request["ResultToken"])
             if run is None or run[0] != _place(caller):
                 raise ServiceError("InvalidResultTokenException", "The result token is none of this account's.")
+            given = [dict(one) for one in request.get("Evaluations", ())]
+            before = {_judged(one): one["ComplianceType"] for one in self._evaluations.get(run, [])}
             if not request.get("TestMode"):
-                self._evaluations[run] = [dict(one) for one in request.get("Evaluations", ())]
+                self._evaluations[run] = given
+        if not request.get("TestMode"):
+            for one in given:
+                if one["ComplianceType"] != before.get(_judged(one)):
+                    self._tell(caller, run[1], one, before.get(_judged(one)))
         return {"FailedEvaluations": []}
+
+    def _tell(self, caller: Caller, rule: str, one: Members, before: str | None) -> None:
+        # "Amazon EventBridge events for AWS Config", AWS Config Developer Guide (from memory).
+        detail = {
+            "configRuleName": rule,
+            "resourceType": one["ComplianceResourceType"],
+            "resourceId": one["ComplianceResourceId"],
+            "awsAccountId": caller.account,
+            "awsRegion": caller.region,
+            "messageType": "ComplianceChangeNotification",
+            "newEvaluationResult": {"complianceType": one["ComplianceType"]},
+            **({"oldEvaluationResult": {"complianceType": before}} if before else {}),
+        }
+        caller.emit("aws.config", "Config Rules Compliance Change", detail)
 
     def _details(self, request: Request, caller: Caller) -> Members:
         rule = self._rule(caller, request["ConfigRuleName"])
@@ -269,6 +290,10 @@ class Config(JsonService):
             if verdict in found:
                 return verdict
         return "INSUFFICIENT_DATA"
+
+
+def _judged(evaluation: Members) -> tuple[str, str]:
+    return evaluation["ComplianceResourceType"], evaluation["ComplianceResourceId"]
 
 
 def _place(caller: Caller) -> tuple[str, str]:

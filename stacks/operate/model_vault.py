@@ -18,6 +18,8 @@ from stacks.blocks.python_function import PythonFunction, Target
 
 # What an artifact must tell of where it came from. Tags, as policies can ask for them.
 LINEAGE = ("execution", "data-version", "code-version")
+# The ways round a lock: the policy that keeps it, and the bucket's own default.
+_WAYS_ROUND = ("s3:DeleteBucketPolicy", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketPolicy")
 
 
 class ModelVaultSettings(BaseModel):
@@ -33,6 +35,12 @@ class ModelVaultSettings(BaseModel):
         pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
         description="where the copies lie; another region than the stack's",
     )
+    keepers: tuple[str, ...] = Field(
+        default=("cdk-*-cfn-exec-role-*",),
+        min_length=1,
+        max_length=5,
+        description="names of the roles that may change the buckets' policies, `*` in them; so may the account's root",
+    )
     minimum_tls: Literal["1.2", "1.3"] = Field(
         default="1.2", description="older TLS is refused by the buckets' policies"
     )
@@ -46,10 +54,10 @@ class ModelVault(cdk.Stack):
     bucket in a second region, under a key of that region → the auditor's role reads any version from either bucket.
 
     **What if.** Somebody overwrites a model: the version before it stays. Somebody deletes it: a marker hides it, and
-    the version stays. Somebody deletes the version: refused until its retention is over, whatever his policy says. An
-    artifact comes without lineage: refused. The region is gone: the copies are in the other one. A copy cannot be made:
-    its status says FAILED. The stack is deleted: its own functions alone may unlock, so nothing is left in either
-    region.
+    the version stays. Somebody deletes the version: refused until its retention is over, whatever his policy says, and
+    so is changing the rules first; not to the `keepers`, who deploy the stack, nor to who may become one. An artifact
+    comes without lineage: refused. The region is gone: the copies are in the other one. A copy cannot be made: its
+    status says FAILED. The stack is deleted: its own functions alone may unlock, so nothing is left in either region.
 
     **Why not two stacks.** CloudFormation makes resources in one region. A second stack would be deployed, updated and
     deleted by itself, in the right order; here a function makes the bucket and the key of the second region.
@@ -145,6 +153,7 @@ class ModelVault(cdk.Stack):
                 "Region": region,
                 "RetentionDays": str(self.settings.retention_days),
                 "MinimumTls": self.settings.minimum_tls,
+                "Keepers": self._keepers(),
                 "KeyArn": self.key.key_arn,
                 "ReplicationRole": self.replication.role_arn,
                 "ReaderRole": self.auditor.role_arn,
@@ -152,6 +161,10 @@ class ModelVault(cdk.Stack):
         )
         resource.node.add_dependency(worker)
         return resource
+
+    def _keepers(self) -> list[str]:
+        roles = f"arn:{self.partition}:iam::{self.account}:role/"
+        return [f"arn:{self.partition}:iam::{self.account}:root", *(roles + name for name in self.settings.keepers)]
 
     def _vault(self) -> s3.Bucket:
         bucket = s3.Bucket(
@@ -183,6 +196,13 @@ class ModelVault(cdk.Stack):
             ["s3:BypassGovernanceRetention"],
             objects,
             conditions={"ArnNotEquals": {"aws:PrincipalArn": emptied.role.role_arn}},
+        )
+        deny(
+            bucket,
+            "OnlyKeepersChangeTheRules",
+            _WAYS_ROUND,
+            bucket.bucket_arn,
+            conditions={"ArnNotLike": {"aws:PrincipalArn": self._keepers()}},
         )
         for tag in LINEAGE:
             deny(

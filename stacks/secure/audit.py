@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import aws_cdk as cdk
 from aws_cdk import aws_athena as athena
@@ -20,7 +21,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stacks.blocks.alarms import alarm, errors, tell_of_alarms, waiting_messages
 from stacks.blocks.arns import own_arn
@@ -35,7 +36,7 @@ from stacks.secure.audit_queries import COLUMNS, QUERIES, sql
 ARCHITECTURE = "audit"
 
 # What would undo the archive: none of it is for anybody but the archive's keepers.
-_CHANGES_OF_THE_ARCHIVE = (
+CHANGES_OF_THE_ARCHIVE = (
     "s3:BypassGovernanceRetention",
     "s3:DeleteBucket",
     "s3:DeleteBucketPolicy",
@@ -49,8 +50,14 @@ _CHANGES_OF_THE_ARCHIVE = (
     "s3:PutEncryptionConfiguration",
     "s3:PutLifecycleConfiguration",
     "s3:PutObjectAcl",
+    "s3:PutObjectVersionAcl",
     "s3:PutReplicationConfiguration",
+    # Another bucket's replication, which would write and delete here.
+    "s3:ReplicateDelete",
+    "s3:ReplicateObject",
 )
+# What would make its records unreadable.
+CHANGES_OF_THE_KEY = ("kms:DisableKey", "kms:DisableKeyRotation", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
 # AWS's own rules, by their identifiers (CDK's ManagedRuleIdentifiers, read 2026-11-27).
 MANAGED_RULES = (
     "SAGEMAKER_NOTEBOOK_NO_DIRECT_INTERNET_ACCESS",
@@ -84,10 +91,13 @@ WATCHED = (
                 "AttachUserPolicy",
                 "CreateAccessKey",
                 "CreatePolicyVersion",
+                # A role with a keeper's name would be a keeper.
+                "CreateRole",
                 "DeleteRolePermissionsBoundary",
                 "DetachRolePolicy",
                 "PutRolePolicy",
                 "PutUserPolicy",
+                "SetDefaultPolicyVersion",
                 "UpdateAssumeRolePolicy",
             ),
             "kms": ("PutKeyPolicy",),
@@ -126,6 +136,11 @@ class AuditSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    archive: Literal["sandbox", "kept"] = Field(
+        default="sandbox",
+        description="`sandbox`: emptied and deleted with the stack, by a function that may; `kept`: nothing may, and"
+        " bucket and key outlive the stack",
+    )
     keep_days: int = Field(default=365, ge=90, le=3650, description="how long the archive keeps a record")
     keepers: tuple[str, ...] = Field(
         default=("cdk-*-cfn-exec-role-*",),
@@ -135,6 +150,11 @@ class AuditSettings(BaseModel):
     )
     object_events: bool = Field(default=True, description="who reads and writes objects of any bucket is recorded")
     query_days: int = Field(default=30, ge=1, le=365, description="how far the questions look back")
+    regions: tuple[str, ...] = Field(
+        default=(),
+        max_length=40,
+        description="regions whose records the questions read, us-east-1 for IAM's; none: the stack's own",
+    )
     guardduty: bool = Field(default=True, description="an account has one detector a region: off where it has it")
     config_rules: bool = Field(default=True, description="an account has one recorder a region: off where it has it")
     judge_hours: int = Field(default=24, ge=1, le=720, description="how far back the rule on jobs looks")
@@ -142,20 +162,32 @@ class AuditSettings(BaseModel):
         default=None, pattern=MAIL_ADDRESS, description="an address for alarms, which AWS asks to confirm"
     )
 
+    @field_validator("regions")
+    @classmethod
+    def _each_region_once(cls, regions: tuple[str, ...]) -> tuple[str, ...]:
+        """A region that stands there twice would give each of its records twice."""
+        wrong = [one for one in regions if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", one)]
+        if wrong or len(set(regions)) < len(regions):
+            raise ValueError(f"each a region, and once: {', '.join(wrong or regions)}")
+        return regions
+
 
 class Audit(cdk.Stack):
     """A model decided wrongly, and somebody asks: who trained it, who put it there, who has read the data since?
 
     **Flow.** A trail of all regions records every management event, and the data events of objects, functions and
-    endpoints (`InvokeEndpoint` is one) → files in a bucket that nobody but its keepers can change → questions in SQL.
-    Beside it AWS Config holds resources against rules, one of them a function of ours that judges jobs; GuardDuty looks
-    for threats; and rules of EventBridge tell a topic at once of what should not go unseen: a policy changed, a trail
-    stopped, a key on its way out, a bucket opened.
+    endpoints (`InvokeEndpoint` is one) and feature groups → files in a bucket that an administrator of the workload
+    cannot change by his own requests → questions in SQL. Beside it AWS Config holds resources against rules, one of
+    them a function of ours that judges jobs; GuardDuty looks for threats; and rules of EventBridge tell a topic at once
+    of what should not go unseen: a policy changed, a trail stopped, a key on its way out, a bucket opened, a threat, a
+    broken rule. They hear of their own region alone, and of IAM in us-east-1 alone.
 
     **What if.** An administrator stops the trail: he may, and the topic tells. He deletes its records: the bucket's
-    policy refuses him, for it names its keepers, and denies the rest. He becomes a keeper: that is a change of rights,
-    and the topic tells. The archive cannot be written: the trail's status says so. The rule on jobs cannot look: it has
-    no verdict, and an alarm. An alarm's event cannot be delivered: a dead letter, with an alarm.
+    policy refuses him, for it names its keepers, and denies the rest; so does the key's. He becomes a keeper: that is a
+    change of rights, and the topic tells. He has the stack's own function empty the archive: in a `sandbox` that works,
+    and where the archive is `kept` there is none. The archive cannot be written: the trail's status says so. The rule
+    on jobs cannot look: it has no verdict, and an alarm. An alarm's event cannot be delivered: a dead letter, with an
+    alarm.
 
     **Cost** (us-east-1, without free tier; the key by "AWS KMS pricing", read 2026-11-27, the rest from memory or as
     `docs/prices.toml` says). Idle: a key, 1.00 dollar a month, to which its yearly new material adds 1.00, the first
@@ -181,7 +213,7 @@ class Audit(cdk.Stack):
         self.trail = self._trail()
         self.topic = topic(self, "Alarms", email=settings.alarm_email, encryption_key=self.key)
         self.dead_letters = dead_letter_queue(self, "DeadLetters", encryption_key=None)
-        self.rules = [self._rule(watched) for watched in WATCHED]
+        self.rules = [self._rule(watched) for watched in WATCHED] + self._rules_on_findings()
         self._let_rules_tell()
         if settings.guardduty:
             guardduty.CfnDetector(self, "Threats", enable=True, finding_publishing_frequency="FIFTEEN_MINUTES")
@@ -209,10 +241,30 @@ class Audit(cdk.Stack):
         )
         if self.settings.config_rules:
             let_service_use(key, "config.amazonaws.com", where={"aws:SourceArn": own_arn(self, "config", "*")})
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="OnlyKeepersChangeTheKey",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=list(CHANGES_OF_THE_KEY),
+                resources=["*"],
+                conditions={"ArnNotLike": {"aws:PrincipalArn": self._keepers()}},
+            )
+        )
+        if self.settings.archive == "kept":
+            key.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         return key
 
-    def _archive(self) -> tuple[s3.Bucket, EmptiedBucket]:
-        """The bucket of records. Its policy stands above every policy that an administrator has."""
+    def _keepers(self) -> list[str]:
+        roles = f"arn:{self.partition}:iam::{self.account}:role/"
+        return [f"arn:{self.partition}:iam::{self.account}:root", *(roles + name for name in self.settings.keepers)]
+
+    def _archive(self) -> tuple[s3.Bucket, EmptiedBucket | None]:
+        """The bucket of records. Its policy stands above every policy that an administrator has.
+
+        What empties it is an exception to that, so it is made in a sandbox only.
+        """
+        sandbox = self.settings.archive == "sandbox"
         archive = s3.Bucket(
             self,
             "Archive",
@@ -229,20 +281,21 @@ class Audit(cdk.Stack):
                     abort_incomplete_multipart_upload_after=cdk.Duration.days(1),
                 )
             ],
-            removal_policy=cdk.RemovalPolicy.DESTROY,
+            removal_policy=cdk.RemovalPolicy.DESTROY if sandbox else cdk.RemovalPolicy.RETAIN,
         )
-        emptied = EmptiedBucket(self, "EmptiedArchive", bucket=archive, target=self.target, encryption_key=self.key)
+        emptied = None
+        if sandbox:
+            emptied = EmptiedBucket(self, "EmptiedArchive", bucket=archive, target=self.target, encryption_key=self.key)
         everything = [archive.bucket_arn, archive.arn_for_objects("*")]
-        root = f"arn:{self.partition}:iam::{self.account}:root"
-        keepers = [f"arn:{self.partition}:iam::{self.account}:role/{name}" for name in self.settings.keepers]
+        exceptions = [*self._keepers(), *([emptied.role.role_arn] if emptied else [])]
         archive.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="OnlyKeepersChangeTheArchive",
                 effect=iam.Effect.DENY,
                 principals=[iam.AnyPrincipal()],
-                actions=list(_CHANGES_OF_THE_ARCHIVE),
+                actions=list(CHANGES_OF_THE_ARCHIVE),
                 resources=everything,
-                conditions={"ArnNotLike": {"aws:PrincipalArn": [root, *keepers, emptied.role.role_arn]}},
+                conditions={"ArnNotLike": {"aws:PrincipalArn": exceptions}},
             )
         )
         archive.add_to_resource_policy(
@@ -298,8 +351,9 @@ class Audit(cdk.Stack):
             advanced_event_selectors=self._selectors(),
         )
         trail.node.add_dependency(self.archive.policy or self.archive)
-        # Deleted before the bucket is emptied: nothing is written after that.
-        trail.node.add_dependency(self.emptied)
+        if self.emptied:
+            # Deleted before the bucket is emptied: nothing is written after that.
+            trail.node.add_dependency(self.emptied)
         return trail
 
     def _selectors(self) -> list[cloudtrail.CfnTrail.AdvancedEventSelectorProperty]:
@@ -316,6 +370,7 @@ class Audit(cdk.Stack):
         of = [
             selector("Management", eventCategory={"equal_to": ["Management"]}),
             selector("Endpoints", eventCategory=data, resources_type={"equal_to": ["AWS::SageMaker::Endpoint"]}),
+            selector("Features", eventCategory=data, resources_type={"equal_to": ["AWS::SageMaker::FeatureGroup"]}),
             selector("Functions", eventCategory=data, resources_type={"equal_to": ["AWS::Lambda::Function"]}),
         ]
         if self.settings.object_events:
@@ -336,27 +391,78 @@ class Audit(cdk.Stack):
         """Events of CloudTrail are there while a trail logs them, which this stack's does."""
         sources = [f"{service}.amazonaws.com" for service in watched.calls]
         names = sorted({name for calls in watched.calls.values() for name in calls})
-        return events.CfnRule(
-            self,
+        return self._telling(
             watched.construct_id,
-            description=watched.told,
-            event_pattern={
+            watched.told,
+            "<who> called <what> in <region> at <when>",
+            pattern={
                 "source": [f"aws.{service}" for service in watched.calls],
                 "detail-type": ["AWS API Call via CloudTrail"],
                 "detail": {"eventSource": sources, "eventName": names},
             },
+            words={
+                "what": "$.detail.eventName",
+                "who": "$.detail.userIdentity.arn",
+                "when": "$.detail.eventTime",
+                "region": "$.detail.awsRegion",
+            },
+        )
+
+    def _rules_on_findings(self) -> list[events.CfnRule]:
+        """What GuardDuty and Config find, so that nobody has to look ("Amazon EventBridge events for Amazon GuardDuty"
+        and "Amazon EventBridge events for AWS Config", from memory of 2026-11-27).
+        """
+        found = []
+        if self.settings.guardduty:
+            found.append(
+                self._telling(
+                    "ThreatFound",
+                    "GuardDuty found a threat",
+                    "<what>, severity <severity>, in <region> at <when>",
+                    pattern={"source": ["aws.guardduty"], "detail-type": ["GuardDuty Finding"]},
+                    words={
+                        "what": "$.detail.type",
+                        "severity": "$.detail.severity",
+                        "region": "$.region",
+                        "when": "$.time",
+                    },
+                )
+            )
+        if self.settings.config_rules:
+            found.append(
+                self._telling(
+                    "RuleBroken",
+                    "A rule of Config is broken",
+                    "<rule> by <what> in <region> at <when>",
+                    pattern={
+                        "source": ["aws.config"],
+                        "detail-type": ["Config Rules Compliance Change"],
+                        "detail": {"newEvaluationResult": {"complianceType": ["NON_COMPLIANT"]}},
+                    },
+                    words={
+                        "rule": "$.detail.configRuleName",
+                        "what": "$.detail.resourceId",
+                        "region": "$.region",
+                        "when": "$.time",
+                    },
+                )
+            )
+        return found
+
+    def _telling(
+        self, construct_id: str, told: str, sentence: str, *, pattern: Mapping[str, Any], words: Mapping[str, str]
+    ) -> events.CfnRule:
+        return events.CfnRule(
+            self,
+            construct_id,
+            description=told,
+            event_pattern=dict(pattern),
             targets=[
                 events.CfnRule.TargetProperty(
                     id="Topic",
                     arn=self.topic.topic_arn,
                     input_transformer=events.CfnRule.InputTransformerProperty(
-                        input_paths_map={
-                            "what": "$.detail.eventName",
-                            "who": "$.detail.userIdentity.arn",
-                            "when": "$.detail.eventTime",
-                            "region": "$.detail.awsRegion",
-                        },
-                        input_template=f'"{watched.told}: <who> called <what> in <region> at <when>."',
+                        input_paths_map=dict(words), input_template=f'"{told}: {sentence}."'
                     ),
                     dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
                 )
@@ -392,11 +498,8 @@ class Audit(cdk.Stack):
         )
         judge.allow(["config:PutEvaluations", "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"], "*")
         # Whatever a job is called, it is to be judged.
-        judge.allow(
-            ["sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob"],
-            own_arn(self, "sagemaker", "training-job/*"),
-            own_arn(self, "sagemaker", "processing-job/*"),
-        )
+        judge.allow(["sagemaker:DescribeTrainingJob"], own_arn(self, "sagemaker", "training-job/*"))
+        judge.allow(["sagemaker:DescribeProcessingJob"], own_arn(self, "sagemaker", "processing-job/*"))
         return judge
 
     def _config_rules(self, judge: PythonFunction) -> None:
@@ -427,7 +530,9 @@ class Audit(cdk.Stack):
                 delivery_frequency="TwentyFour_Hours"
             ),
         )
-        channel.node.add_dependency(recorder, self.archive.policy or self.archive, self.emptied)
+        channel.node.add_dependency(recorder, self.archive.policy or self.archive)
+        if self.emptied:
+            channel.node.add_dependency(self.emptied)
         for identifier in MANAGED_RULES:
             words = "".join(word.capitalize() for word in identifier.split("_"))
             rule = config.CfnConfigRule(
@@ -502,7 +607,7 @@ class Audit(cdk.Stack):
                 parameters={
                     "projection.enabled": "true",
                     "projection.region.type": "enum",
-                    "projection.region.values": self.region,
+                    "projection.region.values": ",".join(self.settings.regions) or self.region,
                     "projection.day.type": "date",
                     "projection.day.format": "yyyy/MM/dd",
                     "projection.day.range": f"NOW-{self.settings.keep_days}DAYS,NOW",

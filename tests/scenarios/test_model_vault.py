@@ -105,6 +105,20 @@ def test_not_even_an_administrator_deletes_a_version_before_its_time(
             where.put_object_retention(
                 **one, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until - timedelta(seconds=60)}
             )
+    # When he changes the rules first, here and there, Then that is refused by the rules themselves
+    for where, name in (
+        (s3, bucket),
+        (far_as(cloud, outputs, administrator), outputs["ReplicaName"]),
+    ):
+        for change in (
+            lambda where=where, name=name: where.delete_bucket_policy(Bucket=name),
+            lambda where=where, name=name: where.put_bucket_policy(Bucket=name, Policy='{"Statement": []}'),
+            lambda where=where, name=name: where.put_object_lock_configuration(
+                Bucket=name, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"}
+            ),
+        ):
+            with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+                change()
     # When its time is over, Then he may
     cloud.control.clock_advance(121)
     s3.delete_object(**of(bucket, key, version))
@@ -243,6 +257,11 @@ def expectations(
         yield on("not by old TLS", policy, bucket, read, auditor, {"s3:TlsVersion": "1.1"}, allowed=False)
         yield on("nobody unlocks", policy, bucket, bypass, anybody, sound, allowed=False)
         yield on("the stack's end unlocks", policy, bucket, bypass, unlocks, sound, allowed=True)
+        for way in ("s3:DeleteBucketPolicy", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketPolicy"):
+            for who, allowed in ((anybody, False), (f"{roles}cdk-x-cfn-exec-role-y", True)):
+                request = Request(way, f"arn:aws:s3:::{bucket}", who, sound)
+                promise = f"{policy}: {way} by {who}"
+                yield Expectation(promise, allowed, request, resource=[policy], extra=EVERYTHING)
     yield on("with lineage", of_vault, vault, "s3:PutObject", archivist, {**sound, **tags}, allowed=True)
     for tag in LINEAGE:
         without_one = {**sound, **{name: value for name, value in tags.items() if not name.endswith(f"/{tag}")}}

@@ -16,6 +16,7 @@ PROPERTIES = {
     "Region": "us-west-2",
     "RetentionDays": "3",
     "MinimumTls": "1.2",
+    "Keepers": ["arn:aws:iam::111122223333:root"],
     "KeyArn": KEY,
     "ReplicationRole": "arn:aws:iam::111122223333:role/replication",
     "ReaderRole": "arn:aws:iam::111122223333:role/auditor",

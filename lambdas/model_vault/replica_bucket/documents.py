@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 # As in the stack's own keys: everything but use.
@@ -9,13 +10,19 @@ ADMINISTER = (
     "kms:CancelKeyDeletion",
     "kms:DescribeKey",
     "kms:DisableKey",
+    "kms:DisableKeyRotation",
     "kms:EnableKey",
+    "kms:EnableKeyRotation",
     "kms:GetKeyPolicy",
     "kms:GetKeyRotationStatus",
+    "kms:ListKeyPolicies",
+    "kms:ListKeyRotations",
     "kms:ListResourceTags",
     "kms:PutKeyPolicy",
     "kms:ScheduleKeyDeletion",
     "kms:TagResource",
+    "kms:UntagResource",
+    "kms:UpdateKeyDescription",
 )
 
 Document = dict[str, Any]
@@ -58,8 +65,15 @@ def key_policy(account: str, region: str, bucket: str, writer: str, reader: str)
     }
 
 
-def bucket_policy(bucket: str, writer: str, emptier: str, minimum_tls: float) -> Document:
-    """Nobody but the replication writes, nobody but the stack's end unlocks, nobody speaks plain HTTP or old TLS."""
+# The ways round a lock: the policy that keeps it, and the bucket's own default.
+WAYS_ROUND = ("s3:DeleteBucketPolicy", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketPolicy")
+
+
+def bucket_policy(bucket: str, writer: str, emptier: str, minimum_tls: float, keepers: Sequence[str] = ()) -> Document:
+    """Nobody but the replication writes, nobody but the stack's end unlocks, nobody speaks plain HTTP or old TLS.
+
+    And nobody but the `keepers` (ARNs, with `*`) and the emptier, which writes this policy, changes that.
+    """
 
     def deny(sid: str, actions: list[str], condition: Document, *resources: str) -> Document:
         return {
@@ -88,6 +102,12 @@ def bucket_policy(bucket: str, writer: str, emptier: str, minimum_tls: float) ->
                 ["s3:BypassGovernanceRetention"],
                 {"ArnNotEquals": {"aws:PrincipalArn": emptier}},
                 objects,
+            ),
+            deny(
+                "OnlyKeepersChangeTheRules",
+                list(WAYS_ROUND),
+                {"ArnNotLike": {"aws:PrincipalArn": [*keepers, emptier]}},
+                whole,
             ),
         ],
     }

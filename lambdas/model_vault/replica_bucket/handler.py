@@ -87,7 +87,7 @@ def make(s3: Any, kms: Any, primary: Any, bucket: str, properties: dict[str, Any
         Bucket=bucket,
         ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}},
     )
-    policy = bucket_policy(bucket, writer, emptier, float(properties["MinimumTls"]))
+    policy = bucket_policy(bucket, writer, emptier, float(properties["MinimumTls"]), properties["Keepers"])
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
     logger.info("The replica is as it should be")
     return {"BucketArn": f"arn:aws:s3:::{bucket}", "KeyArn": key}

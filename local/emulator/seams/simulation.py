@@ -162,11 +162,18 @@ def _matching(read: Sequence[_Read], context: Any, request: Request, effect: str
 def _names(one: _Read, request: Request, *, itself: bool) -> bool:
     """Whether a statement of a resource's policy is about the caller; `itself`: not by way of its account."""
     if not request.principal.startswith("arn:"):
+        # A denial for everybody is for services too; an allow is for those that it names.
+        if one.statement.effect == "Deny" and not itself and _everybody(one.principal):
+            return True
         return bool(_iam._service_principal_matches(one.principal, request.principal))
     if itself:
         return bool(_iam._names_caller(one.principal, request.principal))
     principal = one.principal if isinstance(one.principal, str) else {"AWS": (one.principal or {}).get("AWS", [])}
     return bool(_iam._principal_matches(principal, request.principal))
+
+
+def _everybody(principal: Any) -> bool:
+    return "*" in _listed(principal.get("AWS") if isinstance(principal, Mapping) else principal)
 
 
 def _context(request: Request) -> Any:
