@@ -1092,6 +1092,7 @@ _SECURE = (
         flow="Studio domain in a VPC only; notebook instance without direct internet, KMS, lifecycle scripts",
         services=("sagemaker", "vpc", "kms", "iam"),
         facts=("On a notebook instance only /home/ec2-user/SageMaker persists.",),
+        needs=("private-network",),
         stack="stacks.secure.secure_studio:SecureStudio",
     ),
     Architecture(
