@@ -1176,7 +1176,7 @@ ACKNOWLEDGEMENTS += (
     Acknowledgement(
         architecture="secure-studio",
         rule="AwsSolutions-IAM5[Resource::<ProjectC78D97AD.Arn>/work/*]",
-        reason="Scientists work in one folder of the project's bucket, and auditors read it, whatever the files are called.",
+        reason="Scientists work in one folder of the project's bucket, and auditors read it, whatever is in it.",
         constructs=(
             "ScientistRole/DefaultPolicy/Resource",
             "NotebookRole/DefaultPolicy/Resource",
