@@ -34,6 +34,7 @@ IDLE_TEXTS = {
     "AWS::CloudWatch::Dashboard": "dashboard",
     "AWS::EC2::VPCEndpoint": "interface endpoint in one zone, 720 hours",
     "AWS::KMS::Key": "own key",
+    "AWS::SageMaker::NotebookInstance": "notebook instance that is never stopped, 730 hours",
     "Custom::ReplicaBucket": "replica of a key in the second region",
     "AWS::SecretsManager::Secret": "secret",
     "AWS::Lambda::EventSourceMapping": "empty queue that Lambda polls, 648,000 requests",

@@ -38,8 +38,10 @@ DRAWN: dict[str, tuple[str, Group]] = {
     "AWS::CloudWatch::CompositeAlarm": ("CloudWatch composite alarm", "watching"),
     "AWS::KMS::Key": ("KMS key", "storage"),
     "AWS::SageMaker::DataQualityJobDefinition": ("Model Monitor job definition", "intelligence"),
+    "AWS::SageMaker::Domain": ("Studio domain", "compute"),
     "AWS::SageMaker::ModelPackageGroup": ("SageMaker model package group", "storage"),
     "AWS::SageMaker::MonitoringSchedule": ("Model Monitor schedule", "messages"),
+    "AWS::SageMaker::NotebookInstance": ("notebook instance", "compute"),
     "AWS::SageMaker::Pipeline": ("SageMaker pipeline", "compute"),
     "AWS::Scheduler::Schedule": ("EventBridge schedule", "messages"),
     "AWS::Budgets::Budget": ("budget", "watching"),
@@ -77,6 +79,8 @@ NOT_DRAWN = {
     "AWS::Lambda::EventSourceMapping": "is an edge",
     "AWS::Lambda::Permission": "restricts a box",
     "AWS::S3::BucketPolicy": "restricts a box, and says through which endpoint alone one comes",
+    "AWS::SageMaker::NotebookInstanceLifecycleConfig": "belongs to its notebook",
+    "AWS::SageMaker::UserProfile": "is an edge",
     "AWS::SNS::Subscription": "is an edge, or chosen at deployment",
     "AWS::SNS::TopicPolicy": "restricts a box",
     "AWS::SQS::QueuePolicy": "restricts a box",
@@ -473,6 +477,12 @@ def _connect_table(found: _Found, logical_id: str, properties: Properties) -> No
         found.add(bucket, logical_id, "event", "is read as")
 
 
+def _connect_profile(found: _Found, logical_id: str, properties: Properties) -> None:
+    for domain in references(properties["DomainId"]):
+        for role in references(properties["UserSettings"]["ExecutionRole"]):
+            found.add(domain, role, "event", "her profile")
+
+
 _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::EC2::VPCEndpoint": _connect_endpoint,
     "AWS::Events::Rule": _connect_rule,
@@ -487,6 +497,7 @@ _CONNECT: dict[str, Callable[[_Found, str, Properties], None]] = {
     "AWS::CloudWatch::CompositeAlarm": _connect_alarm,
     "AWS::SageMaker::DataQualityJobDefinition": _connect_job_definition,
     "AWS::SageMaker::MonitoringSchedule": _connect_monitoring,
+    "AWS::SageMaker::UserProfile": _connect_profile,
     "AWS::Scheduler::Schedule": _connect_schedule,
     "AWS::Budgets::Budget": _connect_budget,
     "AWS::CloudTrail::Trail": _connect_trail,
@@ -544,6 +555,7 @@ def _goes_direct(found: _Found, function: str, action: str, statement: Mapping[s
 # What acts by a role of its own, and where that is named.
 _WITH_ROLE = {
     "AWS::Lambda::Function": "Role",
+    "AWS::SageMaker::NotebookInstance": "RoleArn",
     "AWS::SageMaker::Pipeline": "RoleArn",
     "AWS::Scheduler::Schedule": "Target",
     "AWS::StepFunctions::StateMachine": "RoleArn",
@@ -581,11 +593,11 @@ def _grants(resources: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _workloads(resources: Template) -> set[str]:
-    """The roles that SageMaker takes on, but for those of pipelines, which have a box."""
-    pipelines = {
+    """The roles that SageMaker takes on, but for those of pipelines and notebooks, which have a box."""
+    boxed = {
         role
         for resource in resources.values()
-        if resource["Type"] == "AWS::SageMaker::Pipeline"
+        if resource["Type"] in ("AWS::SageMaker::NotebookInstance", "AWS::SageMaker::Pipeline")
         for role in references(resource["Properties"]["RoleArn"])
     }
     return {
@@ -593,7 +605,7 @@ def _workloads(resources: Template) -> set[str]:
         for logical_id, resource in resources.items()
         if resource["Type"] == "AWS::IAM::Role"
         and "sagemaker.amazonaws.com" in str(resource["Properties"].get("AssumeRolePolicyDocument"))
-        and logical_id not in pipelines
+        and logical_id not in boxed
     }
 
 

@@ -81,6 +81,7 @@ _NETWORK = "tests.scenarios.test_private_network"
 _NETWORK_RIGHTS = "tests.scenarios.test_private_network_permissions"
 _NETWORK_PLACED = "tests.scenarios.test_private_network_placed"
 _GUARD = "tests.scenarios.test_cost_guard"
+_STUDIO = "tests.scenarios.test_secure_studio"
 _AUDIT = "tests.scenarios.test_audit"
 
 MATRIX: Mapping[str, Mapping[str, Cell]] = {
@@ -628,6 +629,32 @@ MATRIX: Mapping[str, Mapping[str, Cell]] = {
             (
                 f"{_GUARD}.test_without_a_permission_nothing_is_stopped_and_the_run_fails_and_once_it_is_back_it_goes_on",
                 f"{_GUARD}.test_a_call_that_the_schedule_may_not_make_is_a_dead_letter",
+            )
+        ),
+    },
+    "secure-studio": {
+        "duplicate-event": DoesNotApply(
+            "Nothing is started by an event: people ask, and a report is written over the last"
+        ),
+        "odd-key": DoesNotApply("A grant covers a folder, and whatever its files are called"),
+        "corrupt-input": AnsweredBy((f"{_STUDIO}.test_a_file_of_something_else_is_refused",)),
+        "oversized-input": DoesNotApply("It takes no input: files go from notebooks to S3, which bounds them itself"),
+        "throttled-service": AnsweredBy((f"{_STUDIO}.test_a_throttled_sagemaker_is_asked_again",)),
+        "service-down-then-back": AnsweredBy(
+            (f"{_STUDIO}.test_the_report_goes_through_the_networks_door_and_the_guard_stops_the_notebook",)
+        ),
+        "poison-message": DoesNotApply("There is no queue"),
+        "partial-batch": DoesNotApply("Nothing comes in batches: each request is decided by itself"),
+        "asynchronous-job-failed": DoesNotApply(
+            "It starts no job; a script that fails keeps the notebook from starting"
+        ),
+        "notification-late-or-twice": DoesNotApply(
+            "Nobody is notified: a late report is told from a fresh one by its time"
+        ),
+        "permission-removed": AnsweredBy(
+            (
+                f"{_STUDIO}.test_without_a_permission_her_work_is_refused_and_comes_back",
+                f"{_STUDIO}.test_a_network_without_the_doors_fails_the_deployment_and_names_one",
             )
         ),
     },

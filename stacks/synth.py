@@ -117,6 +117,9 @@ def build(app: cdk.App) -> list[Built]:
         # small letters.
         raise ContextError("Context stack_name must be in small letters for this architecture.")
     renamed = {architectures[-1].id: str(context["stack_name"])} if context["stack_name"] else {}
+    if context["architecture"]:
+        for needed, wanted in getattr(_class(architectures[-1]), "Neighbours", {}).items():
+            values.setdefault(needed, dict(wanted))
     built: dict[str, Built] = {}
     for architecture in architectures:
         name = renamed.get(architecture.id, architecture.id)
@@ -136,12 +139,17 @@ def _network_first(built: Mapping[str, Built]) -> None:
             made.stack.add_stack_dependency(network.stack)
 
 
+def _class(architecture: catalogue.Architecture) -> Any:
+    """The class of its stack. `Neighbours` of one are the settings of stacks that are built for it."""
+    assert architecture.stack
+    module, _, name = architecture.stack.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def _stack(
     app: cdk.App, architecture: catalogue.Architecture, target: str, values: Mapping[str, Any], stack_name: str
 ) -> Built:
-    assert architecture.stack
-    module, _, name = architecture.stack.partition(":")
-    stack_class = getattr(importlib.import_module(module), name)
+    stack_class = _class(architecture)
     settings = _checked(architecture.id, stack_class.Settings, values)
     stack = stack_class(
         app,

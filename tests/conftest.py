@@ -89,7 +89,7 @@ TOGETHER: Mapping[str, Sequence[str]] = {
     "documents": ("document_processing", "textract", "review_page"),
     "calls": ("call_analytics", "test_calls", "transcribe"),
     "speech": ("speech_synthesis", "polly"),
-    "texts": ("text_insights", "comprehend", "private_network"),
+    "texts": ("text_insights", "comprehend", "private_network", "secure_studio"),
     "images": ("image_labeling", "rekognition"),
     "protected": ("data_protection", "model_vault", "test_vaults", "test_buckets"),
     "trainings": ("training_pipeline",),

@@ -1176,14 +1176,18 @@ ACKNOWLEDGEMENTS += (
     Acknowledgement(
         architecture="secure-studio",
         rule="AwsSolutions-IAM5[Resource::<ProjectC78D97AD.Arn>/work/*]",
-        reason="Scientists work in one folder of the project's bucket, whatever they call their files.",
-        constructs=("ScientistRole/DefaultPolicy/Resource", "NotebookRole/DefaultPolicy/Resource"),
+        reason="Scientists work in one folder of the project's bucket, and auditors read it, whatever is in it.",
+        constructs=(
+            "ScientistRole/DefaultPolicy/Resource",
+            "NotebookRole/DefaultPolicy/Resource",
+            "AuditorRole/DefaultPolicy/Resource",
+        ),
     ),
     Acknowledgement(
         architecture="secure-studio",
         rule="AwsSolutions-IAM5[Resource::<ProjectC78D97AD.Arn>/results/*]",
-        reason="Engineers read one folder of the project's bucket, whatever is in it.",
-        constructs=("EngineerRole/DefaultPolicy/Resource",),
+        reason="Engineers and auditors read a folder of the project's bucket, whatever is in it.",
+        constructs=("EngineerRole/DefaultPolicy/Resource", "AuditorRole/DefaultPolicy/Resource"),
     ),
     Acknowledgement(
         architecture="secure-studio",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-# Who stands before a door: the functions of a stack, or the instances of SageMaker's jobs.
+# Who stands before a door: the functions of a stack, or SageMaker's instances: of jobs, notebooks and Studio's apps.
 Purpose = Literal["functions", "jobs"]
 
 Door = Literal[
@@ -46,8 +46,9 @@ DOORS: tuple[Door, ...] = get_args(Door)
 class Passage:
     """What one endpoint lets through.
 
-    `actions` are IAM actions. `own` holds them to resources of the stack's own account: not where a service knows no
-    resource for them, or where the resources are AWS's. `purposes` are the groups whose members reach an interface
+    `title` is part of a security group's description, where EC2 takes no apostrophe. `actions` are IAM actions. `own`
+    holds them to resources of the stack's own account: not where a service knows no resource for them, or where the
+    resources are AWS's. `purposes` are the groups whose members reach an interface
     endpoint; a gateway is open to all who are in the network.
     """
 
@@ -88,7 +89,7 @@ PASSAGES: dict[Door, Passage] = {
     "bedrock-runtime": Passage("Amazon Bedrock", ("bedrock:InvokeModel",), own=False),
     "comprehend": Passage("Amazon Comprehend", ("comprehend:DetectEntities",), own=False),
     "ecr.api": Passage("Amazon ECR", _PULLING, own=False, purposes=("jobs",)),
-    "ecr.dkr": Passage("Amazon ECR's registry", _PULLING, own=False, purposes=("jobs",)),
+    "ecr.dkr": Passage("the registry of Amazon ECR", _PULLING, own=False, purposes=("jobs",)),
     "events": Passage("Amazon EventBridge", ("events:PutEvents",)),
     "kms": Passage("AWS KMS", ("kms:Decrypt", "kms:GenerateDataKey"), purposes=("functions", "jobs")),
     "logs": Passage(
@@ -104,6 +105,8 @@ PASSAGES: dict[Door, Passage] = {
     "sagemaker.api": Passage(
         "Amazon SageMaker",
         (
+            # A notebook instance tells by a tag when it was last used.
+            "sagemaker:AddTags",
             "sagemaker:CreateProcessingJob",
             "sagemaker:DescribeEndpoint",
             "sagemaker:DescribeEndpointConfig",
@@ -111,8 +114,11 @@ PASSAGES: dict[Door, Passage] = {
             "sagemaker:DescribeModelPackage",
             "sagemaker:DescribeProcessingJob",
         ),
+        purposes=("functions", "jobs"),
     ),
-    "sagemaker.runtime": Passage("SageMaker's endpoints", ("sagemaker:InvokeEndpoint",)),
+    "sagemaker.runtime": Passage(
+        "endpoints of SageMaker", ("sagemaker:InvokeEndpoint",), purposes=("functions", "jobs")
+    ),
     "secretsmanager": Passage("AWS Secrets Manager", ("secretsmanager:GetSecretValue",)),
     "sns": Passage("Amazon SNS", ("sns:Publish",)),
     "sqs": Passage("Amazon SQS", ("sqs:SendMessage",)),

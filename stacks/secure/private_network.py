@@ -15,6 +15,7 @@ from constructs import Construct
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stacks.blocks.buckets import old_versions_go, private_bucket
+from stacks.blocks.emptied_bucket import EmptiedBucket
 from stacks.blocks.neighbours import export
 from stacks.blocks.networks import Network, door_name
 from stacks.blocks.python_function import PythonFunction, Target
@@ -30,9 +31,32 @@ HTTPS = 443
 # The one object that the proof writes and reads (`lambdas/private_network/probe/calls.py`).
 PROOF = "proof/letter.txt"
 
-# What nobody but the network may do with the bucket's objects. Whoever empties and deletes it with its stack does
-# none of these, and comes from outside.
-DATA_ACTIONS = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"]
+# What nobody but the network may do with the bucket's objects, their names, tags and access lists.
+DATA_ACTIONS = [
+    "s3:AbortMultipartUpload",
+    "s3:DeleteObject",
+    "s3:DeleteObjectTagging",
+    "s3:DeleteObjectVersionTagging",
+    "s3:GetObject",
+    "s3:GetObjectAcl",
+    "s3:GetObjectAttributes",
+    "s3:GetObjectTagging",
+    "s3:GetObjectVersion",
+    "s3:GetObjectVersionAcl",
+    "s3:GetObjectVersionAttributes",
+    "s3:GetObjectVersionTagging",
+    "s3:ListBucket",
+    "s3:ListBucketMultipartUploads",
+    "s3:ListMultipartUploadParts",
+    "s3:PutObject",
+    "s3:PutObjectAcl",
+    "s3:PutObjectTagging",
+    "s3:PutObjectVersionAcl",
+    "s3:PutObjectVersionTagging",
+    "s3:RestoreObject",
+]
+# These too, but for the function that empties the bucket when its stack is deleted: it comes from outside.
+EMPTYING_ACTIONS = ["s3:DeleteObjectVersion", "s3:ListBucketVersions"]
 
 
 class PrivateNetworkSettings(BaseModel):
@@ -282,16 +306,27 @@ class PrivateNetwork(cdk.Stack):
         bucket = private_bucket(
             self, "Letters", lifecycle_rules=[old_versions_go()], target=self.target, encryption_key=None
         )
-        bucket.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="ThroughTheEndpointOnly",
-                effect=iam.Effect.DENY,
-                principals=[iam.AnyPrincipal()],
-                actions=DATA_ACTIONS,
-                resources=[bucket.bucket_arn, bucket.arn_for_objects("*")],
-                conditions={"StringNotEquals": {"aws:SourceVpce": self.gateways["s3"].ref}},
+        emptied = self.node.find_child("EmptiedLetters")
+        assert isinstance(emptied, EmptiedBucket)
+        elsewhere = {"StringNotEquals": {"aws:SourceVpce": self.gateways["s3"].ref}}
+        for sid, actions, conditions in (
+            ("ThroughTheEndpointOnly", DATA_ACTIONS, elsewhere),
+            (
+                "EmptiedByItsFunctionOnly",
+                EMPTYING_ACTIONS,
+                {**elsewhere, "ArnNotEquals": {"aws:PrincipalArn": emptied.role.role_arn}},
+            ),
+        ):
+            bucket.add_to_resource_policy(
+                iam.PolicyStatement(
+                    sid=sid,
+                    effect=iam.Effect.DENY,
+                    principals=[iam.AnyPrincipal()],
+                    actions=actions,
+                    resources=[bucket.bucket_arn, bucket.arn_for_objects("*")],
+                    conditions=conditions,
+                )
             )
-        )
         return bucket
 
     def _probe(self, name: str, where: str, network: Network | None) -> PythonFunction:
@@ -333,6 +368,7 @@ class PrivateNetwork(cdk.Stack):
         export(
             self,
             {
+                "VpcId": self.vpc.ref,
                 "SubnetIds": cdk.Fn.join(",", list(self.network.subnets)),
                 "FunctionsSecurityGroupId": self.network.functions_group,
                 "JobsSecurityGroupId": self.network.jobs_group,
@@ -341,7 +377,6 @@ class PrivateNetwork(cdk.Stack):
             },
         )
         for name, value in {
-            "VpcId": self.vpc.ref,
             "Endpoints": ",".join(self.settings.endpoints) or "none",
             "ForeignBucketName": self.settings.foreign_bucket or "none",
             "BucketName": self.bucket.bucket_name,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,22 +12,47 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stacks.blocks.arns import own_arn
 from stacks.blocks.buckets import old_versions_go, private_bucket
 from stacks.blocks.keys import own_key
 from stacks.blocks.neighbours import Neighbour
+from stacks.blocks.networks import DOORS_TAG, door_name
 from stacks.blocks.python_function import Target
 from stacks.blocks.sagemaker_roles import KEY_USE, allow, allow_disk_key, service_role
+from stacks.secure.doors import Door
 
 # Tag that the script on a notebook writes, and that `cost-guard` reads.
 ACTIVITY_TAG = "cost-guard:activity"
+
+# The doors that the notebook's report and Studio's apps go through. S3 has its gateway in every such network.
+DOORS: tuple[Door, ...] = ("sagemaker.api", "sagemaker.runtime")
 
 _SCRIPTS = Path(__file__).parent / "notebook"
 # A lifecycle configuration takes 16,384 characters (documentation of `Content` in botocore's service model of
 # SageMaker, read 2026-11-27).
 _LONGEST_SCRIPT = 16_384
+
+
+@dataclass(frozen=True)
+class Persona:
+    """A kind of people: which folders of the project they read, change, or see the names of only."""
+
+    name: str
+    description: str
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+# In the order of `access-control`. Whoever has no profile of her own has the engineers' role.
+PERSONAS: tuple[Persona, ...] = (
+    Persona("Scientist", "What scientists may do from their notebooks", reads=("work",), writes=("work",)),
+    Persona("Engineer", "What engineers may do from their notebooks", reads=("results",)),
+    Persona("Administrator", "What administrators may do from their notebooks", names=("work", "results")),
+    Persona("Auditor", "What auditors may do from their notebooks", reads=("work", "results")),
+)
 
 
 class SecureStudioSettings(BaseModel):
@@ -40,6 +66,16 @@ class SecureStudioSettings(BaseModel):
     engineers: tuple[str, ...] = Field(
         default=("engineer",), max_length=20, description="names of profiles that may read results only"
     )
+    administrators: tuple[str, ...] = Field(
+        default=("administrator",),
+        max_length=20,
+        description="names of profiles that see which files there are, and open none",
+    )
+    auditors: tuple[str, ...] = Field(
+        default=("auditor",),
+        max_length=20,
+        description="names of profiles that may read everything, and change nothing",
+    )
     notebook_type: str = Field(
         default="ml.t3.medium", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$", description="machine of the notebook instance"
     )
@@ -48,7 +84,7 @@ class SecureStudioSettings(BaseModel):
         default=60, ge=60, le=525_600, description="then Studio itself stops an app of JupyterLab or Code Editor"
     )
 
-    @field_validator("scientists", "engineers")
+    @field_validator("scientists", "engineers", "administrators", "auditors")
     @classmethod
     def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any(not name.replace("-", "").isalnum() or not name.islower() or len(name) > 63 for name in value):
@@ -57,12 +93,28 @@ class SecureStudioSettings(BaseModel):
             raise ValueError("names of profiles are given once each")
         return value
 
+    @model_validator(mode="after")
+    def _one_persona_each(self) -> SecureStudioSettings:
+        everybody = [name for names in self.profiles().values() for name in names]
+        if len(set(everybody)) != len(everybody):
+            raise ValueError("a profile has one persona")
+        return self
+
+    def profiles(self) -> dict[str, tuple[str, ...]]:
+        """The names of profiles by the name of their persona."""
+        return {
+            "Scientist": self.scientists,
+            "Engineer": self.engineers,
+            "Administrator": self.administrators,
+            "Auditor": self.auditors,
+        }
+
 
 class SecureStudio(cdk.Stack):
     """Scientists get notebooks that reach their data and nothing else.
 
-    It stands in the network of a `private-network` stack, named by a parameter (`PrivateNetworkStack`), which exports
-    `VpcId`, `SubnetIds` and `JobsSecurityGroupId`, and needs its doors for SageMaker's API and S3.
+    It stands in the network of a `private-network` stack, named by a parameter (`PrivateNetworkStack`), and needs its
+    doors for SageMaker's API and runtime (setting `endpoints` there): where one is missing, the deployment fails.
 
     **Flow.** A person signs in with IAM → her profile has the execution role of her persona → apps run in the network,
     on encrypted volumes, and reach S3 through its gateway: a folder of the project's bucket by the persona. A notebook
@@ -70,14 +122,18 @@ class SecureStudio(cdk.Stack):
     that reports when it was last used; `cost-guard` stops it.
 
     **What if.** Somebody copies data out: there is no way to the internet, and the role writes one folder. Somebody
-    becomes root to change the report: the notebook has none for its user. A script fails: the notebook does not start,
-    and says why in its log. An app is forgotten: Studio stops it after an hour.
+    wants to keep her notebook alive: its user works with its role, which may write the report, so she can write a false
+    one; root off keeps the script itself from her, and CloudTrail has every report. A script fails: the notebook does
+    not start, and says why in its log. An app is forgotten: Studio stops it after an hour.
 
-    **Cost** (us-east-1, without free tier; the pricing pages, from memory of 2026-11-27). A key, 1.00 dollar a month.
-    The notebook instance 0.05 dollars an hour while it runs, 36.50 a month; Studio costs what its apps run.
+    **Cost** (us-east-1, without free tier; KMS pricing, read 2026-11-27, the rest from memory, not confirmed). A key,
+    1.00 dollar a month and 1.00 for each yearly rotation. The notebook instance 0.05 dollars an hour, 36.50 a month if
+    it is never stopped; Studio costs what its apps run; the network's doors are the network's.
     """
 
     Settings: ClassVar[type[SecureStudioSettings]] = SecureStudioSettings
+    # What a stack that is deployed for this one is to have, where nobody says otherwise.
+    Neighbours: ClassVar[Mapping[str, Mapping[str, Any]]] = {"private-network": {"endpoints": list(DOORS)}}
 
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: SecureStudioSettings, target: Target, **kwargs: Any
@@ -88,16 +144,14 @@ class SecureStudio(cdk.Stack):
         self.subnets = cdk.Fn.split(",", self.network.value("SubnetIds"))
         self.group = self.network.value("JobsSecurityGroupId")
 
-        self.key = own_key(self, "Key", description="Encrypts the volumes and files of one Studio")
+        self.key = own_key(self, "Key", description="Encrypts the volumes and files of one Studio", alarms=False)
         self.bucket = private_bucket(
             self, "Project", lifecycle_rules=[old_versions_go()], target=target, encryption_key=self.key
         )
-        self.scientist = self._persona("ScientistRole", "scientists", writes=True)
-        self.engineer = self._persona("EngineerRole", "engineers", writes=False)
+        self.roles = {persona.name: self._persona_role(persona) for persona in PERSONAS}
         self.domain = self._domain()
         self.profiles = [
-            *self._profiles("Scientist", settings.scientists, self.scientist),
-            *self._profiles("Engineer", settings.engineers, self.engineer),
+            profile for name, people in settings.profiles().items() for profile in self._profiles(name, people)
         ]
         self.notebook_role = self._notebook_role()
         self.notebook = self._notebook()
@@ -105,21 +159,23 @@ class SecureStudio(cdk.Stack):
 
     # --- who works
 
-    def _persona(self, construct_id: str, who: str, *, writes: bool) -> iam.Role:
-        """The execution role of a kind of people: one folder of the project, and no right to write a tag."""
-        role = service_role(self, construct_id, "sagemaker.amazonaws.com", f"What {who} may do from their notebooks")
-        self._allow_folder(role, "work" if writes else "results", writes=writes)
+    def _persona_role(self, persona: Persona) -> iam.Role:
+        """The execution role of a kind of people: their folders of the project, and no right to write a tag."""
+        role = service_role(self, f"{persona.name}Role", "sagemaker.amazonaws.com", persona.description)
+        self._allow_folders(role, persona)
         return role
 
-    def _allow_folder(self, role: iam.Role, folder: str, *, writes: bool) -> None:
-        allow(role, ["s3:GetObject", *(["s3:PutObject"] if writes else [])], f"{self.bucket.bucket_arn}/{folder}/*")
-        allow(
-            role,
-            ["s3:ListBucket"],
-            self.bucket.bucket_arn,
-            conditions={"StringLike": {"s3:prefix": f"{folder}/*"}},
-        )
-        allow(role, KEY_USE if writes else ["kms:Decrypt"], self.key.key_arn)
+    def _allow_folders(self, role: iam.Role, persona: Persona) -> None:
+        def inside(folders: Sequence[str]) -> list[str]:
+            return [f"{self.bucket.bucket_arn}/{folder}/*" for folder in folders]
+
+        if persona.reads:
+            allow(role, ["s3:GetObject"], *inside(persona.reads))
+            allow(role, KEY_USE if persona.writes else ["kms:Decrypt"], self.key.key_arn)
+        if persona.writes:
+            allow(role, ["s3:PutObject"], *inside(persona.writes))
+        listed = [f"{folder}/*" for folder in dict.fromkeys((*persona.reads, *persona.names))]
+        allow(role, ["s3:ListBucket"], self.bucket.bucket_arn, conditions={"StringLike": {"s3:prefix": listed}})
         allow_disk_key(role, self.key.key_arn)
 
     # --- Studio
@@ -145,7 +201,7 @@ class SecureStudio(cdk.Stack):
             kms_key_id=self.key.key_arn,
             default_user_settings=sagemaker.CfnDomain.UserSettingsProperty(
                 # Who has no profile of her own has the smaller role.
-                execution_role=self.engineer.role_arn,
+                execution_role=self.roles["Engineer"].role_arn,
                 security_groups=[self.group],
                 sharing_settings=sagemaker.CfnDomain.SharingSettingsProperty(notebook_output_option="Disabled"),
                 jupyter_lab_app_settings=sagemaker.CfnDomain.JupyterLabAppSettingsProperty(
@@ -162,7 +218,7 @@ class SecureStudio(cdk.Stack):
             ),
         )
 
-    def _profiles(self, persona: str, names: Sequence[str], role: iam.Role) -> list[sagemaker.CfnUserProfile]:
+    def _profiles(self, persona: str, names: Sequence[str]) -> list[sagemaker.CfnUserProfile]:
         return [
             sagemaker.CfnUserProfile(
                 self,
@@ -170,7 +226,7 @@ class SecureStudio(cdk.Stack):
                 domain_id=self.domain.attr_domain_id,
                 user_profile_name=name,
                 user_settings=sagemaker.CfnUserProfile.UserSettingsProperty(
-                    execution_role=role.role_arn, security_groups=[self.group]
+                    execution_role=self.roles[persona].role_arn, security_groups=[self.group]
                 ),
                 tags=[cdk.CfnTag(key="persona", value=persona.lower())],
             )
@@ -182,7 +238,7 @@ class SecureStudio(cdk.Stack):
     def _notebook_role(self) -> iam.Role:
         """A scientist's folder, and one tag on the notebook itself, by which it says when it was last used."""
         role = service_role(self, "NotebookRole", "sagemaker.amazonaws.com", "What the notebook instance may do")
-        self._allow_folder(role, "work", writes=True)
+        self._allow_folders(role, PERSONAS[0])
         allow(
             role,
             ["sagemaker:AddTags"],
@@ -215,6 +271,13 @@ class SecureStudio(cdk.Stack):
             kms_key_id=self.key.key_arn,
             volume_size_in_gb=self.settings.volume_gb,
             lifecycle_config_name=scripts.attr_notebook_instance_lifecycle_config_name,
+            # Each is an import: a network without one of them fails the deployment, and no report is lost in silence.
+            tags=[
+                cdk.CfnTag(
+                    key=DOORS_TAG,
+                    value=cdk.Fn.join(" ", [self.network.value(f"{door_name(door)}EndpointId") for door in DOORS]),
+                )
+            ],
             instance_metadata_service_configuration=(
                 sagemaker.CfnNotebookInstance.InstanceMetadataServiceConfigurationProperty(
                     minimum_instance_metadata_service_version="2"
@@ -227,8 +290,7 @@ class SecureStudio(cdk.Stack):
             "BucketName": self.bucket.bucket_name,
             "DomainId": self.domain.attr_domain_id,
             "NotebookName": self.notebook.attr_notebook_instance_name,
-            "ScientistRoleArn": self.scientist.role_arn,
-            "EngineerRoleArn": self.engineer.role_arn,
+            **{f"{name}RoleArn": role.role_arn for name, role in self.roles.items()},
             "NotebookRoleArn": self.notebook_role.role_arn,
             "KeyArn": self.key.key_arn,
         }.items():

@@ -14,7 +14,16 @@ from scenarios.private_network import Called, Where, prove
 
 ARCHITECTURE = "private-network"
 # Enough doors for whatever the tests place in the network.
-DOORS = ("comprehend", "rekognition", "secretsmanager", "sns", "states", "textract")
+DOORS = (
+    "comprehend",
+    "rekognition",
+    "sagemaker.api",
+    "sagemaker.runtime",
+    "secretsmanager",
+    "sns",
+    "states",
+    "textract",
+)
 SETTINGS: Mapping[str, Any] = {"endpoints": list(DOORS), "foreign_bucket": FOREIGN_BUCKET}
 LETTER = "Ada Lovelace wrote to Charles Babbage from London. She was delighted."
 

@@ -16,6 +16,7 @@ from local.demos.private_network import make_foreign_bucket
 from local.deploy import deploy, destroy
 from local.permissions import Granted, PermissionReport, Status, compare, granted
 from scenarios import private_network
+from stacks.secure.private_network import DATA_ACTIONS, EMPTYING_ACTIONS
 from tests.conftest import SharedStacks
 from tests.mutations import Expectation, Request, mutants, of_stack, survivors, wrong
 from tests.scenarios.networked import ARCHITECTURE, SETTINGS, Warden
@@ -83,10 +84,12 @@ def expectations(life: Life) -> list[Expectation]:
     (trust,) = (name for name in life.policies if name.startswith("FlowLogRole") and name.endswith("/trust"))
     itself = f"arn:aws:s3:::{life.outputs['BucketName']}"
 
-    def on_bucket(name: str, allowed: bool, action: str, endpoint: str, secure: str = "true") -> Expectation:
+    def on_bucket(
+        name: str, allowed: bool, action: str, endpoint: str, secure: str = "true", caller: str = "role/any"
+    ) -> Expectation:
         context = {"aws:SourceVpce": endpoint, "aws:SecureTransport": secure}
-        what = itself if action == "s3:ListBucket" else f"{itself}/proof/letter.txt"
-        request = Request(action, what, f"arn:aws:iam::{MINE}:role/any", context)
+        what = itself if action.startswith("s3:ListBucket") else f"{itself}/proof/letter.txt"
+        request = Request(action, what, f"arn:aws:iam::{MINE}:{caller}", context)
         return Expectation(name, allowed, request, resource=[bucket], extra=EVERYTHING)
 
     def flow_logs(name: str, allowed: bool, account: str) -> Expectation:
@@ -95,15 +98,22 @@ def expectations(life: Life) -> list[Expectation]:
         return Expectation(name, allowed, request, resource=[trust], required=True)
 
     own = life.outputs["S3EndpointId"]
+    (emptier,) = {
+        one["Condition"]["ArnNotEquals"]["aws:PrincipalArn"].rpartition(":")[2]
+        for one in life.policies[bucket]["Statement"]
+        if one.get("Sid") == "EmptiedByItsFunctionOnly"
+    }
     return [
         *(
             one
-            for action in ("s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject")
+            for action in (*DATA_ACTIONS, *EMPTYING_ACTIONS)
             for one in (
                 on_bucket(f"{action} comes by the endpoint", True, action, own),
                 on_bucket(f"{action} comes by another one", False, action, "vpce-other"),
             )
         ),
+        on_bucket("its function empties it", True, "s3:DeleteObjectVersion", "vpce-other", caller=emptier),
+        on_bucket("its function reads nothing", False, "s3:GetObject", "vpce-other", caller=emptier),
         on_bucket("nothing comes in clear", False, "s3:GetObject", own, secure="false"),
         flow_logs("this account's flow logs take the role on", True, MINE),
         flow_logs("another account's do not", False, THEIRS),

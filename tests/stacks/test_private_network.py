@@ -16,10 +16,10 @@ from stacks.blocks.networks import door_name
 from stacks.policy import idle_cost, wildcards
 from stacks.policy.template import Template
 from stacks.secure.doors import DOORS, GATEWAYS, PASSAGES, Passage
-from stacks.secure.private_network import PrivateNetworkSettings
+from stacks.secure.private_network import DATA_ACTIONS, EMPTYING_ACTIONS, PrivateNetworkSettings
 from tests.mutations import Expectation, Request, survivors, wrong
 from tests.stacks.models import role_grants, synthesized
-from tests.stacks.test_image_labeling import only
+from tests.stacks.test_image_labeling import named, only
 
 ARCHITECTURE = "private-network"
 MINE, THEIRS = "111122223333", "210987654321"
@@ -106,6 +106,14 @@ def test_every_endpoint_stands_in_every_zone_with_private_dns_and_a_group_of_its
     assert len(own) == len(PASSAGES)
 
 
+def test_ec2_takes_the_description_of_each_group_and_each_rule(full: Template) -> None:
+    # Given all groups, Then their descriptions have the characters that EC2 allows (CreateSecurityGroup)
+    for properties in groups(full).values():
+        rules = [*properties.get("SecurityGroupIngress", ()), *properties["SecurityGroupEgress"]]
+        for text in (properties["GroupDescription"], *(rule["Description"] for rule in rules)):
+            assert re.fullmatch(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}", text), text
+
+
 def test_nobody_comes_in_to_those_who_work_in_the_network(default: Template) -> None:
     for name in ("FunctionsGroup", "JobsGroup"):
         properties = groups(default)[name]
@@ -179,7 +187,16 @@ def test_the_bucket_knows_one_endpoint(default: Template) -> None:
     # Then whoever reads or writes another way is refused, everybody
     assert (denied["Effect"], denied["Principal"]) == ("Deny", {"AWS": "*"})
     assert denied["Condition"] == {"StringNotEquals": {"aws:SourceVpce": {"Ref": "S3Endpoint"}}}
-    assert set(denied["Action"]) == {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"}
+    # whatever it is of an object that he reads or changes
+    assert denied["Action"] == DATA_ACTIONS
+    # and versions are removed by the function that empties the bucket alone
+    (emptying,) = (one for one in statements if one.get("Sid") == "EmptiedByItsFunctionOnly")
+    emptier, _ = named(default, "AWS::IAM::Role", "EmptiedLettersWorkerRole")
+    assert emptying["Condition"] == {
+        **denied["Condition"],
+        "ArnNotEquals": {"aws:PrincipalArn": {"Fn::GetAtt": [emptier, "Arn"]}},
+    }
+    assert emptying["Action"] == EMPTYING_ACTIONS
 
 
 def test_who_works_inside_may_do_what_who_works_outside_may(full: Template) -> None:

@@ -2,7 +2,8 @@
 # Runs as root each time the notebook instance starts; the user of the notebook is not root.
 set -euo pipefail
 
-# Outside the user's home, so that she cannot change what is reported by hand.
+# Outside the user's home, so that she cannot change the script. She works with the notebook's role, which may write the
+# same tag: she could write a false report with it, of her own machine.
 install -d -m 755 /opt/cost-guard
 cat > /opt/cost-guard/report_activity.py <<'SCRIPT'
 @REPORT_ACTIVITY@
