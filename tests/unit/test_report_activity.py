@@ -36,7 +36,7 @@ def test_the_guard_reads_what_the_script_writes() -> None:
     started = NOW - datetime.timedelta(hours=5)
     assert TAG == ACTIVITY_TAG
     for active, expected in ((NOW - datetime.timedelta(hours=2), "idle"), (NOW, "active"), (NEVER, "idle")):
-        assert verdict({TAG: value(active, NOW)}, started, NOW, LIMITS) == expected
+        assert verdict({TAG: value(active, NOW)}, started, NOW, NOW, LIMITS) == expected
 
 
 @pytest.fixture
