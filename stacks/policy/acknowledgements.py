@@ -55,6 +55,10 @@ _PYTHON = (
     " newest Python on which the handlers also run locally. The check for deprecated runtimes watches the"
     " date."
 )
+_AUDIT_NO_RESOURCE = (
+    "config:PutEvaluations, sagemaker:ListTrainingJobs, sagemaker:ListProcessingJobs, xray:PutTraceSegments and"
+    " xray:PutTelemetryRecords support no resource. The check for wildcards lets `*` pass for these alone."
+)
 _EVERY_JOB = "The rule judges every job of the account and may only describe it."
 _REPORT = "The report of each call lies under its id here."
 
@@ -1083,16 +1087,18 @@ ACKNOWLEDGEMENTS += (
     Acknowledgement(
         architecture="audit",
         rule="AwsSolutions-IAM5[Resource::*]",
-        reason=(
-            "config:PutEvaluations, sagemaker:ListTrainingJobs, sagemaker:ListProcessingJobs, xray:PutTraceSegments and"
-            " xray:PutTelemetryRecords support no resource. The check for wildcards lets `*` pass for these alone."
-        ),
-        constructs=(
-            "EmptiedArchive/Worker/Role/DefaultPolicy/Resource",
-            "EmptiedAnswers/Worker/Role/DefaultPolicy/Resource",
-        ),
+        reason=_AUDIT_NO_RESOURCE,
+        constructs=("EmptiedAnswers/Worker/Role/DefaultPolicy/Resource",),
         optional=("JudgeJobs/Role/DefaultPolicy/Resource",),
         when={"config_rules": True},
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-IAM5[Resource::*]",
+        reason=_AUDIT_NO_RESOURCE,
+        constructs=(),
+        optional=("EmptiedArchive/Worker/Role/DefaultPolicy/Resource",),
+        when={"archive": "sandbox"},
     ),
     Acknowledgement(
         architecture="audit",
@@ -1130,7 +1136,9 @@ ACKNOWLEDGEMENTS += (
         architecture="audit",
         rule="AwsSolutions-IAM5[Resource::<ArchiveDA4CB258.Arn>/*]",
         reason=_EMPTIED,
-        constructs=("EmptiedArchive/Worker/Role/DefaultPolicy/Resource",),
+        constructs=(),
+        optional=("EmptiedArchive/Worker/Role/DefaultPolicy/Resource",),
+        when={"archive": "sandbox"},
     ),
     Acknowledgement(
         architecture="audit",
@@ -1148,9 +1156,17 @@ ACKNOWLEDGEMENTS += (
         architecture="audit",
         rule="AwsSolutions-L1",
         reason=(_PYTHON),
-        constructs=("EmptiedArchive/Worker/Function/Resource", "EmptiedAnswers/Worker/Function/Resource"),
+        constructs=("EmptiedAnswers/Worker/Function/Resource",),
         optional=("JudgeJobs/Function/Resource",),
         when={"config_rules": True},
+    ),
+    Acknowledgement(
+        architecture="audit",
+        rule="AwsSolutions-L1",
+        reason=(_PYTHON),
+        constructs=(),
+        optional=("EmptiedArchive/Worker/Function/Resource",),
+        when={"archive": "sandbox"},
     ),
     Acknowledgement(
         architecture="secure-studio",

@@ -52,6 +52,23 @@ def test_a_variable_is_the_requests_own_value(project: str | None, resource: str
     assert judge(request, Policies(identity={"p": document(grant)})).allowed == allowed
 
 
+@pytest.mark.parametrize("everybody", ["*", {"AWS": "*"}])
+def test_a_denial_for_everybody_is_for_services_too_and_an_allow_is_not(everybody: Any) -> None:
+    # Given a service, which a resource's policy lets in by its name, or with everybody else
+    service = Request("s3:PutObject", "arn:aws:s3:::papers/one", "config.amazonaws.com")
+    about = {"Action": "s3:PutObject", "Resource": "*"}
+    by_name = {**about, "Effect": "Allow", "Principal": {"Service": "config.amazonaws.com"}}
+    everyone = {**about, "Principal": everybody}
+
+    def allowed(*statements: dict[str, Any]) -> bool:
+        return judge(service, Policies(resource={"bucket": document(*statements)})).allowed
+
+    # When it asks, Then everybody's denial is for it too
+    assert allowed(by_name)
+    assert not allowed(by_name, {**everyone, "Effect": "Deny"})
+    assert not allowed({**everyone, "Effect": "Allow"})
+
+
 @pytest.mark.parametrize(("team", "denied"), [("blue", False), ("red", True), (None, True)])
 def test_a_variable_in_a_denial_holds_for_who_has_none(team: str | None, denied: bool) -> None:
     # Given a denial for other teams' things

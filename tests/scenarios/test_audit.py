@@ -541,7 +541,7 @@ def expectations(cloud: LocalCloud, outputs: dict[str, str]) -> Iterator[Expecta
     rule, alarm = rules[0]["Arn"], f"arn:aws:cloudwatch:{region}:{account}:alarm:{outputs['UntoldAlarmName']}"
     encrypted = "kms:EncryptionContext:aws"
     key, topic = outputs["KeyArn"], outputs["TopicArn"]
-    for policy, service, action, resource, name, right_, wrong_ in (
+    for policy, service, action, resource, name, of_ours, of_others in (
         ("Key", "cloudwatch", "kms:Decrypt", key, "aws:SourceArn", alarm, alarm.replace(":audit-", ":other-")),
         (
             "Key",
@@ -576,7 +576,7 @@ def expectations(cloud: LocalCloud, outputs: dict[str, str]) -> Iterator[Expecta
         ("DeadLettersPolicy", "events", "sqs:SendMessage", queue, "aws:SourceArn", rule, f"{rule}-other"),
         ("RecorderRole/trust", "config", "sts:AssumeRole", "*", "aws:SourceAccount", account, "999999999999"),
     ):
-        for value, allowed in ((right_, True), (wrong_, False)):
+        for value, allowed in ((of_ours, True), (of_others, False)):
             promise = f"{service} for {value}"
             who = f"{service}.amazonaws.com"
             yield on(policy, promise, action, resource, who, allowed=allowed, context={name: value})

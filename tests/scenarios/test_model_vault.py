@@ -106,19 +106,15 @@ def test_not_even_an_administrator_deletes_a_version_before_its_time(
                 **one, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until - timedelta(seconds=60)}
             )
     # When he changes the rules first, here and there, Then that is refused by the rules themselves
-    for where, name in (
-        (s3, bucket),
-        (far_as(cloud, outputs, administrator), outputs["ReplicaName"]),
-    ):
-        for change in (
-            lambda where=where, name=name: where.delete_bucket_policy(Bucket=name),
-            lambda where=where, name=name: where.put_bucket_policy(Bucket=name, Policy='{"Statement": []}'),
-            lambda where=where, name=name: where.put_object_lock_configuration(
-                Bucket=name, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"}
-            ),
+    for where, name in ((s3, bucket), (far_as(cloud, outputs, administrator), outputs["ReplicaName"])):
+        unlocked: Mapping[str, Any] = {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}
+        for change, given in (
+            (where.delete_bucket_policy, {}),
+            (where.put_bucket_policy, {"Policy": '{"Statement": []}'}),
+            (where.put_object_lock_configuration, unlocked),
         ):
             with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
-                change()
+                change(Bucket=name, **given)
     # When its time is over, Then he may
     cloud.control.clock_advance(121)
     s3.delete_object(**of(bucket, key, version))

@@ -9,7 +9,9 @@ from unittest.mock import MagicMock, patch
 import pytest
 from botocore.exceptions import ClientError
 
+from lambdas.model_vault.replica_bucket import documents
 from lambdas.model_vault.replica_bucket import handler as module
+from stacks.blocks import protected_bucket
 
 KEY = "arn:aws:kms:us-east-1:111122223333:key/mrk-1"
 PROPERTIES = {
@@ -94,3 +96,8 @@ def test_versions_that_stay_are_an_error_and_so_is_too_little_time() -> None:
     with pytest.raises(module.NotEmptyError, match="once more"):
         module.remove(s3, MagicMock(), "b", KEY, Context(seconds=10))
     assert s3.delete_objects.call_count == 1
+
+
+def test_the_far_key_is_administered_as_the_stacks_own() -> None:
+    # Given both lists, which no code can share, Then they are one
+    assert documents.ADMINISTER == protected_bucket.ADMINISTER
