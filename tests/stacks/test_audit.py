@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS
 from stacks.secure.audit import MANAGED_RULES, WATCHED, AuditSettings
 from stacks.secure.audit_queries import COLUMNS, QUERIES, sql
 from tests.stacks.models import synthesized
@@ -79,6 +80,11 @@ def test_what_is_kept_nothing_of_the_stack_may_empty() -> None:
         assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
         assert "emptied-on-delete" not in str(resource)
     assert not [logical for logical, _ in template.resources() if logical.startswith("EmptiedArchive")]
+    # and no finding is acknowledged where there is none, or the stack could not be made
+    settings = AuditSettings(archive="kept").model_dump()
+    places = [place for one in ACKNOWLEDGEMENTS if one.architecture == "audit" for place in one.places(settings)]
+    assert places
+    assert not [place for place in places if place.startswith("EmptiedArchive")]
     _, policy = named(template, "AWS::S3::BucketPolicy", "ArchivePolicy")
     (denial,) = [
         one for one in policy["PolicyDocument"]["Statement"] if one.get("Sid") == "OnlyKeepersChangeTheArchive"
