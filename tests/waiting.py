@@ -1,4 +1,7 @@
-"""How tests wait: they look often at first, then ever less, so that waiting takes no time from what is waited for."""
+"""How tests wait: they look often at first, then ever less, so that waiting takes no time from what is waited for.
+
+A look is a request, and costs the client and the cloud some ten milliseconds each.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Any, TypeVar
 
 Found = TypeVar("Found")
 
-SHORTEST_PAUSE_SECONDS = 0.02
-LONGEST_PAUSE_SECONDS = 0.25
+SHORTEST_PAUSE_SECONDS = 0.04
+LONGEST_PAUSE_SECONDS = 0.3
+LONGEST_PAUSE_OF_THE_BUSY_SECONDS = 0.15
 
 
 def until(
@@ -20,7 +24,7 @@ def until(
     meanwhile: Callable[[], object] | None = None,
     diagnosis: Callable[[], str] = str,
 ) -> Found:
-    """What `found` returns, as soon as that is truthy: an answer is at most a tenth of the wait, or 20 ms, late.
+    """What `found` returns, as soon as that is truthy: an answer is at most a quarter of the wait, or 40 ms, late.
 
     `meanwhile` is called after each look in vain, and then looks stay frequent. Raises AssertionError, with the
     diagnosis, if nothing was found within `seconds`.
@@ -32,8 +36,8 @@ def until(
             return answer
         if meanwhile is not None:
             meanwhile()
-        longest = LONGEST_PAUSE_SECONDS if meanwhile is None else 0.1
-        time.sleep(min(max(waited / 10, SHORTEST_PAUSE_SECONDS), longest))
+        longest = LONGEST_PAUSE_SECONDS if meanwhile is None else LONGEST_PAUSE_OF_THE_BUSY_SECONDS
+        time.sleep(min(max(waited / 4, SHORTEST_PAUSE_SECONDS), longest))
     raise AssertionError(f"waited {seconds:.0f} s for {what}\n{diagnosis()}".rstrip())
 
 

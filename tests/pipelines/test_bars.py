@@ -29,6 +29,7 @@ def test_malignant_tumours_are_told_from_benign_ones(tumors: Jobs) -> None:
     assert report["selection"]["value"] >= 0.9
 
 
+@pytest.mark.soak
 def test_so_are_they_for_other_splits(tumors: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given ten other splits. A test part has 57 rows, of which a single one moves the area by up to 0.03: so the mean.
     areas = [_area(tumors, tmp_path / str(seed), seed, monkeypatch) for seed in TUMOR_SEEDS]
@@ -36,7 +37,7 @@ def test_so_are_they_for_other_splits(tumors: Jobs, tmp_path: Path, monkeypatch:
     assert np.mean(areas) >= 0.99, areas
 
 
-@pytest.mark.parametrize("seed", [1, *DELIVERY_SEEDS])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in DELIVERY_SEEDS)])
 def test_claims_are_foreseen_better_than_by_a_plain_model(seed: int, deliveries: Jobs, tmp_path: Path) -> None:
     # Given a run on deliveries that were drawn with this seed
     run = deliveries

@@ -75,6 +75,7 @@ def test_training_stops_when_the_validation_part_gets_no_better(prepared: Jobs) 
     assert last == best + 10
 
 
+@pytest.mark.soak
 def test_the_rare_class_weighs_as_much_as_the_frequent_one(prepared: Jobs) -> None:
     # When the model is trained with weights, and without
     means = {}
@@ -167,7 +168,7 @@ def test_a_training_that_is_asked_to_stop_ends_at_once_and_keeps_its_progress(pr
     assert "resumed after round" in prepared.train(checkpoints=checkpoints, eta=0.02, num_round=1).log
 
 
-@pytest.mark.parametrize("change", ["settings", "data"])
+@pytest.mark.parametrize("change", [pytest.param("settings", marks=pytest.mark.soak), "data"])
 def test_the_checkpoint_of_another_training_is_left_alone(change: str, prepared: Jobs) -> None:
     # Given the checkpoint of a finished training
     checkpoints = prepared.root / "checkpoints"

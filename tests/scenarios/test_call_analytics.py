@@ -18,6 +18,7 @@ from tests.local.emulated import client_as, make_role
 from tests.scenarios.operator import ARCHITECTURE, SMALL, Operator, booking, short, talk
 
 
+@pytest.mark.soak
 def test_a_five_turn_call_is_understood_and_nothing_personal_is_left(operator: Operator) -> None:
     # Given a call of five turns in a language that nobody tells, with a name, a card and a telephone number
     truth = booking()

@@ -250,6 +250,7 @@ def test_the_same_event_twice_is_one_execution_and_one_paid_call(clerk: Clerk) -
     assert clerk.calls("textract.AnalyzeDocument") == before + 1
 
 
+@pytest.mark.soak
 def test_the_scenario_tells_what_became_of_each_document(
     cloud: LocalCloud, document_outputs: dict[str, str], tmp_path: Path
 ) -> None:

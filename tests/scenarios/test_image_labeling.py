@@ -125,7 +125,8 @@ def test_a_late_event_of_an_old_version_does_not_move_the_latest_pointer_back(dr
     # When the old version's event comes at last
     driver.send(driver.event(key, old, earlier))
     driver.wait_for(key, old)
-    driver.wait_until_empty()
+    # (S3's own event may have come too, just when the rule was on again.)
+    driver.wait_until_empty(hurry=True)
     # Then the old version has its row, and the pointer still names the new one
     rows = driver.rows(key)
     assert set(rows) == {old, new, "latest"}

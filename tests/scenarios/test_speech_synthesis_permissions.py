@@ -29,7 +29,13 @@ def driver(cloud: LocalCloud, shared_stacks: SharedStacks) -> Iterator[SpeechDri
     driver.clean()
 
 
-@pytest.fixture(scope="module", params=[{}, {"kms_key": "own"}], ids=["aws-managed key", "own key"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param({}, id="aws-managed key"),
+        pytest.param({"kms_key": "own"}, id="own key", marks=pytest.mark.soak),
+    ],
+)
 def life(request: pytest.FixtureRequest, cloud: LocalCloud) -> PermissionReport:
     """What a copy of the stack was granted and did from its deployment to its end, with each kind of key."""
     name = f"spoken-{request.param.get('kms_key', 'managed')}-{os.getpid()}"

@@ -51,7 +51,13 @@ class Life:
         return compare(self.granted, self.decisions, architecture=ARCHITECTURE)
 
 
-@pytest.fixture(scope="module", params=[{}, {"kms_key": "own"}], ids=["aws-managed key", "own key"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param({}, id="aws-managed key"),
+        pytest.param({"kms_key": "own"}, id="own key", marks=pytest.mark.soak),
+    ],
+)
 def life(request: pytest.FixtureRequest, cloud: LocalCloud) -> Life:
     """One life with each kind of key."""
     name = f"life-text-{request.param.get('kms_key', 'managed')}-{os.getpid()}"

@@ -199,9 +199,9 @@ def test_stagings_at_the_same_time_agree(empty_build: pathlib.Path) -> None:
 
 
 def test_an_archive_holds_its_folder_is_made_once_and_goes_with_it(empty_build: pathlib.Path) -> None:
-    # Given nothing staged, When eight ask for a function's archive at once
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(assets.function_archive, *LABELING, "local") for _ in range(8)]
+    # Given nothing staged, When three ask for a function's archive at once
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(assets.function_archive, *LABELING, "local") for _ in range(3)]
         (archive,) = {future.result() for future in asked}
     # Then all get the one file, with what the folder holds, and nothing is left beside them
     folder = function_asset(*LABELING, "local")
