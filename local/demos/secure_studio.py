@@ -58,8 +58,8 @@ class SecureStudioDemo(Demo):
             stand.add_column(heading, overflow="fold")
         for fact in report.facts:
             right = fact.found == fact.expected
-            told = fact.found if right else f"{fact.found}, and should be {fact.expected}"
-            stand.add_row(Text(fact.what), Text(told, "green" if right else "bold red"))
+            stands = fact.found if right else f"{fact.found}, and should be {fact.expected}"
+            stand.add_row(Text(fact.what), Text(stands, "green" if right else "bold red"))
         return [table, stand]
 
     def remarks(self, *, own_stack: bool) -> Sequence[tuple[str, str]]:
