@@ -14,8 +14,6 @@ SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
 
 # Beside the theme: they refuse too, and stand among those that operate.
 REFUSING = ("cost-guard", "model-vault")
-# Those whose policies nobody takes apart yet. Strict, so that none stays here for longer.
-PENDING = ("audit", "cost-guard", "secure-studio")
 
 
 def calls(node: ast.AST) -> set[str]:
@@ -35,11 +33,7 @@ def takes_apart(source: str) -> bool:
 
 @pytest.mark.parametrize(
     "architecture",
-    [
-        pytest.param(one.id, marks=[pytest.mark.xfail(strict=True)] if one.id in PENDING else [])
-        for one in ARCHITECTURES
-        if one.stack and (one.theme == "secure" or one.id in REFUSING)
-    ],
+    [one.id for one in ARCHITECTURES if one.stack and (one.theme == "secure" or one.id in REFUSING)],
 )
 def test_a_stack_with_a_denial_or_a_condition_is_taken_apart(architecture: str, assemblies: dict[str, Path]) -> None:
     # Given the statements of a stack that refuse, or that allow under a condition
