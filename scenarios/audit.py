@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
 from scenarios.cloud import Cloud
+from scenarios.roles import client_as
 
 PATIENCE_SECONDS = 1200.0
 POLL_SECONDS = 0.2
@@ -79,7 +79,7 @@ def run(
         bucket = cleanup.enter_context(_bucket(cloud, contents))
         role = cleanup.enter_context(administrator(cloud))
         progress("reading, changing, opening, deleting")
-        theirs = client_as(cloud, "s3", role)
+        theirs = client_as(cloud, role, "s3")
         for key in contents:
             theirs.get_object(Bucket=bucket, Key=key)["Body"].read()
         done = _change_rights, _set_the_trail, _delete_a_key, _open_a_bucket
@@ -300,21 +300,3 @@ def administrator(cloud: Cloud) -> Iterator[str]:
             with contextlib.suppress(iam.exceptions.NoSuchEntityException):
                 iam.delete_role_policy(RoleName=name, PolicyName=policy)
         iam.delete_role(RoleName=name)
-
-
-def client_as(cloud: Cloud, service: str, role: str) -> Any:
-    """A client of a service whose calls are a role's (its ARN)."""
-    base = cloud.client(service).meta
-    session = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="scenario")["Credentials"]
-    # boto3's stubs know one signature a service; the service is a variable here.
-    make: Any = boto3.client
-    return make(
-        service,
-        endpoint_url=base.endpoint_url,
-        region_name=base.region_name,
-        config=base.config,
-        verify=str(cloud.ca_bundle) if cloud.ca_bundle else True,
-        aws_access_key_id=session["AccessKeyId"],
-        aws_secret_access_key=session["SecretAccessKey"],
-        aws_session_token=session["SessionToken"],
-    )
