@@ -441,12 +441,11 @@ def test_each_question_finds_in_the_archive_what_it_asks_for(
         cloud.client("sagemaker-runtime").invoke_endpoint(EndpointName="asked", Body=b"1")
 
     def recorded() -> list[dict[str, Any]]:
-        found = archived(cloud, outputs)
-        refused = [one for one in found if one.get("errorCode", "").startswith("AccessDenied")]
-        there = any(one["userIdentity"].get("arn", "").endswith(story.read_by) for one in refused)
-        return found if there and "InvokeEndpoint" in {one["eventName"] for one in found} else []
+        found = told_of_story + archived(cloud, outputs)
+        refused = any(row["who"].endswith(story.read_by) for row in answers(found, "who-was-refused"))
+        return found if refused and "InvokeEndpoint" in {one["eventName"] for one in found} else []
 
-    records = told_of_story + eventually(recorded, 20)
+    records = eventually(recorded, 20)
     # Then each question has its rows, and none that it does not ask for
     assert "asked" in {row["what"] for row in answers(records, "who-invoked")}
     assert "asked" in {row["what"] for row in answers(records, "who-trained")}
