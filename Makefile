@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 ID ?= image-labeling
-# Each has a local cloud and its models: up to 2 GB of memory. Five keep two cores busy, as each waits now and then.
-TEST_PROCESSES ?= 5
+# Each has a local cloud and its models: up to 2 GB of memory. Four keep two cores busy, as each waits now and then.
+TEST_PROCESSES ?= 4
 
 # Where the user's shell sends Python to other places, the project's own packages would not be the ones that are found.
 unexport PYTHONHOME PYTHONPATH
