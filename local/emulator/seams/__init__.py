@@ -59,6 +59,7 @@ from local.emulator.seams import (
     denials,
     inside,
     machines,
+    named_resources,
     principals,
     quotas,
     states,
@@ -718,16 +719,11 @@ def _own_task_tokens() -> None:
     `states:SendTask*` on a state machine's ARN is what CDK's `grant_task_response` allows. Whether AWS looks at the
     token or at the policy first is not documented; who sends nonsense learns here that it is nonsense.
     """
-    extract, dispatch = _iam_actions.extract_resource_arn, _app._dispatch_service_request
+    dispatch = _app._dispatch_service_request
 
-    @functools.wraps(extract)
-    def extracting(service: str, method: str, path: str, headers: dict[str, str], body: bytes, *rest: Any) -> str:
-        if service == "states" and _target_action(headers).startswith("SendTask"):
-            owner = _owner_of_request(body)
-            if owner is not None:
-                return owner
-        arn: str = extract(service, method, path, headers, body, *rest)
-        return arn
+    def owner(asked: named_resources.Asked) -> str | None:
+        answers = asked.service == "states" and asked.operation.startswith("SendTask")
+        return _owner_of_request(asked.body) if answers else None
 
     async def dispatching(  # noqa: PLR0917 (MiniStack's own signature)
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]], request_id: str
@@ -738,7 +734,7 @@ def _own_task_tokens() -> None:
         answer: Response = await dispatch(method, path, headers, body, query, request_id)
         return answer
 
-    _iam_actions.extract_resource_arn = extracting
+    named_resources.authorise_on(owner)
     _app._dispatch_service_request = dispatching
 
 

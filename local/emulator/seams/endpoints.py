@@ -37,7 +37,7 @@ from ministack.services import iam as _iam_store
 
 from local.emulator import alarms, seams
 from local.emulator.seams import inside, resource_types
-from local.emulator.seams.named_resources import member_of
+from local.emulator.seams.named_resources import Asked, authorise_on, member_of
 from local.emulator.seams.resource_types import Delete, Made, Properties
 from local.services import APPLICATION_AUTOSCALING, SAGEMAKER
 from local.services.application_autoscaling import SERVICE_PRINCIPAL, SERVICE_ROLE, ApplicationAutoScaling
@@ -54,7 +54,7 @@ def install() -> None:
     """Route, authorise and serve what belongs to endpoints."""
     sagemaker, scaling = SAGEMAKER, APPLICATION_AUTOSCALING
     _route_invocations(Runtime(sagemaker.endpoints))
-    _name_resources(scaling)
+    authorise_on(functools.partial(_authorised_on, scaling))
     _authorise_configurations()
     scaling.use(_Scaling())
     sagemaker.endpoints.is_scaled = scaling.is_registered
@@ -110,36 +110,21 @@ _OF_ALARMS = ("DeleteAlarms", "DescribeAlarms")
 _OF_TARGETS = ("DeleteScalingPolicy", "DeregisterScalableTarget", "PutScalingPolicy", "RegisterScalableTarget")
 
 
-def _name_resources(scaling: ApplicationAutoScaling) -> None:
-    extract = _iam_actions.extract_resource_arn
-
-    @functools.wraps(extract)
-    def extracting(  # noqa: PLR0917 (MiniStack's own signature)
-        service: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query: dict[str, list[str]],
-        region: str,
-        account: str,
-    ) -> str:
-        operation = headers.get("x-amz-target", "").rpartition(".")[2]
-        if service == Runtime.name and (matched := _INVOCATION.fullmatch(path)):
-            return f"arn:aws:sagemaker:{region}:{account}:endpoint/{urllib.parse.unquote(matched[1]).lower()}"
-        if service == SageMaker.name and operation in RESOURCES:
-            kind, member = RESOURCES[operation]
-            if name := member_of(body, member):
-                return f"arn:aws:sagemaker:{region}:{account}:{kind}/{name.lower()}"
-        if service == ApplicationAutoScaling.name and operation in _OF_TARGETS:
-            return scaling.arn_of(account, region, member_of(body, "ResourceId"))
-        if service == "monitoring" and operation in _OF_ALARMS and (name := member_of(body, "AlarmNames")):
-            # The first of several, as for other services' requests that name more than one.
-            return f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}"
-        arn: str = extract(service, method, path, headers, body, query, region, account)
-        return arn
-
-    _iam_actions.extract_resource_arn = extracting
+def _authorised_on(scaling: ApplicationAutoScaling, asked: Asked) -> str | None:
+    owner = f"{asked.region}:{asked.account}"
+    if asked.service == Runtime.name and (matched := _INVOCATION.fullmatch(asked.path)):
+        return f"arn:aws:sagemaker:{owner}:endpoint/{urllib.parse.unquote(matched[1]).lower()}"
+    if asked.service == SageMaker.name and asked.operation in RESOURCES:
+        kind, member = RESOURCES[asked.operation]
+        if name := member_of(asked.body, member):
+            return f"arn:aws:sagemaker:{owner}:{kind}/{name.lower()}"
+    if asked.service == ApplicationAutoScaling.name and asked.operation in _OF_TARGETS:
+        return scaling.arn_of(asked.account, asked.region, member_of(asked.body, "ResourceId"))
+    if asked.service == "monitoring" and asked.operation in _OF_ALARMS:
+        # The first of several, as for other services' requests that name more than one.
+        name = member_of(asked.body, "AlarmNames")
+        return f"arn:aws:cloudwatch:{owner}:alarm:{name}" if name else None
+    return None
 
 
 def _authorise_configurations() -> None:

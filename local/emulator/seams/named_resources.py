@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import ministack.core.iam_actions as _iam_actions
@@ -37,6 +39,28 @@ RESOURCES: dict[tuple[str, str], tuple[str, str]] = {
 }
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request whose resource is looked for; `operation` is that of `x-amz-target`, "" where there is none."""
+
+    service: str
+    operation: str
+    path: str
+    body: bytes
+    query: dict[str, list[str]]
+    region: str
+    account: str
+
+
+Finder = Callable[[Asked], "str | None"]
+_finders: list[Finder] = []
+
+
+def authorise_on(finder: Finder) -> None:
+    """Authorise requests on the ARN that `finder` gives. Without one, earlier finders are asked, then MiniStack."""
+    _finders.append(finder)
+
+
 def install() -> None:
     """Let grants on a resource count."""
     extract = _iam_actions.extract_resource_arn
@@ -53,16 +77,24 @@ def install() -> None:
         account: str,
     ) -> str:
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
-        if service == "logs" and (group := member_of(body, "logGroupName")):
-            stream = member_of(body, "logStreamName")
-            return f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{stream}"
-        if name := _name(service, operation, body):
-            kind = RESOURCES[service, operation][0]
-            return f"arn:aws:{service}:{region}:{account}:{kind}/{name}"
+        asked = Asked(service, operation, path, body, query, region, account)
+        for finder in (*reversed(_finders), _named):
+            if found := finder(asked):
+                return found
         arn: str = extract(service, method, path, headers, body, query, region, account)
         return arn
 
     _iam_actions.extract_resource_arn = extracting
+
+
+def _named(asked: Asked) -> str | None:
+    if asked.service == "logs" and (group := member_of(asked.body, "logGroupName")):
+        stream = member_of(asked.body, "logStreamName")
+        return f"arn:aws:logs:{asked.region}:{asked.account}:log-group:{group}:log-stream:{stream}"
+    if name := _name(asked.service, asked.operation, asked.body):
+        kind = RESOURCES[asked.service, asked.operation][0]
+        return f"arn:aws:{asked.service}:{asked.region}:{asked.account}:{kind}/{name}"
+    return None
 
 
 def _name(service: str, operation: str, body: bytes) -> str:
@@ -70,13 +102,18 @@ def _name(service: str, operation: str, body: bytes) -> str:
     return member_of(body, RESOURCES[service, operation][1]) if (service, operation) in RESOURCES else ""
 
 
-def member_of(body: bytes, member: str) -> str:
-    """A member of a request, of a list its first; nothing where it is no text."""
+def request_of(body: bytes) -> dict[str, Any]:
+    """A request in JSON; an empty one where it is no object."""
     try:
         request: Any = json.loads(body)
     except ValueError:
-        return ""
-    named = request.get(member) if isinstance(request, dict) else None
+        return {}
+    return request if isinstance(request, dict) else {}
+
+
+def member_of(body: bytes, member: str) -> str:
+    """A member of a request, of a list its first; nothing where it is no text."""
+    named = request_of(body).get(member)
     if isinstance(named, list):
         named = named[0] if named else ""
     return named if isinstance(named, str) else ""

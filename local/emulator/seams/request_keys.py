@@ -12,7 +12,6 @@ for them only where the identity's policies do. A version in the registry bears 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from ministack.core import responses as _responses
 from ministack.services import iam as _iam_store
 from ministack.services import tagging as _tagging
 
+from local.emulator.seams.named_resources import Asked, authorise_on, request_of
 from local.services import SAGEMAKER
 
 # In a context: whose keys are all given, and nothing is to be looked up.
@@ -89,7 +89,7 @@ def install() -> None:
         context: dict[str, Any] = dict(known(service, iam_action, body, params))
         operation = iam_action.partition(":")[2]
         if service == "sagemaker":
-            context |= of_sagemaker(operation, _request(body))
+            context |= of_sagemaker(operation, request_of(body))
         elif service == "iam":
             context |= _of_iam(operation, body, params)
         return context
@@ -105,45 +105,23 @@ def install() -> None:
 
     _iam_actions.request_tag_context = with_more
     _iam._resolve_condition_key = resolving
-    _name_roles()
+    authorise_on(_role)
 
 
-def _name_roles() -> None:
+def _role(asked: Asked) -> str | None:
     """What is done to a role is authorised on its ARN with its path; MiniStack leaves the path out."""
-    extract = _iam_actions.extract_resource_arn
-
-    @functools.wraps(extract)
-    def extracting(  # noqa: PLR0917 (MiniStack's own signature)
-        service: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query: dict[str, list[str]],
-        region: str,
-        account: str,
-    ) -> str:
-        if service == "iam":
-            if source := _iam_actions._param(body, query, "PolicySourceArn"):
-                return str(source)
-            if name := str(_iam_actions._param(body, query, "RoleName")):
-                if _iam_actions._query_param(query, "Action") == "CreateRole":
-                    where = _iam_actions._param(body, query, "Path") or "/"
-                    return f"arn:aws:iam::{account}:role{where}{name}"
-                role = _iam_store._roles.get(name)
-                return str(role["Arn"]) if role is not None else f"arn:aws:iam::{account}:role/{name}"
-        arn: str = extract(service, method, path, headers, body, query, region, account)
-        return arn
-
-    _iam_actions.extract_resource_arn = extracting
-
-
-def _request(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    if asked.service != "iam":
+        return None
+    if source := _iam_actions._param(asked.body, asked.query, "PolicySourceArn"):
+        return str(source)
+    name = str(_iam_actions._param(asked.body, asked.query, "RoleName"))
+    if not name:
+        return None
+    if _iam_actions._query_param(asked.query, "Action") == "CreateRole":
+        where = _iam_actions._param(asked.body, asked.query, "Path") or "/"
+        return f"arn:aws:iam::{asked.account}:role{where}{name}"
+    role = _iam_store._roles.get(name)
+    return str(role["Arn"]) if role is not None else f"arn:aws:iam::{asked.account}:role/{name}"
 
 
 def of_sagemaker(operation: str, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,10 +20,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ministack.core import iam_actions as _iam_actions
 from ministack.services import eventbridge as _events
 
 from local.emulator.seams import delivery, resource_types
+from local.emulator.seams.named_resources import Asked, authorise_on, request_of
 from local.emulator.seams.resource_types import Made, Properties
 from local.services.sagemaker.records import named
 
@@ -97,7 +97,7 @@ _OF_TAGS = ("AddTags", "DeleteTags", "ListTags")
 
 def install(undelivered: delivery.Undelivered) -> None:
     """Put the hooks in place. `undelivered` takes the events that could not be delivered."""
-    _name_resources()
+    authorise_on(_named)
     _start_pipelines(undelivered)
     resource_types.provide(
         "AWS::SageMaker::Pipeline", _create_pipeline, _update_pipeline, _delete_pipeline,
@@ -120,41 +120,15 @@ def install(undelivered: delivery.Undelivered) -> None:
 # --- What actions are authorised on ----------------------------------------------------------------------------------
 
 
-def _name_resources() -> None:
-    extract = _iam_actions.extract_resource_arn
-
-    @functools.wraps(extract)
-    def extracting(  # noqa: PLR0917 (MiniStack's own signature)
-        service: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query: dict[str, list[str]],
-        region: str,
-        account: str,
-    ) -> str:
-        if service == "sagemaker":
-            operation = headers.get("x-amz-target", "").rpartition(".")[2]
-            if resource := resource_of(operation, body):
-                return resource if resource.startswith("arn:") else f"arn:aws:sagemaker:{region}:{account}:{resource}"
-        arn: str = extract(service, method, path, headers, body, query, region, account)
-        return arn
-
-    _iam_actions.extract_resource_arn = extracting
-
-
-def _request_of(body: bytes) -> dict[str, Any]:
-    try:
-        asked = json.loads(body)
-    except ValueError:
-        return {}
-    return asked if isinstance(asked, dict) else {}
+def _named(asked: Asked) -> str | None:
+    if asked.service != "sagemaker" or not (resource := resource_of(asked.operation, asked.body)):
+        return None
+    return resource if resource.startswith("arn:") else f"arn:aws:sagemaker:{asked.region}:{asked.account}:{resource}"
 
 
 def resource_of(operation: str, body: bytes) -> str:
     """What a request is authorised on: an ARN, or `kind/name`; nothing where it is no matter of this module."""
-    asked = _request_of(body)
+    asked = request_of(body)
     if operation in _OF_TAGS:
         return str(asked.get("ResourceArn", "")).lower()
     if operation in _OF_VERSIONS:
