@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from scenarios.attempts import Attempt, attempt
 from scenarios.cloud import Cloud
 from scenarios.roles import client_as
 
@@ -39,20 +38,6 @@ class File:
     link_minutes: int
     same: bool
     seconds: float
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Something that somebody tried. `refused` is what happened, with the error's code; `expected` what should have."""
-
-    what: str
-    expected: bool
-    refused: bool
-    code: str
-
-    @property
-    def right(self) -> bool:
-        return self.expected == self.refused
 
 
 @dataclass(frozen=True)
@@ -135,41 +120,31 @@ def attempts(cloud: Cloud, outputs: Mapping[str, str], folder: str) -> list[Atte
     own = personal.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=60)
     with_kms = {"Bucket": bucket, "Key": key, "Body": b"", "ServerSideEncryption": "aws:kms"}
     return [
-        _attempt("read personal data as its role", False, lambda: personal.get_object(Bucket=bucket, Key=key)),
-        _attempt(
+        attempt("read personal data as its role", False, lambda: personal.get_object(Bucket=bucket, Key=key)),
+        attempt(
             "write derived data as its role",
             False,
             lambda: derived.put_object(Bucket=derived_bucket, Key="summary.txt", Body=b"of nobody"),
         ),
-        _attempt("read personal data as the other role", True, lambda: derived.get_object(Bucket=bucket, Key=key)),
-        _attempt(
+        attempt("read personal data as the other role", True, lambda: derived.get_object(Bucket=bucket, Key=key)),
+        attempt(
             "use the key of personal data past S3",
             True,
             lambda: kms.generate_data_key(KeyId=personal_key, KeySpec="AES_256"),
         ),
-        _attempt(
+        attempt(
             "write with S3's own encryption",
             True,
             lambda: personal.put_object(Bucket=bucket, Key=key, Body=b"", ServerSideEncryption="AES256"),
         ),
-        _attempt(
+        attempt(
             "write with the other class's key", True, lambda: personal.put_object(**with_kms, SSEKMSKeyId=derived_key)
         ),
-        _attempt(
+        attempt(
             "write with the class's own key", False, lambda: personal.put_object(**with_kms, SSEKMSKeyId=personal_key)
         ),
-        _attempt("make a link oneself", True, lambda: fetch(cloud, own)),
+        attempt("make a link oneself", True, lambda: fetch(cloud, own)),
     ]
-
-
-def _attempt(what: str, expected: bool, action: Callable[[], Any]) -> Attempt:
-    try:
-        action()
-    except ClientError as error:
-        return Attempt(what, expected, refused=True, code=str(error.response["Error"]["Code"]))
-    except urllib.error.HTTPError as error:
-        return Attempt(what, expected, refused=True, code=str(error.code))
-    return Attempt(what, expected, refused=False, code="")
 
 
 def _protect(cloud: Cloud, outputs: Mapping[str, str], personal: Any, path: Path, key: str) -> File:

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from botocore.exceptions import ClientError
-
+from scenarios.attempts import Attempt, attempt
 from scenarios.cloud import Cloud
 from scenarios.roles import client_as
 
@@ -39,20 +38,6 @@ class Artifact:
     status: str
     copied: bool
     seconds: float
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Something that somebody tried. `refused` is what happened, with the error's code; `expected` what should have."""
-
-    what: str
-    expected: bool
-    refused: bool
-    code: str
-
-    @property
-    def right(self) -> bool:
-        return self.expected == self.refused
 
 
 @dataclass(frozen=True)
@@ -136,23 +121,15 @@ def attempts(cloud: Cloud, outputs: Mapping[str, str], key: str, version: str) -
     auditor, _ = auditors(cloud, outputs)
     of = {"Bucket": bucket, "Key": key, "VersionId": version}
     return [
-        _attempt("read a version as the auditor", False, lambda: auditor.get_object(**of)),
-        _attempt("put a newer version", False, lambda: put(cloud, outputs, key, b"newer")),
-        _attempt("read the version before it", False, lambda: auditor.get_object(**of)),
-        _attempt("put one without lineage", True, lambda: put(cloud, outputs, key, b"", {"execution": "x"})),
-        _attempt("delete the version", True, lambda: archivist.delete_object(**of)),
-        _attempt("delete it and unlock", True, lambda: archivist.delete_object(**of, BypassGovernanceRetention=True)),
-        _attempt("read as the archivist", True, lambda: archivist.get_object(**of)),
-        _attempt("write as the auditor", True, lambda: auditor.put_object(Bucket=bucket, Key=key, Body=b"")),
+        attempt("read a version as the auditor", False, lambda: auditor.get_object(**of)),
+        attempt("put a newer version", False, lambda: put(cloud, outputs, key, b"newer")),
+        attempt("read the version before it", False, lambda: auditor.get_object(**of)),
+        attempt("put one without lineage", True, lambda: put(cloud, outputs, key, b"", {"execution": "x"})),
+        attempt("delete the version", True, lambda: archivist.delete_object(**of)),
+        attempt("delete it and unlock", True, lambda: archivist.delete_object(**of, BypassGovernanceRetention=True)),
+        attempt("read as the archivist", True, lambda: archivist.get_object(**of)),
+        attempt("write as the auditor", True, lambda: auditor.put_object(Bucket=bucket, Key=key, Body=b"")),
     ]
-
-
-def _attempt(what: str, expected: bool, action: Callable[[], Any]) -> Attempt:
-    try:
-        action()
-    except ClientError as error:
-        return Attempt(what, expected, refused=True, code=str(error.response["Error"]["Code"]))
-    return Attempt(what, expected, refused=False, code="")
 
 
 def _keep(cloud: Cloud, outputs: Mapping[str, str], path: Path, key: str, patience_seconds: float) -> Artifact:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.demos import ROOT, Demo
+from local.demos.attempts import attempts_table
 from local.files import FileKind, printable
 from scenarios import data_protection
 
@@ -52,13 +53,7 @@ class DataProtectionDemo(Demo):
             key = file.kms_key.rpartition("/")[2][:8]
             name, read = Text(printable(file.path.name)), "the same bytes" if file.same else Text("nothing", "red")
             files.add_row(name, f"{file.encryption}, key {key}", f"{file.link_minutes} minutes", read)
-        tried = Table(box=lines, expand=False, pad_edge=False, header_style="bold")
-        for head in ("Tried", "Came out"):
-            tried.add_column(head, overflow="fold")
-        for attempt in report.attempts:
-            what = f"refused ({attempt.code})" if attempt.refused else "allowed"
-            tried.add_row(attempt.what, Text(what, "" if attempt.right else "red"))
-        return [files, tried]
+        return [files, attempts_table(report.attempts, lines)]
 
     def remarks(self, *, own_stack: bool) -> Sequence[tuple[str, str]]:
         return [("Encryption", "policies and keys decide as on AWS; the local cloud keeps the bytes as they are")]

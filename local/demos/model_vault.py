@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.demos import ROOT, Demo
+from local.demos.attempts import attempts_table
 from local.files import FileKind, printable
 from scenarios import model_vault
 
@@ -52,13 +53,7 @@ class ModelVaultDemo(Demo):
             copy = Text("the same, locked too") if one.copied else Text(one.status.lower(), "red")
             until = one.locked_until.replace("T", " ")[:16]
             kept.add_row(Text(printable(one.path.name)), one.version[:8], until, copy)
-        tried = Table(box=lines, expand=False, pad_edge=False, header_style="bold")
-        for head in ("Tried", "Came out"):
-            tried.add_column(head, overflow="fold")
-        for attempt in report.attempts:
-            what = f"refused ({attempt.code})" if attempt.refused else "allowed"
-            tried.add_row(attempt.what, Text(what, "" if attempt.right else "red"))
-        return [kept, tried]
+        return [kept, attempts_table(report.attempts, lines)]
 
     def remarks(self, *, own_stack: bool) -> Sequence[tuple[str, str]]:
         return [("The regions", "both are in the same process here; a copy is there at once")]
