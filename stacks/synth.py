@@ -50,13 +50,14 @@ class ContextError(Exception):
     """A context value is wrong. `str()` is one clear line."""
 
 
-def synthesize() -> None:
-    """Writes the cloud assembly to where the CDK CLI or `CDK_OUTDIR` wants it (else to a temporary folder).
+def synthesize(context: Mapping[str, str] | None = None, out: str | None = None) -> None:
+    """Writes the cloud assembly to `out`, or where the CDK CLI or `CDK_OUTDIR` wants it (else to a temporary folder).
 
-    Raises ContextError for a wrong context value, AssetError for a function that is not staged, PolicyError when a
-    finding is neither mended nor acknowledged, or when an acknowledgement is stale.
+    `context` is put over what comes from there. Raises ContextError for a wrong context value, AssetError for a
+    function that is not staged, PolicyError when a finding is neither mended nor acknowledged, or when an
+    acknowledgement is stale.
     """
-    app = cdk.App(context=FEATURES, analytics_reporting=False)
+    app = cdk.App(context={**FEATURES, **(context or {})}, outdir=out, analytics_reporting=False)
     validated(app, build(app))
 
 

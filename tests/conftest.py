@@ -34,6 +34,7 @@ from local.assembly import synthesize
 from local.cloud import LocalCloud
 from local.deploy import deploy, destroy
 from stacks.catalogue import get, with_needs
+from tests import synthesizer
 from tests.browser import chromium
 
 ARCHITECTURE = "image-labeling"
@@ -124,6 +125,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"There is no browser. {chromium.INSTALL}")
     for item in of_pages:
         item.add_marker(pytest.mark.skip(reason="not run: no browser"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_synthesizer() -> Iterator[None]:
+    """CDK starts once a process of tests, when the first assembly is asked for."""
+    with synthesizer.kept():
+        yield
 
 
 @pytest.fixture(scope="session")

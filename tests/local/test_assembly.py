@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from local import assembly
 from local.assembly import SettingsRefusedError, SynthesisError, synthesize
+from tests import synthesizer
 
 GOOD = """
 import json, os, pathlib
@@ -238,3 +240,37 @@ def test_old_assemblies_go_and_recent_ones_stay(project: Project, monkeypatch: p
     made = synthesize("image-labeling")
     # Then the oldest and the half-made one are gone
     assert {one.name for one in assemblies.iterdir()} == {made.name, "recent", "old-3"}
+
+
+def test_what_tests_deploy_is_what_the_app_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an assembly by the process that synthesizes for tests, which made another before
+    settings = {"image-labeling": {"maximum_receives": 2}}
+    synthesize("image-labeling", out=tmp_path / "first")
+    kept = synthesize("image-labeling", settings=settings, out=tmp_path / "kept")
+    # When the app makes it in a process of its own, Then both are the same, file for file
+    monkeypatch.setattr(assembly, "_run_app", synthesizer.anew)
+    anew = synthesize("image-labeling", settings=settings, out=tmp_path / "anew")
+    assert digests(kept) == digests(anew) != digests(tmp_path / "first")
+
+
+def test_what_the_app_refuses_is_refused_in_tests_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given settings that no stack takes
+    wrong = {"image-labeling": {"maximum_receives": 0}}
+
+    def said() -> str:
+        with pytest.raises(SettingsRefusedError) as refused:
+            synthesize("image-labeling", settings=wrong, out=tmp_path / "out")
+        return str(refused.value)
+
+    # When each process synthesizes them, Then both say the same
+    kept = said()
+    monkeypatch.setattr(assembly, "_run_app", synthesizer.anew)
+    assert said() == kept
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
