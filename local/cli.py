@@ -11,6 +11,7 @@ import dataclasses
 import enum
 import errno
 import json
+import math
 import os
 import re
 import shlex
@@ -424,6 +425,46 @@ def permissions(
         raise typer.Exit(FAILED)
 
 
+@app.command()
+def cost(
+    architecture: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The architecture, as `list` names it; all without it.")
+    ] = None,
+    per_day: Annotated[
+        int | None,
+        typer.Option("--requests-per-day", metavar="N", help="Images, documents, calls, ...: so many a day."),
+    ] = None,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option("--assume", metavar="NAME=NUMBER", help="Another size of an input; may be given several times."),
+    ] = None,
+    region: Annotated[str, typer.Option(help="Whose prices.")] = "us-east-1",
+    as_json: Json = False,
+) -> None:
+    """Count what an architecture costs: while idle, for a thousand inputs, and for a month of a workload."""
+    from local import estimates
+
+    if refusal := estimates.unknown_region(region):
+        raise MistakeError(refusal)
+    if architecture is None:
+        if assume:
+            raise MistakeError(
+                f"--assume {assume[0]}: of which architecture? Name it: {command_line()} cost ID --assume ..."
+            )
+        built = catalogue.available()
+        if as_json:
+            _print_json(estimates.all_to_json(built, per_day, region))
+        else:
+            estimates.show_all(built, per_day, region, screen)
+        return
+    chosen = _available(architecture)
+    assumed = _parse_numbers("--assume", assume or [])
+    if as_json:
+        _print_json(estimates.one_to_json(chosen, per_day, assumed, region))
+    else:
+        estimates.show_one(chosen, per_day, assumed, region, screen)
+
+
 def _deployed_users(architecture: Architecture, standing: Mapping[str, str]) -> list[str]:
     """Those of the standing stacks that import from this architecture's, in the order in which they were deployed."""
     return [one.id for one in catalogue.ARCHITECTURES if architecture.id in one.needs and one.id in standing]
@@ -514,6 +555,20 @@ def _parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def _parse_numbers(option: str, texts: Sequence[str]) -> dict[str, float]:
+    """NAME=NUMBER, as often as it is given. Raises MistakeError for what is no finite number."""
+    values: dict[str, float] = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        try:
+            values[name] = float(number)
+        except ValueError:
+            equals = ""
+        if not name or not equals or not math.isfinite(values[name]):
+            raise MistakeError(f"{option} {text}: write it as NAME=NUMBER.")
+    return values
+
+
 def _show_list(chosen: Sequence[Architecture]) -> None:
     from rich import box
     from rich.table import Table
@@ -589,8 +644,10 @@ def _line(error: BaseException) -> tuple[int, str | None]:
     from local.deploy import DeployError
     from local.files import FilesRefusedError
     from local.guard import LeftLoopback
+    from stacks.policy.costs import WorkloadRefusedError
 
-    if isinstance(error, (MistakeError, FilesRefusedError, SettingsRefusedError, catalogue.UnknownArchitectureError)):
+    mistakes = (MistakeError, FilesRefusedError, SettingsRefusedError, WorkloadRefusedError)
+    if isinstance(error, (*mistakes, catalogue.UnknownArchitectureError)):
         return MISTAKE, str(error)
     if isinstance(error, typer.TyperException):
         message = error.format_message().rstrip(".")
