@@ -20,7 +20,7 @@ from docs import drawing, graph, pipeline_graph, power, state_graph
 from scenarios.access_matrix import CELLS, PERSONS
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
-from stacks.policy import compliance, costs, prices
+from stacks.policy import compliance, costs, prices, scale, scale_tables
 from stacks.policy.costs import Line
 from stacks.policy.idle_cost import units
 from stacks.policy.services import table
@@ -79,6 +79,8 @@ def generated(assembly: Path) -> dict[Path, str]:
             f"{architecture.id} cost": thousand_table(architecture.id),
             f"{architecture.id} workload": workload_table(architecture),
         }
+        if architecture.id in scale.architectures():
+            parts[f"{architecture.id} scale"] = scale_text(architecture)
         if pipelines := pipeline_graph.definitions(template):
             parts[f"{architecture.id} steps"] = _drawn(pipelines, pipeline_graph.mermaid)
         if machines := state_graph.definitions(template):
@@ -292,6 +294,48 @@ def workload_table(architecture: Architecture) -> str:
             "```",
         ]
     )
+
+
+def scale_text(architecture: Architecture) -> str:
+    """How far an architecture goes on paper: what is full first, what becomes of each load, and what to raise."""
+    assert architecture.cost_idle is not None
+    burst = scale.usual_burst()
+    default = scale.way(architecture.id)
+    lines = [
+        *(f"- {line}" for line in scale_tables.told(default, burst)),
+        "",
+        "What is full first, with the default settings and the quotas of a fresh account in us-east-1:",
+        "",
+        *_set(scale_tables.limits(default)),
+        "",
+        "What becomes of each load:",
+        "",
+        *_set(scale_tables.ladder(default, architecture.cost_idle, burst)),
+    ]
+    for variant in scale.variants(architecture.id):
+        changed = {**variant.settings, **variant.quotas}
+        named = ", ".join(f"`{name}` {value:,.10g}" for name, value in changed.items())
+        one = scale.way(architecture.id, variant.quotas, variant.settings)
+        lines += [
+            "",
+            f"The same {variant.says} ({named}):",
+            "",
+            *_set(scale_tables.ladder(one, architecture.cost_idle, burst)),
+        ]
+    most = scale.VOLUMES[-1]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"What {most:,} a day need in their busiest hour:",
+            "",
+            *_set(scale_tables.raises(default, most)),
+        ]
+    )
+
+
+def _set(table: scale_tables.Table) -> list[str]:
+    return _table(table.heads, table.rows)
 
 
 def _sum_table(lines: list[Line], head: str) -> str:

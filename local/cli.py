@@ -465,6 +465,38 @@ def cost(
         estimates.show_one(chosen, per_day, assumed, region, screen)
 
 
+@app.command()
+def scale(  # noqa: PLR0917 (typer's way of naming options)
+    architecture: Id,
+    per_day: Annotated[
+        int | None, typer.Option("--objects-per-day", metavar="N", help="One load; 1,000 to 100 million without it.")
+    ] = None,
+    burst: Annotated[
+        float | None, typer.Option(metavar="FACTOR", help="So many times as busy is the first day's busiest hour.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=NUMBER", help="A setting of the stack; may be given several times."),
+    ] = None,
+    quotas: Annotated[
+        list[str] | None,
+        typer.Option("--quota", metavar="NAME=NUMBER", help="A quota after a raise; may be given several times."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate on paper how much an architecture carries: what is full first, and which quota to raise."""
+    from local import estimates
+    from stacks.policy.scale import usual_burst, way
+
+    chosen = _available(architecture)
+    one = way(chosen.id, _parse_numbers("--quota", quotas or []), _parse_numbers("--set", settings or []))
+    factor = usual_burst() if burst is None else burst
+    if as_json:
+        _print_json(estimates.scale_to_json(chosen, one, per_day, factor))
+    else:
+        estimates.show_scale(chosen, one, per_day, factor, screen)
+
+
 def _deployed_users(architecture: Architecture, standing: Mapping[str, str]) -> list[str]:
     """Those of the standing stacks that import from this architecture's, in the order in which they were deployed."""
     return [one.id for one in catalogue.ARCHITECTURES if architecture.id in one.needs and one.id in standing]
@@ -645,8 +677,9 @@ def _line(error: BaseException) -> tuple[int, str | None]:
     from local.files import FilesRefusedError
     from local.guard import LeftLoopback
     from stacks.policy.costs import WorkloadRefusedError
+    from stacks.policy.scale import ScaleRefusedError
 
-    mistakes = (MistakeError, FilesRefusedError, SettingsRefusedError, WorkloadRefusedError)
+    mistakes = (MistakeError, FilesRefusedError, SettingsRefusedError, WorkloadRefusedError, ScaleRefusedError)
     if isinstance(error, (*mistakes, catalogue.UnknownArchitectureError)):
         return MISTAKE, str(error)
     if isinstance(error, typer.TyperException):

@@ -1,16 +1,17 @@
-"""What architectures cost, as the command line shows it: tables, or numbers for machines.
+"""What architectures cost and carry, as the command line shows it: tables, or numbers for machines.
 
-`stacks.policy.costs` does the counting.
+`stacks.policy.costs` and `stacks.policy.scale` do the counting.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stacks.catalogue import Architecture
-from stacks.policy import costs, prices
+from stacks.policy import costs, prices, scale, scale_tables
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -131,6 +132,60 @@ def show_one(
     if any(line.price.tiers and line.unit_usd < line.price.usd * (1 - 1e-9) for line in bill.lines):
         screen.say("Where a price falls with the volume, the unit price is the average.")
     screen.say(LEFT_OUT.format(region=region))
+
+
+def scale_to_json(architecture: Architecture, one: scale.Way, per_day: int | None, burst: float) -> dict[str, Any]:
+    """All of `scale ID` in numbers. Raises ScaleRefusedError."""
+    peak = max(scale.weights())
+    return {
+        "architecture": architecture.id,
+        "burst": burst,
+        "assumed": list(one.assumed),
+        "limits": [
+            {
+                **dataclasses.asdict(limit),
+                "per_second": limit.per_second,
+                "full_for_an_hour_at": limit.full_at(peak),
+                "full_all_day_at": limit.full_at(),
+                **({} if per_day is None else {"needed": limit.needed(per_day, peak)}),
+            }
+            for limit in one.limits
+        ],
+        "loads": [
+            {
+                **dataclasses.asdict(outcome := scale.simulate(one, volume, burst)),
+                "keeps_up": outcome.keeps_up,
+                "usd_a_month": round(costs.workload(architecture.id, volume, architecture.cost_idle or 0.0).total, 2),
+            }
+            for volume in ([per_day] if per_day is not None else scale.VOLUMES)
+        ],
+    }
+
+
+def show_scale(architecture: Architecture, one: scale.Way, per_day: int | None, burst: float, screen: Screen) -> None:
+    """What is full first, what becomes of each load, and what to raise for one. Raises ScaleRefusedError."""
+    volumes = scale.VOLUMES if per_day is None else (per_day,)
+    ladder = scale_tables.ladder(one, architecture.cost_idle or 0.0, burst, volumes)
+    screen.say(f"{architecture.id}, with the quotas of a fresh account in us-east-1 and the stack's settings")
+    _print(screen, scale_tables.limits(one))
+    _print(screen, ladder)
+    if per_day is not None:
+        raised = scale_tables.raises(one, per_day)
+        if raised.rows:
+            screen.say(f"For {per_day:,} a day, in the busiest hour:")
+            _print(screen, raised)
+        else:
+            screen.say(f"Nothing has to be raised for {per_day:,} a day.")
+    for line in scale_tables.told(one, burst):
+        screen.say(line)
+    screen.say("stacks/policy/quotas.toml says where each quota was read. Your account's own: Service Quotas.")
+
+
+def _print(screen: Screen, table: scale_tables.Table) -> None:
+    shown = _table(screen, table.heads, table.numbers)
+    for row in table.rows:
+        shown.add_row(*row)
+    screen.out.print(shown)
 
 
 def _month(architecture: Architecture, per_day: int) -> float | None:
