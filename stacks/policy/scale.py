@@ -192,7 +192,7 @@ def way(
     Raises ScaleRefusedError for an architecture, quota or setting that is not known here, or a value out of bounds.
     """
     if architecture not in architectures():
-        raise ScaleRefusedError(f"{architecture} is not counted. There are {' and '.join(architectures())}.")
+        raise ScaleRefusedError(f"{architecture} is not simulated. There are {' and '.join(architectures())}.")
     entry, uses = table()["way"][architecture], table()["use"][architecture]
     chosen = _settings(architecture, entry, uses, settings or {})
     allowed = _quotas(architecture, uses, quotas or {})

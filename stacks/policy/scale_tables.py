@@ -105,8 +105,8 @@ def told(one: Way, burst: float) -> list[str]:
     lines = [
         f"Simulated, not measured: {scale.DAYS} days minute by minute, the busiest hour {peak:.1f} times as busy as the"
         f" mean, and {burst:.10g} times that on the first day.",
-        f"The queue keeps a message for {scale.WORK_RETENTION_DAYS} days; what waits longer is gone, without a dead"
-        " letter.",
+        f"The queue keeps a message for {one.queue.kept // scale.MINUTES_A_DAY} days; what waits longer is gone,"
+        " without a dead letter.",
         *one.assumed,
     ]
     if one.queue.deliveries > 1:

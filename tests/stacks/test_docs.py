@@ -18,7 +18,7 @@ from docs import drawing, generate, graph, pipeline_graph, state_graph
 from local import cli, demos
 from scenarios.matrix import MATRIX
 from stacks.catalogue import available
-from stacks.policy import costs, prices
+from stacks.policy import costs, prices, scale
 from stacks.serve.realtime_endpoint import RealtimeEndpointSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +59,8 @@ def test_the_pages_have_the_parts_that_readers_look_for(templates: dict[str, gra
             wanted.add("states")
         if pipeline_graph.definitions(templates[architecture.id]):
             wanted.add("steps")
+        if architecture.id in scale.architectures():
+            wanted.add("scale")
         assert {f"{architecture.id} {part}" for part in wanted} <= parts(architecture.page)
 
 
