@@ -320,7 +320,8 @@ def scale_text(architecture: Architecture) -> str:
             "",
             f"The same {variant.says} ({named}):",
             "",
-            *_set(scale_tables.ladder(one, architecture.cost_idle, burst)),
+            # What is carried by default is carried by more, too.
+            *_set(scale_tables.ladder(one, architecture.cost_idle, burst, scale.VOLUMES[-4:])),
         ]
     most = scale.VOLUMES[-1]
     return "\n".join(

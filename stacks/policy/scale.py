@@ -16,6 +16,7 @@ time that a refused attempt costs its worker.
 
 from __future__ import annotations
 
+import math
 import pathlib
 import sys
 from collections import deque
@@ -252,7 +253,7 @@ def arriving(per_day: float, burst: float, days: int) -> list[float]:
 
 
 class _Run:
-    """The state of a simulation. `visible[k]` have been delivered k times; `hidden` come back, by minute."""
+    """The state of a simulation. `visible[k]` have been delivered k times; `hidden` come back, by minute, likewise."""
 
     def __init__(self, one: Way, arrivals: Sequence[float]) -> None:
         self.queue = one.queue
@@ -261,7 +262,7 @@ class _Run:
         self.arrivals = arrivals
         self.come = list(accumulate(arrivals))
         self.visible = [0.0] * one.queue.deliveries
-        self.hidden: deque[list[float]] = deque([0.0] * one.queue.deliveries for _ in range(one.queue.hidden))
+        self.hidden: deque[list[float]] = deque([] for _ in range(one.queue.hidden))
         self.done = 0.0
         self.gone = 0.0
         self.oldest = 0
@@ -272,8 +273,8 @@ class _Run:
 
     def step(self, minute: int) -> None:
         """One minute: what is back and what is new, what is too old, what is given out, and what becomes of it."""
-        for count, back in enumerate(self.hidden.popleft()):
-            self.visible[count] += back
+        if back := self.hidden.popleft():
+            self.visible = [number + returned for number, returned in zip(self.visible, back, strict=True)]
         self.visible[0] += self.arrivals[minute]
         self._expire(minute)
         room = max(0.0, self.queue.in_flight - sum(map(sum, self.hidden)))
@@ -281,13 +282,13 @@ class _Run:
         taken = min(waiting, self.given_out, room * 60 / self.queue.held, self.granted + room)
         succeed = min(taken, self.granted)
         out, refused = (taken / waiting, 1 - succeed / taken) if taken > 0 else (0.0, 0.0)
-        failed = [number * out * refused for number in self.visible]
+        failed = [number * out * refused for number in self.visible] if refused else []
         self.visible = [number * (1 - out) for number in self.visible]
         # The last delivery is given up, the others come back with one more.
-        self.hidden.append([0.0, *failed[:-1]])
-        self.given_up.append(failed[-1])
+        self.hidden.append([0.0, *failed[:-1]] if failed else [])
+        self.given_up.append(failed[-1] if failed else 0.0)
         self.done += succeed
-        self.gone += succeed + failed[-1]
+        self.gone += succeed + self.given_up[-1]
         self._age(minute)
         self.backlog.append(max(0.0, self.come[minute] - self.gone))
 
@@ -342,9 +343,10 @@ def _settings(
             raise ScaleRefusedError(
                 f"{name} changes nothing here. These settings do: {', '.join(dict.fromkeys(names))}."
             )
-        least, most = known[name].least, known[name].most
-        if (least is not None and value < least) or (most is not None and value > most):
-            raise ScaleRefusedError(f"{name}={value:.10g}: the stack takes {least:.10g} to {most:.10g}.")
+        least, most = known[name].least or 0, known[name].most or math.inf
+        # All of them count something.
+        if not least <= value <= most or not float(value).is_integer():
+            raise ScaleRefusedError(f"{name}={value:.10g}: the stack takes whole numbers, {least:.10g} to {most:.10g}.")
     return {name: given.get(name, known[name].default) for name in names}
 
 

@@ -40,7 +40,7 @@ def limits(one: Way) -> Table:
         "Limit",
         "Allows",
         "Used by one",
-        f"{many} a second",
+        f"{many[0].upper()}{many[1:]} a second",
         "full for an hour at, a day",
         "all day at",
         "above it",
@@ -103,15 +103,17 @@ def told(one: Way, burst: float) -> list[str]:
     """What must be known to read the tables, a sentence a line."""
     peak = max(scale.weights())
     lines = [
-        f"Simulated, not measured: {scale.DAYS} days minute by minute, the busiest hour {peak:.1f} times as busy as the"
+        f"Simulated, not measured: {scale.DAYS} days minute by minute, the busiest hour {peak:.2g} times as busy as the"
         f" mean, and {burst:.10g} times that on the first day.",
         f"The queue keeps a message for {one.queue.kept // scale.MINUTES_A_DAY} days; what waits longer is gone,"
         " without a dead letter.",
         *one.assumed,
     ]
     if one.queue.deliveries > 1:
-        back = f"What is refused comes back after {one.queue.hidden} minutes, {one.queue.deliveries} times in all."
-        lines.insert(2, back)
+        times = one.queue.deliveries
+        lines.insert(
+            2, f"What is refused comes back after {one.queue.hidden} minutes, and is given up after {times} times."
+        )
     for limit in one.limits:
         if limit.new_account is not None:
             carries = limit.new_account / limit.each

@@ -228,7 +228,7 @@ def test_without_a_load_scale_goes_from_a_thousand_to_a_hundred_million(local: L
         (("scale", "text-insights"), "There are image-labeling and document-processing"),
         (("scale", "image-labeling", "--objects-per-day", "0"), "0 a day: between 1 and"),
         (("scale", "image-labeling", "--burst", "0.5"), "A burst of 0.5: between 1 and"),
-        (("scale", "image-labeling", "--set", "maximum_concurrency=1"), "the stack takes 2 to 1000"),
+        (("scale", "image-labeling", "--set", "maximum_concurrency=1"), "the stack takes whole numbers, 2 to 1000"),
         (("scale", "image-labeling", "--set", "colour=1"), "colour changes nothing here"),
         (("scale", "image-labeling", "--quota", "speed=1"), "meets no quota 'speed'"),
     ],

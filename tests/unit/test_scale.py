@@ -211,7 +211,11 @@ def test_a_new_account_has_fewer_functions() -> None:
             ("image-labeling", {}, {"minimum_confidence": 1.0}),
             "minimum_confidence changes nothing here. These settings do",
         ),
-        (("image-labeling", {}, {"maximum_concurrency": 1.0}), "maximum_concurrency=1: the stack takes 2 to 1000."),
+        (("image-labeling", {}, {"batch_size": 2.5}), "batch_size=2.5: the stack takes whole numbers, 1 to 10."),
+        (
+            ("image-labeling", {}, {"maximum_concurrency": 1.0}),
+            "maximum_concurrency=1: the stack takes whole numbers, 2 to 1000.",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused_in_a_line(arguments: tuple[str], told: str) -> None:
