@@ -1,7 +1,7 @@
 """Writes the generated parts of the pages: `make docs`, or `python -m docs.generate`.
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; all around it is written by hand. The
-parts come from the catalogue, `services.toml`, `docs/prices.toml` and the synthesized templates. A test makes them
+parts come from the catalogue, `services.toml`, `prices.toml` and the synthesized templates. A test makes them
 anew and compares, so that none can go stale.
 """
 
@@ -12,8 +12,6 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,23 +20,11 @@ from docs import drawing, graph, pipeline_graph, power, state_graph
 from scenarios.access_matrix import CELLS, PERSONS
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
-from stacks.policy import compliance
-from stacks.policy.idle_cost import MONTHLY, units
+from stacks.policy import compliance, costs, prices, scale, scale_tables
+from stacks.policy.costs import Line
+from stacks.policy.idle_cost import units
 from stacks.policy.services import table
 from stacks.policy.template import read
-
-# What it is that costs something, in words.
-IDLE_TEXTS = {
-    "AWS::CloudWatch::Alarm": "alarm",
-    "AWS::CloudWatch::CompositeAlarm": "composite alarm",
-    "AWS::CloudWatch::Dashboard": "dashboard",
-    "AWS::EC2::VPCEndpoint": "interface endpoint in one zone, 720 hours",
-    "AWS::KMS::Key": "own key",
-    "AWS::SageMaker::NotebookInstance": "notebook instance that is never stopped, 730 hours",
-    "Custom::ReplicaBucket": "replica of a key in the second region",
-    "AWS::SecretsManager::Secret": "secret",
-    "AWS::Lambda::EventSourceMapping": "empty queue that Lambda polls, 648,000 requests",
-}
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,20 +39,6 @@ THEME_TITLES = {
     "operate": "Operating",
     "secure": "Security",
 }
-
-
-@dataclass(frozen=True)
-class CostLine:
-    """One line of a bill. `price` is US dollars for one of `quantity`."""
-
-    what: str
-    quantity: float
-    price: float
-    unit: str
-
-    @property
-    def usd(self) -> float:
-        return self.quantity * self.price
 
 
 def write_all(assembly: Path) -> list[Path]:
@@ -105,7 +77,10 @@ def generated(assembly: Path) -> dict[Path, str]:
             f"{architecture.id} permissions": permissions_table(template),
             f"{architecture.id} idle cost": idle_table(template),
             f"{architecture.id} cost": thousand_table(architecture.id),
+            f"{architecture.id} workload": workload_table(architecture),
         }
+        if architecture.id in scale.architectures():
+            parts[f"{architecture.id} scale"] = scale_text(architecture)
         if pipelines := pipeline_graph.definitions(template):
             parts[f"{architecture.id} steps"] = _drawn(pipelines, pipeline_graph.mermaid)
         if machines := state_graph.definitions(template):
@@ -278,54 +253,99 @@ def idle_table(template: graph.Template) -> str:
 
 
 def thousand_table(architecture_id: str) -> str:
-    return _sum_table(thousand_lines(architecture_id), "US dollars")
+    return _sum_table(costs.per_thousand(architecture_id), "US dollars")
 
 
-def idle_lines(template: graph.Template) -> list[CostLine]:
+def idle_lines(template: graph.Template) -> list[Line]:
     """What a stack costs a month while nothing happens: its resources of the types that cost something then."""
     counts: Counter[str] = Counter()
     for resource in template["Resources"].values():
         counts[resource["Type"]] += units(resource)
     return [
-        CostLine(IDLE_TEXTS[type_], counts[type_], usd, "each")
-        for type_, usd in sorted(MONTHLY.items(), key=lambda item: -item[1])
-        if usd and counts[type_]
+        Line(one.what, counts[type_] * one.quantity, one.price, counts[type_] * one.usd)
+        for type_, one in sorted(prices.standing().items(), key=lambda item: -item[1].usd)
+        if counts[type_]
     ]
 
 
-def thousand_lines(architecture_id: str) -> list[CostLine]:
-    """What a thousand inputs of an architecture cost."""
-    return [
-        CostLine(line["what"], line["quantity"], **_price(line["price"]))
-        for line in prices()["thousand"][architecture_id]
+def workload_table(architecture: Architecture) -> str:
+    """What a month costs with some volumes a day, and the command that counts it for any."""
+    assert architecture.cost_idle is not None
+    given = costs.input_of(architecture.id)
+    assumed = "".join(f" with {one.usual:.10g} {one.what}," for one in given.assumptions)
+    rows = []
+    for volume in given.volumes:
+        bill = costs.workload(architecture.id, volume, architecture.cost_idle)
+        name, share = bill.dominant
+        each = bill.total / (volume * costs.DAYS) * 1000
+        rows.append((f"{volume:,}", f"{bill.total:,.2f}", f"{each:,.2f}", f"{name}: {100 * share:.0f} %"))
+    heads = (f"{given.many[0].upper()}{given.many[1:]} a day", "US dollars a month", "for each 1,000", "most of it")
+    return "\n".join(
+        [
+            f"A month of {costs.DAYS} days,{assumed} with what stands idle and with the lower prices of large volumes:",
+            "",
+            *_table(heads, rows),
+            "",
+            "Any other volume, line by line:",
+            "",
+            "```sh",
+            f"python -m local cost {architecture.id} --requests-per-day {given.volumes[-1] // 2}"
+            + "".join(f" --assume {one.name}={2 * one.usual:.10g}" for one in given.assumptions),
+            "```",
+        ]
+    )
+
+
+def scale_text(architecture: Architecture) -> str:
+    """How far an architecture goes on paper: what is full first, what becomes of each load, and what to raise."""
+    assert architecture.cost_idle is not None
+    burst = scale.usual_burst()
+    default = scale.way(architecture.id)
+    lines = [
+        *(f"- {line}" for line in scale_tables.told(default, burst)),
+        "",
+        "What is full first, with the default settings and the quotas of a fresh account in us-east-1:",
+        "",
+        *_set(scale_tables.limits(default)),
+        "",
+        "What becomes of each load:",
+        "",
+        *_set(scale_tables.ladder(default, architecture.cost_idle, burst)),
     ]
+    for variant in scale.variants(architecture.id):
+        changed = {**variant.settings, **variant.quotas}
+        named = ", ".join(f"`{name}` {value:,.10g}" for name, value in changed.items())
+        one = scale.way(architecture.id, variant.quotas, variant.settings)
+        lines += [
+            "",
+            f"The same {variant.says} ({named}):",
+            "",
+            # What is carried by default is carried by more, too.
+            *_set(scale_tables.ladder(one, architecture.cost_idle, burst, scale.VOLUMES[-4:])),
+        ]
+    most = scale.VOLUMES[-1]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"What {most:,} a day need in their busiest hour:",
+            "",
+            *_set(scale_tables.raises(default, most)),
+        ]
+    )
 
 
-def total(lines: Iterable[CostLine]) -> float:
-    """US dollars, to the cent."""
-    return round(sum(line.usd for line in lines), 2)
+def _set(table: scale_tables.Table) -> list[str]:
+    return _table(table.heads, table.rows)
 
 
-def _price(name: str) -> dict[str, Any]:
-    price = prices()["price"][name]
-    return {"price": price["usd"], "unit": price["unit"]}
-
-
-def _sum_table(lines: list[CostLine], head: str) -> str:
+def _sum_table(lines: list[Line], head: str) -> str:
     rows = [
-        (line.what, f"{line.quantity:,.10g}", f"{_exactly(line.price)} {line.unit}", _dollars(line.usd))
+        (line.what, f"{line.quantity:,.10g}", f"{_exactly(line.price.usd)} {line.price.unit}", _dollars(line.usd))
         for line in lines
     ]
-    rows.append(("**together**", "", "", f"**{total(lines):.2f}**"))
+    rows.append(("**together**", "", "", f"**{costs.total(lines):.2f}**"))
     return "\n".join(_table(("What", "How many", "Price", head), rows))
-
-
-@cache
-def prices() -> dict[str, Any]:
-    """The parsed `docs/prices.toml`."""
-    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    parsed: dict[str, Any] = toml.loads((ROOT / "docs/prices.toml").read_text(encoding="utf-8"))
-    return parsed
 
 
 def _today(architecture: Architecture) -> str:

@@ -11,6 +11,7 @@ import dataclasses
 import enum
 import errno
 import json
+import math
 import os
 import re
 import shlex
@@ -424,6 +425,78 @@ def permissions(
         raise typer.Exit(FAILED)
 
 
+@app.command()
+def cost(
+    architecture: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The architecture, as `list` names it; all without it.")
+    ] = None,
+    per_day: Annotated[
+        int | None,
+        typer.Option("--requests-per-day", metavar="N", help="Images, documents, calls, ...: so many a day."),
+    ] = None,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option("--assume", metavar="NAME=NUMBER", help="Another size of an input; may be given several times."),
+    ] = None,
+    region: Annotated[str, typer.Option(help="Whose prices.")] = "us-east-1",
+    as_json: Json = False,
+) -> None:
+    """Count what an architecture costs: while idle, for a thousand inputs, and for a month of a workload."""
+    from local import estimates
+
+    if refusal := estimates.unknown_region(region):
+        raise MistakeError(refusal)
+    if architecture is None:
+        if assume:
+            raise MistakeError(
+                f"--assume {assume[0]}: of which architecture? Name it: {command_line()} cost ID --assume ..."
+            )
+        built = catalogue.available()
+        if as_json:
+            _print_json(estimates.all_to_json(built, per_day, region))
+        else:
+            estimates.show_all(built, per_day, region, screen)
+        return
+    chosen = _available(architecture)
+    assumed = _parse_numbers("--assume", assume or [])
+    if as_json:
+        _print_json(estimates.one_to_json(chosen, per_day, assumed, region))
+    else:
+        estimates.show_one(chosen, per_day, assumed, region, screen)
+
+
+@app.command()
+def scale(  # noqa: PLR0917 (typer's way of naming options)
+    architecture: Id,
+    per_day: Annotated[
+        int | None, typer.Option("--objects-per-day", metavar="N", help="One load; 1,000 to 100 million without it.")
+    ] = None,
+    burst: Annotated[
+        float | None, typer.Option(metavar="FACTOR", help="So many times as busy is the first day's busiest hour.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=NUMBER", help="A setting of the stack; may be given several times."),
+    ] = None,
+    quotas: Annotated[
+        list[str] | None,
+        typer.Option("--quota", metavar="NAME=NUMBER", help="A quota after a raise; may be given several times."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate on paper how much an architecture carries: what is full first, and which quota to raise."""
+    from local import estimates
+    from stacks.policy.scale import usual_burst, way
+
+    chosen = _available(architecture)
+    one = way(chosen.id, _parse_numbers("--quota", quotas or []), _parse_numbers("--set", settings or []))
+    factor = usual_burst() if burst is None else burst
+    if as_json:
+        _print_json(estimates.scale_to_json(chosen, one, per_day, factor))
+    else:
+        estimates.show_scale(chosen, one, per_day, factor, screen)
+
+
 def _deployed_users(architecture: Architecture, standing: Mapping[str, str]) -> list[str]:
     """Those of the standing stacks that import from this architecture's, in the order in which they were deployed."""
     return [one.id for one in catalogue.ARCHITECTURES if architecture.id in one.needs and one.id in standing]
@@ -514,6 +587,20 @@ def _parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def _parse_numbers(option: str, texts: Sequence[str]) -> dict[str, float]:
+    """NAME=NUMBER, as often as it is given. Raises MistakeError for what is no finite number."""
+    values: dict[str, float] = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        try:
+            values[name] = float(number)
+        except ValueError:
+            equals = ""
+        if not name or not equals or not math.isfinite(values[name]):
+            raise MistakeError(f"{option} {text}: write it as NAME=NUMBER.")
+    return values
+
+
 def _show_list(chosen: Sequence[Architecture]) -> None:
     from rich import box
     from rich.table import Table
@@ -589,8 +676,11 @@ def _line(error: BaseException) -> tuple[int, str | None]:
     from local.deploy import DeployError
     from local.files import FilesRefusedError
     from local.guard import LeftLoopback
+    from stacks.policy.costs import WorkloadRefusedError
+    from stacks.policy.scale import ScaleRefusedError
 
-    if isinstance(error, (MistakeError, FilesRefusedError, SettingsRefusedError, catalogue.UnknownArchitectureError)):
+    mistakes = (MistakeError, FilesRefusedError, SettingsRefusedError, WorkloadRefusedError, ScaleRefusedError)
+    if isinstance(error, (*mistakes, catalogue.UnknownArchitectureError)):
         return MISTAKE, str(error)
     if isinstance(error, typer.TyperException):
         message = error.format_message().rstrip(".")

@@ -14,6 +14,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.blocks.python_function import PythonFunction
+from stacks.blocks.queue_times import DEAD_LETTER_RETENTION_DAYS, VISIBILITY_FACTOR, WORK_RETENTION_DAYS
 
 
 def dead_letter_queue(scope: Construct, construct_id: str, *, encryption_key: kms.IKey | None) -> sqs.Queue:
@@ -21,7 +22,7 @@ def dead_letter_queue(scope: Construct, construct_id: str, *, encryption_key: km
     return sqs.Queue(
         scope,
         construct_id,
-        retention_period=cdk.Duration.days(14),
+        retention_period=cdk.Duration.days(DEAD_LETTER_RETENTION_DAYS),
         enforce_ssl=True,
         **_encryption(encryption_key),
     )
@@ -40,10 +41,8 @@ def work_queue(
     return sqs.Queue(
         scope,
         construct_id,
-        retention_period=cdk.Duration.days(4),
-        # Six times the function's timeout (AWS Lambda Developer Guide, "Creating and configuring an Amazon SQS event
-        # source mapping", read 2026-11-25).
-        visibility_timeout=cdk.Duration.seconds(6 * function_timeout_seconds),
+        retention_period=cdk.Duration.days(WORK_RETENTION_DAYS),
+        visibility_timeout=cdk.Duration.seconds(VISIBILITY_FACTOR * function_timeout_seconds),
         dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=maximum_receives),
         # No queue may use this one for its dead letters. That only this one may use the dead-letter queue cannot be
         # said in a template without fixed names: each of the two would have to be made after the other.

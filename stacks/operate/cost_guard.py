@@ -76,7 +76,7 @@ class CostGuard(cdk.Stack):
     machine cannot be stopped: the others are, then the run fails, and an alarm tells. The schedule cannot call: a dead
     letter, with an alarm. Nothing is tried again with an old time: the next run sees the same machines.
 
-    **Cost** (us-east-1, without free tier; `docs/prices.toml` says which prices a page that was read confirms). Idle:
+    **Cost** (us-east-1, without free tier; `prices.toml` says which prices a page that was read confirms). Idle:
     two alarms, 0.20 dollars a month, and 2,880 runs of a second at 256 MB, a cent. A thousand runs cost two cents, half
     of it for waiting for reports. A budget without actions costs nothing (from memory).
     """

@@ -109,7 +109,7 @@ class ModelMonitor(cdk.Stack):
     endpoint is updated: what another model answered is not read, nor are labels for it; what a canary answered that was
     rolled back cannot be told apart. Labels come late: they are merged by inference id with the days before.
 
-    **Cost** (us-east-1, without free tier; `docs/prices.toml` says which prices a page that was read confirms). Idle,
+    **Cost** (us-east-1, without free tier; `prices.toml` says which prices a page that was read confirms). Idle,
     without an hour of traffic: dashboard, alarms and key. A job a hour with traffic takes some five minutes of
     `ml.t3.medium` (0.05 dollars an hour), 0.004 dollars, thus some three dollars in a month of 720. Its metrics are 30
     (6 of the monitor, 9 of quality, 15 of seven features and the prediction), 9 dollars a month.

@@ -62,7 +62,7 @@ class ModelVault(cdk.Stack):
     **Why not two stacks.** CloudFormation makes resources in one region. A second stack would be deployed, updated and
     deleted by itself, in the right order; here a function makes the bucket and the key of the second region.
 
-    **Cost** (us-east-1, without free tier; keys by "AWS KMS pricing", read 2026-11-27, the rest as `docs/prices.toml`
+    **Cost** (us-east-1, without free tier; keys by "AWS KMS pricing", read 2026-11-27, the rest as `prices.toml`
     says). Idle 2.00 dollars a month for the two keys of the stack, and 1.00 for the one in the second region; new
     material of a key adds 1.00, the first two times (from memory). A thousand artifacts 0.01 dollars of requests;
     storage counts twice, and the way to the other region 0.02 dollars a gigabyte (from memory).

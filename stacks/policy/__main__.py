@@ -16,13 +16,14 @@ from stacks.policy.template import Problem, Template, read
 
 def problems(template: Template) -> list[Problem]:
     """What all checks find in one template."""
-    declared = next((a.cost_idle for a in catalogue.ARCHITECTURES if a.id == template.architecture), None)
+    entry = next((a for a in catalogue.ARCHITECTURES if a.id == template.architecture), None)
+    declared, ceiling = (entry.cost_idle, entry.idle_ceiling) if entry else (None, None)
     return [
         *wildcards.check(template),
         *availability.check(template),
         *runtimes.check(template),
         *leftovers.check(template),
-        *idle_cost.check(template, declared),
+        *idle_cost.check(template, declared, ceiling),
         *lint.check(template),
     ]
 

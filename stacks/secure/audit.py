@@ -190,7 +190,7 @@ class Audit(cdk.Stack):
     alarm.
 
     **Cost** (us-east-1, without free tier; the key by "AWS KMS pricing", read 2026-11-27, the rest from memory or as
-    `docs/prices.toml` says). Idle: a key, 1.00 dollar a month, to which its yearly new material adds 1.00, the first
+    `prices.toml` says). Idle: a key, 1.00 dollar a month, to which its yearly new material adds 1.00, the first
     two times (from memory); and two alarms, 0.20. The first copy of management events is free; data events cost 0.10
     dollars per 100,000; Config 0.003 dollars an item that it records and 0.001 an evaluation; GuardDuty by what it
     reads.

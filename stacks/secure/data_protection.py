@@ -48,7 +48,7 @@ class DataProtection(cdk.Stack):
     A link was signed to last for days: the bucket refuses a signature that is too old. A key is deleted by mistake:
     seven days are left to take that back.
 
-    **Cost** (us-east-1, without free tier; keys by "AWS KMS pricing", read 2026-11-27, the rest as `docs/prices.toml`
+    **Cost** (us-east-1, without free tier; keys by "AWS KMS pricing", read 2026-11-27, the rest as `prices.toml`
     says). Idle 3.00 dollars a month: three keys; new material adds 1.00 to each, the first two times (from memory). A
     thousand files written, shared and read 0.01 dollars; a bucket key spares nearly all of KMS's requests.
     """

@@ -127,6 +127,74 @@ def test_the_list_can_be_narrowed(local: Local) -> None:
     assert [one["id"] for one in built] == [one.id for one in catalogue.available()]
 
 
+def test_costs_are_told_for_all_that_is_built(local: Local, no_clouds: Path) -> None:
+    # Given the catalogue, When all costs are asked for, for machines and for people
+    told = json.loads(local("cost", "--requests-per-day", "1000", "--json").out)
+    shown = local("cost", "--requests-per-day", "1000").out
+    # Then each architecture that is built has what the catalogue says
+    rows = {row["architecture"]: row for row in told["architectures"]}
+    assert list(rows) == [one.id for one in catalogue.available()]
+    for one in catalogue.available():
+        assert rows[one.id]["idle_usd_a_month"] == one.cost_idle
+        assert rows[one.id]["usd_a_thousand"] == pytest.approx(one.cost_per_thousand, abs=0.005)
+        assert one.id in shown
+    # And what cannot come so often has no month
+    assert rows["model-monitor"]["usd_a_month"] is None
+    assert "at most 24 a day" in shown
+    # And nobody can take the free tier for counted
+    assert told["free_tier"] is False
+    assert "Not counted: the free tier" in shown
+
+
+def test_the_costs_of_a_workload_are_told_line_by_line(local: Local, no_clouds: Path) -> None:
+    # Given documents of ten pages, a hundred a day
+    arguments = ("cost", "document-processing", "--requests-per-day", "100", "--assume", "pages=10")
+    # When their costs are asked for
+    told = json.loads(local(*arguments, "--json").out)
+    shown = local(*arguments).out
+    # Then the lines and what stands idle make the sum: 30,000 pages at 0.065 are most of it
+    month = told["workload"]
+    assert month["usd_a_month"] == pytest.approx(
+        sum(line["usd"] for line in month["lines"]) + month["idle_usd"], abs=0.01
+    )
+    assert month["dominant"]["service"] == "Amazon Textract"
+    (pages,) = (line for line in month["lines"] if line["service"] == "Amazon Textract")
+    assert (pages["quantity"], pages["usd"]) == (30_000, 1950)
+    # And people see the same, with what was assumed
+    assert f"{month['usd_a_month']:,.2f}" in shown
+    assert "Assumed: 10 pages a document" in shown
+    assert "not the 3 that the lines above speak of" in shown
+
+
+def test_a_thousand_predictions_are_told_beside_the_endpoint_that_stands(local: Local, no_clouds: Path) -> None:
+    shown = local("cost", "realtime-endpoint").out
+    assert "1,000 predictions" in shown
+    assert "While idle 5.10 a month, and 167.90 while its endpoint stands." in shown
+
+
+def test_scale_tells_what_is_full_first_and_what_to_raise(local: Local, no_clouds: Path) -> None:
+    # Given ten million images a day
+    arguments = ("scale", "image-labeling", "--objects-per-day", "10000000")
+    # When it is asked how they are carried
+    shown = local(*arguments).out
+    told = json.loads(local(*arguments, "--json").out)
+    # Then the workers hold them back, and the quota to raise is named with its code
+    (load,) = told["loads"]
+    assert load["keeps_up"] is False
+    assert min(told["limits"], key=lambda one: one["per_second"])["name"] == "maximum_concurrency"
+    assert "L-E29B542B" in shown
+    # And with more workers and the quota raised it is carried
+    raised = local(*arguments, "--set", "maximum_concurrency=200", "--quota", "rekognition-detect-labels=500").out
+    assert "Nothing has to be raised for 10,000,000 a day." in raised
+
+
+def test_without_a_load_scale_goes_from_a_thousand_to_a_hundred_million(local: Local, no_clouds: Path) -> None:
+    loads = json.loads(local("scale", "image-labeling", "--burst", "1", "--json").out)["loads"]
+    assert [load["per_day"] for load in loads] == [*sorted(load["per_day"] for load in loads)]
+    assert (loads[0]["per_day"], loads[-1]["per_day"]) == (1000, 100_000_000)
+    assert [load["keeps_up"] for load in loads] == sorted((load["keeps_up"] for load in loads), reverse=True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -146,6 +214,23 @@ def test_the_list_can_be_narrowed(local: Local) -> None:
         (("demo", "--nonsense"), "`python3 -m local demo --help` shows its use"),
         (("up", "--name", "../elsewhere"), "small letters, digits and dashes"),
         (("down", "--name", ""), "small letters, digits and dashes"),
+        (("cost", "nonsense"), "There is no architecture 'nonsense'"),
+        (("cost", "video-analysis"), "video-analysis is planned, not built yet"),
+        (("cost", "image-labeling", "--region", "eu-west-1"), "no prices of eu-west-1. There are those of us-east-1"),
+        (("cost", "image-labeling", "--requests-per-day", "-1"), "-1 a day: between 1 and 1,000,000,000 images a day"),
+        (("cost", "--requests-per-day", "0"), "0 a day: between 1 and 1,000,000,000 requests a day"),
+        (("cost", "--requests-per-day", "99999999999"), "99,999,999,999 a day: between 1 and"),
+        (("cost", "--requests-per-day", "many"), "--requests-per-day"),
+        (("cost", "--assume", "pages=3"), "of which architecture?"),
+        (("cost", "image-labeling", "--assume", "pages=3"), "has no assumption 'pages'"),
+        (("cost", "document-processing", "--assume", "pages"), "write it as NAME=NUMBER"),
+        (("cost", "document-processing", "--assume", "pages=nan"), "write it as NAME=NUMBER"),
+        (("scale", "text-insights"), "There are image-labeling and document-processing"),
+        (("scale", "image-labeling", "--objects-per-day", "0"), "0 a day: between 1 and"),
+        (("scale", "image-labeling", "--burst", "0.5"), "A burst of 0.5: between 1 and"),
+        (("scale", "image-labeling", "--set", "maximum_concurrency=1"), "the stack takes whole numbers, 2 to 1000"),
+        (("scale", "image-labeling", "--set", "colour=1"), "colour changes nothing here"),
+        (("scale", "image-labeling", "--quota", "speed=1"), "meets no quota 'speed'"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -474,7 +559,7 @@ def test_help_is_shown_when_nothing_is_asked_for(local: Local) -> None:
     # Given no command, When the command line is called, Then it says what there is
     answer = local()
     assert answer.status == 0
-    assert all(verb in answer.out for verb in (*TAKES_AN_ID, "list", "up", "down", "status", "doctor"))
+    assert all(verb in answer.out for verb in (*TAKES_AN_ID, "list", "up", "down", "status", "doctor", "cost", "scale"))
 
 
 def test_the_list_comes_without_loading_what_it_does_not_need() -> None:

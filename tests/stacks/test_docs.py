@@ -18,6 +18,7 @@ from docs import drawing, generate, graph, pipeline_graph, state_graph
 from local import cli, demos
 from scenarios.matrix import MATRIX
 from stacks.catalogue import available
+from stacks.policy import costs, prices, scale
 from stacks.serve.realtime_endpoint import RealtimeEndpointSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,11 +54,13 @@ def test_the_pages_have_the_parts_that_readers_look_for(templates: dict[str, gra
     assert "catalogue" in parts("README.md")
     assert {"services", "pages"} <= parts("docs/services.md")
     for architecture in available():
-        wanted = {"diagram", "failures", "permissions", "settings", "idle cost", "cost"}
+        wanted = {"diagram", "failures", "permissions", "settings", "idle cost", "cost", "workload"}
         if state_graph.definitions(templates[architecture.id]):
             wanted.add("states")
         if pipeline_graph.definitions(templates[architecture.id]):
             wanted.add("steps")
+        if architecture.id in scale.architectures():
+            wanted.add("scale")
         assert {f"{architecture.id} {part}" for part in wanted} <= parts(architecture.page)
 
 
@@ -224,8 +227,8 @@ def test_the_control_api_is_documented_as_it_is_served() -> None:
 
 def test_the_costs_in_the_catalogue_are_the_sums_on_the_page(templates: dict[str, graph.Template]) -> None:
     for architecture in available():
-        assert architecture.cost_idle == generate.total(generate.idle_lines(templates[architecture.id]))
-        assert architecture.cost_per_thousand == generate.total(generate.thousand_lines(architecture.id))
+        assert architecture.cost_idle == round(costs.total(generate.idle_lines(templates[architecture.id])), 2)
+        assert architecture.cost_per_thousand == round(costs.total(costs.per_thousand(architecture.id)), 2)
 
 
 def test_what_an_endpoint_costs_while_it_stands_is_in_the_catalogue() -> None:
@@ -233,9 +236,12 @@ def test_what_an_endpoint_costs_while_it_stands_is_in_the_catalogue() -> None:
     (architecture,) = (one for one in available() if one.id == "realtime-endpoint")
     default = RealtimeEndpointSettings()
     assert default.instance_type == "ml.m5.large"
-    hour = generate.prices()["price"]["machine-m5-large"]["usd"]
+    hour = prices.price("machine-m5-large").usd
     # Then the catalogue has a month of 730 hours of them, and its table and the page say so
     assert architecture.cost_standing == round(default.instance_count * hour * 730, 2)
+    # And no workload costs less
+    (machines,) = (one for one in costs.workload(architecture.id, 1, 0).lines if one.because)
+    assert round(machines.usd, 2) == architecture.cost_standing
     assert "| 5.10, and 168 while its endpoint stands |" in generate.catalogue_tables()
     page = (ROOT / architecture.page).read_text(encoding="utf-8")
     assert "two `ml.m5.large` some 168 dollars a month" in page
@@ -267,12 +273,17 @@ def test_the_costs_in_prose_are_those_of_the_catalogue(page: str, templates: dic
 
 
 def test_every_price_is_used_and_has_its_source() -> None:
-    prices = generate.prices()
-    used = {line["price"] for lines in prices["thousand"].values() for line in lines}
-    assert used == set(prices["price"])
-    for price in prices["price"].values():
-        assert set(price) == {"usd", "unit", "source", "confirmed"}
+    table = prices.table()
+    used = {line["price"] for lines in table["thousand"].values() for line in lines}
+    used |= {one["price"] for one in table["idle"].values()}
+    assert used == set(table["price"])
+    for price in table["price"].values():
+        assert set(price) - {"tiers"} == {"usd", "unit", "source", "confirmed"}
         assert "https://aws.amazon.com/" in price["source"]
+    # And a type costs something or nothing, not both, and is listed once
+    listed = [type_ for group in table["free"] for type_ in group["types"]]
+    assert len(listed) == len(prices.free())
+    assert set(table["idle"]) & prices.free() == set()
 
 
 # ---- the graph ------------------------------------------------------------------------------------------------------

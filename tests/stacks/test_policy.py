@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stacks.catalogue import ARCHITECTURES
 from stacks.policy import availability, idle_cost, leftovers, lint, runtimes, wildcards
 from stacks.policy.__main__ import main, problems
 from stacks.policy.services import table
@@ -359,6 +360,20 @@ def test_what_a_stack_costs_while_idle_is_known_and_declared(assemblies: dict[st
     assert "3.66" in differs.message
     (unknown,) = idle_cost.check(plant(default, "AWS::EC2::NatGateway", {}), declared=3.66)
     assert "say what it costs" in unknown.message
+
+
+def test_every_default_stack_costs_less_than_its_ceiling_while_idle(assemblies: dict[str, Path]) -> None:
+    # Given the templates of all stacks, those that are still being built among them, and what each may cost
+    ceilings = {architecture.id: architecture.idle_ceiling for architecture in ARCHITECTURES}
+    for template in read(assemblies["aws"]):
+        # Then none costs more
+        assert idle_cost.check(template, ceiling=ceilings[template.architecture]) == []
+        # And one cent less would be told
+        cost = idle_cost.monthly(template)
+        (over,) = idle_cost.check(template, ceiling=cost - 0.01)
+        assert f"{cost:.2f} dollars a month while idle, more than its ceiling" in over.message
+    # And a ceiling above the usual one is for few
+    assert {name for name, ceiling in ceilings.items() if ceiling > 10} == {"private-network", "secure-studio"}
 
 
 def test_a_template_that_cloudformation_would_refuse_is_refused(default: Template, tmp_path: Path) -> None:
