@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from local.screen import Screen
 
 # What every figure here leaves out, in one line.
+# Columns of a terminal that shows all of a table.
+WIDE = 140
+# Characters of a column that is not broken.
+NAME = 30
+
 LEFT_OUT = (
     "US dollars in {region}. Not counted: the free tier of an account, storage, data that leaves the region, taxes."
     " prices.toml says which page each price is from, and what confirms it."
@@ -167,8 +173,8 @@ def show_scale(architecture: Architecture, one: scale.Way, per_day: int | None, 
     volumes = scale.VOLUMES if per_day is None else (per_day,)
     ladder = scale_tables.ladder(one, architecture.cost_idle or 0.0, burst, volumes)
     screen.say(f"{architecture.id}, with the quotas of a fresh account in us-east-1 and the stack's settings")
-    _print(screen, scale_tables.limits(one))
-    _print(screen, ladder)
+    _print(screen, scale_tables.limits(one), left_out=scale_tables.FOR_AN_HOUR)
+    _print(screen, ladder, left_out=scale_tables.FULL)
     if per_day is not None:
         raised = scale_tables.raises(one, per_day)
         if raised.rows:
@@ -181,10 +187,19 @@ def show_scale(architecture: Architecture, one: scale.Way, per_day: int | None, 
     screen.say("stacks/policy/quotas.toml says where each quota was read. Your account's own: Service Quotas.")
 
 
-def _print(screen: Screen, table: scale_tables.Table) -> None:
-    shown = _table(screen, table.heads, table.numbers)
+def _print(screen: Screen, table: scale_tables.Table, left_out: str = "") -> None:
+    """The table; the column of that head only where the screen has the room."""
+    kept = [number for number, head in enumerate(table.heads) if head != left_out or screen.out.width >= WIDE]
+    right = [kept.index(number) for number in table.numbers if number in kept]
+    shown = _table(screen, [table.heads[number] for number in kept], right)
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*(row[number] for number in kept))
+    # Names and numbers are not broken, their heads are.
+    for place in (0, *right):
+        longest = max((len(row[kept[place]]) for row in table.rows), default=0)
+        if longest <= NAME:
+            shown.columns[place].no_wrap = True
+            shown.columns[place].header = "\n".join(textwrap.wrap(table.heads[kept[place]], max(longest, 10)))
     screen.out.print(shown)
 
 

@@ -12,9 +12,12 @@ import os
 import shutil
 import uuid
 
+from app import use_bundled_node
 from local import environment, guard
 
 environment.clean_environment()
+# Before anything imports CDK, which starts it.
+use_bundled_node()
 guard.install()
 # Tests start programs of their own, which inherit this.
 os.environ.update(guard.environment())

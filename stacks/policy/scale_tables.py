@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stacks.policy import costs, scale
 from stacks.policy.scale import Limit, Outcome, Way
 
+FOR_AN_HOUR, FULL = "full for an hour at, a day", "full in a busy hour"
 ABOVE = {"waits": "waits", "fails": "is refused, tried again", "grows": "grows with the load"}
 
 
@@ -41,7 +42,7 @@ def limits(one: Way) -> Table:
         "Allows",
         "Used by one",
         f"{many[0].upper()}{many[1:]} a second",
-        "full for an hour at, a day",
+        FOR_AN_HOUR,
         "all day at",
         "above it",
     )
@@ -71,7 +72,7 @@ def ladder(one: Way, idle: float, burst: float, volumes: Iterable[float] = scale
     heads = (
         f"{many[0].upper()}{many[1:]} a day",
         "a second, at most",
-        "full in a busy hour",
+        FULL,
         "waiting, at most",
         "the oldest for",
         "worked off",
