@@ -139,7 +139,7 @@ class AuditSettings(BaseModel):
     archive: Literal["sandbox", "kept"] = Field(
         default="sandbox",
         description="`sandbox`: emptied and deleted with the stack, by a function that may; `kept`: nothing may, and"
-        " bucket and key outlive the stack",
+        " bucket, its policy and key outlive the stack",
     )
     keep_days: int = Field(default=365, ge=90, le=3650, description="how long the archive keeps a record")
     keepers: tuple[str, ...] = Field(
@@ -313,6 +313,10 @@ class Audit(cdk.Stack):
             )
         )
         self._let_deliver(archive, "cloudtrail.amazonaws.com", {"aws:SourceArn": self.trail_arn})
+        if not sandbox:
+            assert archive.policy
+            # A bucket that outlived its policy would be anybody's who has all of S3.
+            archive.policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         return archive, emptied
 
     def _let_deliver(self, archive: s3.Bucket, service: str, source: Mapping[str, str]) -> None:
