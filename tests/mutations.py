@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local.cloud import LocalCloud
@@ -62,6 +62,75 @@ class Expectation:
                 required=self.required,
             ),
         )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the simulator of the cloud says: its decision, and how many statements decided."""
+
+    decision: str
+    statements: int
+
+
+def simulated(
+    cloud: LocalCloud, expectations: Sequence[Expectation], documents: Mapping[str, Document]
+) -> Iterator[tuple[Expectation, Answer, Verdict]]:
+    """Asks `SimulateCustomPolicy` what the harness judges by itself, and gives both answers to each question.
+
+    Questions about the same documents, caller and context go in one request with all their actions and resources, so
+    the answer of each pair is there. The API takes no policy of a session or of an endpoint, no caller that is a
+    service, and does not say that a resource's policy must allow: such expectations are put as it takes them, a
+    session's or an endpoint's policy as the caller's own, and left out where the caller is a service.
+    """
+    batches: dict[str, list[Expectation]] = {}
+    for one in map(_as_the_simulator_takes_it, expectations):
+        if one.request.principal.startswith("arn:"):
+            about = (one.identity, one.boundary, one.resource, one.extra, one.request.principal, one.request.context)
+            batches.setdefault(json.dumps([about, one.request.region], default=list), []).append(one)
+    for batch in batches.values():
+        first, request = batch[0], _simulation(batch, documents)
+        paginator = cloud.client("iam").get_paginator("simulate_custom_policy")
+        results = [one for page in paginator.paginate(**request) for one in page["EvaluationResults"]]
+        found = {(one["EvalActionName"], one["EvalResourceName"]): one for one in results}
+        assert len(found) == len(request["ActionNames"]) * len(request["ResourceArns"])
+        for (action, resource), answer in found.items():
+            asked = replace(first, request=replace(first.request, action=action, resource=resource))
+            said = Answer(answer["EvalDecision"], len(answer["MatchedStatements"]))
+            yield asked, said, asked.verdict(documents)
+
+
+def _as_the_simulator_takes_it(one: Expectation) -> Expectation:
+    if limits := (*one.session, *one.endpoint):
+        return replace(one, identity=limits, boundary=(), session=(), endpoint=(), extra={}, required=False)
+    return replace(one, required=False)
+
+
+def _simulation(batch: Sequence[Expectation], documents: Mapping[str, Document]) -> dict[str, Any]:
+    first = batch[0]
+    context = {"aws:SecureTransport": "true", **first.request.context}
+    own = [*(documents[name] for name in first.identity), *first.extra.values()]
+    # A request needs a policy; this one is about nothing.
+    nothing = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "none:None", "Resource": "*"}]}
+    request: dict[str, Any] = {
+        "PolicyInputList": [json.dumps(one) for one in own or [nothing]],
+        "ActionNames": sorted({one.request.action for one in batch}),
+        "ResourceArns": sorted({one.request.resource for one in batch}),
+        "CallerArn": first.request.principal,
+        "ContextEntries": [
+            {
+                "ContextKeyName": key,
+                "ContextKeyValues": [value] if isinstance(value, str) else list(value),
+                "ContextKeyType": "string" if isinstance(value, str) else "stringList",
+            }
+            for key, value in context.items()
+        ],
+    }
+    if first.boundary:
+        request["PermissionsBoundaryPolicyInputList"] = [json.dumps(documents[name]) for name in first.boundary]
+    if first.resource:
+        (resource,) = first.resource
+        request["ResourcePolicy"] = json.dumps(documents[resource])
+    return request
 
 
 @dataclass(frozen=True)
@@ -221,6 +290,7 @@ def _property(cloud: LocalCloud, stack: str, logical: str, name: str) -> str:
 
 
 __all__ = [
+    "Answer",
     "Expectation",
     "Mutant",
     "Policies",
@@ -228,6 +298,7 @@ __all__ = [
     "Value",
     "mutants",
     "of_stack",
+    "simulated",
     "statements",
     "survivors",
     "wrong",

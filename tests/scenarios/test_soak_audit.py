@@ -74,7 +74,10 @@ def test_a_kept_archive_outlives_its_stack_and_stays_closed(
         # Given an archive that is kept, with a record in it
         name = unique("recorded")
         cloud.client("sqs").create_queue(QueueName=name)
-        asked = lambda: [one for one in archived(cloud, kept) if name in str(one["requestParameters"])]  # noqa: E731
+
+        def asked() -> list[dict[str, Any]]:
+            return [one for one in archived(cloud, kept) if name in str(one["requestParameters"])]
+
         assert eventually(asked, 30)
         # Then an administrator of the workload changes nothing of it, and no function of the stack could empty it
         refused_everything(cloud, role, kept)
