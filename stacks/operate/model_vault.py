@@ -68,8 +68,8 @@ class ModelVault(cdk.Stack):
 
     **Cost** (us-east-1, without free tier; keys by "AWS KMS pricing", read 2026-11-27, the rest as `docs/prices.toml`
     says). Idle 2.00 dollars a month for the two keys of the stack, and 1.00 for the one in the second region; new
-    material of a key adds 1.00, the first two times (from memory). A thousand artifacts 0.01 dollars of requests;
-    storage counts twice, and the way to the other region 0.02 dollars a gigabyte (from memory).
+    material of a key adds 1.00, the first two times. A thousand artifacts 0.01 dollars of requests;
+    storage counts twice, and the way to the other region 0.02 dollars a gigabyte.
     """
 
     Settings: ClassVar[type[ModelVaultSettings]] = ModelVaultSettings

@@ -18,7 +18,8 @@ MONTHLY = {
     "AWS::ApiGateway::Resource": 0.0,
     "AWS::ApiGateway::RestApi": 0.0,
     "AWS::ApiGateway::Stage": 0.0,  # without a cache
-    # Paid by what is asked, recorded, evaluated or read; the first copy of management events is free (from memory).
+    # Paid by what is asked, recorded, evaluated or read; the first copy of management events is free (AWS
+    # CloudTrail pricing, read 2026-11-28).
     "AWS::Athena::NamedQuery": 0.0,
     "AWS::Athena::WorkGroup": 0.0,
     "AWS::CloudTrail::Trail": 0.0,
@@ -28,7 +29,8 @@ MONTHLY = {
     "AWS::Glue::Database": 0.0,
     "AWS::Glue::Table": 0.0,
     "AWS::GuardDuty::Detector": 0.0,
-    "AWS::Budgets::Budget": 0.0,  # AWS Budgets pricing: a budget without actions; from memory
+    # Without actions: AWS Budgets pricing, as a public repository quotes it, read 2026-11-28.
+    "AWS::Budgets::Budget": 0.0,
     "AWS::CDK::Metadata": 0.0,
     "AWS::CloudWatch::Alarm": 0.10,  # Amazon CloudWatch pricing: a standard alarm, one metric
     "AWS::CloudWatch::CompositeAlarm": 0.50,  # Amazon CloudWatch pricing: a composite alarm; read 2026-11-27
