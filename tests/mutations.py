@@ -209,8 +209,8 @@ def of_stack(cloud: LocalCloud, stack: str) -> dict[str, Document]:
 
     Logical ids are without CDK's eight characters of hash. Raises ValueError where two are the same without them.
     `Role/trust` and `Role/inline/NAME`; a managed policy, boundaries among them, a key and a VPC endpoint by their own
-    logical ids; the policy of a bucket, a queue or a topic by that of the policy. Session policies that are no managed
-    policies of the stack are the caller's to add.
+    logical ids; the policy of a bucket, a queue, a topic or a function by that of the policy or permission. Session
+    policies that are no managed policies of the stack are the caller's to add.
     """
     found: dict[str, Document] = {}
     pages = cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
@@ -266,6 +266,11 @@ def _of_endpoint(cloud: LocalCloud, endpoint: str, _stack: str, _logical: str) -
     yield "", one["PolicyDocument"]
 
 
+def _of_function(cloud: LocalCloud, _id: str, stack: str, logical: str) -> Found:
+    name = _property(cloud, stack, logical, "FunctionName")
+    yield "", cloud.client("lambda").get_policy(FunctionName=name)["Policy"]
+
+
 _READERS = {
     "AWS::IAM::Role": _of_role,
     "AWS::IAM::ManagedPolicy": _of_managed_policy,
@@ -274,17 +279,18 @@ _READERS = {
     "AWS::SQS::QueuePolicy": _of_queue,
     "AWS::SNS::TopicPolicy": _of_topic,
     "AWS::EC2::VPCEndpoint": _of_endpoint,
+    "AWS::Lambda::Permission": _of_function,
 }
 
 
 def _property(cloud: LocalCloud, stack: str, logical: str, name: str) -> str:
-    """What a property of a resource refers to: a `Ref` in its template, or the first of several."""
+    """What a property of a resource refers to by `Ref` or `Fn::GetAtt`, or the first of several."""
     cloudformation = cloud.client("cloudformation")
     template = cloudformation.get_template(StackName=stack)["TemplateBody"]
     body = json.loads(template) if isinstance(template, str) else template
     value = body["Resources"][logical]["Properties"][name]
     value = value[0] if isinstance(value, list) else value
-    referred = value["Ref"]
+    referred = value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
     detail = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=referred)
     return str(detail["StackResourceDetail"]["PhysicalResourceId"])
 
