@@ -331,12 +331,12 @@ def demo(  # noqa: PLR0917 (typer's way of naming options)
 
 @app.command()
 def destroy(architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.LOCAL) -> None:
-    """Remove an architecture and all that it stored; those that it needed stay."""
+    """Remove an architecture and all that it stored, but what its settings keep; those that it needed stay."""
     chosen = _available(architecture)
     _only_local(cloud, chosen, "destroy")
     running = _running(name)
     from local.deploy import destroy as destroy_stack
-    from local.deploy import stacks
+    from local.deploy import retained, stacks
 
     standing = stacks(running)
     if chosen.id not in standing:
@@ -348,8 +348,11 @@ def destroy(architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.L
             f"{command_line()} destroy {users[-1]}{_on(name)}"
         )
     _leave_it_to_the_cloud()
+    kept = retained(running, chosen.id)
     with screen.step("Destroying the stack", "Destroyed the stack") as step:
         destroy_stack(running, chosen.id, step.detail)
+    for kind, what in kept:
+        screen.say(f"Kept, as its settings want it: {kind} {what}")
     remaining = {one: state for one, state in standing.items() if one != chosen.id}
     for needed in reversed(catalogue.with_needs(chosen)[:-1]):
         if needed.id in remaining and not _deployed_users(needed, remaining):

@@ -159,6 +159,13 @@ def resources(cloud: Cloud, stack: str) -> list[tuple[str, str, str]]:
         ]
 
 
+def retained(cloud: Cloud, stack: str) -> list[tuple[str, str]]:
+    """What is to outlive a stack, as (type, physical id), by the policies of its template."""
+    template, wanted = _template(cloud, stack), ("Retain", "RetainExceptOnCreate")
+    kept = [name for name, one in template.get("Resources", {}).items() if one.get("DeletionPolicy") in wanted]
+    return [(kind, physical) for logical, kind, physical in resources(cloud, stack) if logical in kept] if kept else []
+
+
 def log_events(cloud: Cloud, stack: str, lines: int) -> list[tuple[datetime, str, str]]:
     """The newest `lines` events of the stack's log groups, oldest first, as (time in UTC, logical id, message).
 
@@ -516,15 +523,20 @@ def _state(cloud: Cloud, stack: str) -> str | None:
 
 def _assets_of(cloud: Cloud, stack: str) -> set[tuple[str, str]]:
     """The published assets, as (bucket, key), that a stack's template refers to."""
+    return set(_asset_references(_template(cloud, stack), cloud))
+
+
+def _template(cloud: Cloud, stack: str) -> dict[str, Any]:
+    """A stack's template; an empty one where there is no such stack."""
     try:
         answer = cloud.client("cloudformation").get_template(StackName=stack, TemplateStage="Processed")
     except ClientError as error:
         if _is_absent(error):
-            return set()
+            return {}
         raise
     body = answer["TemplateBody"]
-    template = body if isinstance(body, dict) else json.loads(body or "{}")
-    return set(_asset_references(template, cloud))
+    found: dict[str, Any] = body if isinstance(body, dict) else json.loads(body or "{}")
+    return found
 
 
 def _asset_references(node: Any, cloud: Cloud) -> Iterator[tuple[str, str]]:

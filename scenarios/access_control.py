@@ -1,17 +1,22 @@
 """Signs people in to a deployed access-control stack, has each ask for what the matrix says, and notes the answers.
 
 Only AWS APIs, so it works the same on every cloud. Every request is really made, by the person's own session: a job
-that may be started is started, with an image that does not exist, so nothing runs. What a person must not do is asked
-for just as well. Where the matrix says so, a policy that allows everything is attached to the person's role meanwhile.
+that may be started is started, with an image that does not exist, so it ends at once; an endpoint that may be deployed
+is deployed, answers, and is deleted. What a person must not do is asked for just as well. Where the matrix says so, a
+policy that allows everything is attached to the person's role meanwhile.
 
-Whoever runs it administers the account: it makes what belongs to nobody's job (another project's role, two groups of
-models), and takes everything away again.
+Whoever runs it administers the account: it makes what belongs to nobody's job (a model's file, another project's role
+and endpoint, two groups of models), and takes everything away again. Jobs stay in SageMaker's list, as on AWS.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import io
+import json
+import tarfile
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +27,20 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from scenarios.access_matrix import CELLS, EVERYTHING, PACKAGE, TRUST, Call, Cell, Person, changed, filled
+from scenarios.access_matrix import (
+    CELLS,
+    CHURN,
+    CONFIGURATION,
+    EVERYTHING,
+    MODEL,
+    PACKAGE,
+    TRUST,
+    Call,
+    Cell,
+    Person,
+    changed,
+    filled,
+)
 from scenarios.cloud import Cloud
 
 # Codes that say "not allowed", whatever else was wrong with the request.
@@ -37,6 +55,23 @@ ROLES: Mapping[Person, str] = {
 WIDE = "everything"
 # A network that holds nothing, for a stack that was deployed for none: any will do there.
 ADDRESSES = "10.77.0.0/24"
+# The smallest model that a container of scikit-learn serves: it says what it was asked.
+SCRIPT = """
+def model_fn(folder):
+    return None
+
+def input_fn(data, content_type):
+    return data
+
+def predict_fn(data, model):
+    return data
+
+def output_fn(prediction, accept):
+    return prediction, accept
+"""
+# On AWS an endpoint takes minutes to come and to go.
+LOOK_SECONDS, LONGEST_SECONDS = 0.5, 1_800.0
+CHANGES_OF_ENDPOINTS = ("CreateEndpoint", "UpdateEndpoint", "DeleteEndpoint")
 
 
 @dataclass(frozen=True)
@@ -83,9 +118,10 @@ def run(
 
     `outputs` are the stack's. `progress` hears of each request before it is made; `watch` gets each cell and the words
     that were filled in, after it was. `attached` is the policy that somebody attaches to a role, where a cell is about
-    that. Cells for a network are left out where the stack was deployed without one.
+    that. Cells for a network are left out where the stack was deployed without one. Raises RuntimeError where an
+    endpoint does not come into service.
     """
-    with _Office(cloud, outputs, attached) as office:
+    with _Office(cloud, outputs, attached, cells) as office:
         asked = [cell for cell in cells if cell.call is not None and not (cell.chosen_network and not office.network)]
         answers = []
         for cell in asked:
@@ -111,6 +147,7 @@ def words_of(cloud: Cloud, outputs: Mapping[str, str], run: str) -> dict[str, st
         "administrator boundary": boundary("Administrator"),
         "boundary": outputs["JobBoundaryArn"],
         "bucket": outputs["BucketName"],
+        "engineer boundary": boundary("Engineer"),
         "group": outputs.get("SecurityGroups", "").split(",")[0],
         "job role:churn/training": f"{job}churn/training/churn-train-{run}",
         "job role:fraud/hosting": f"{job}fraud/hosting/host-{run}",
@@ -129,19 +166,60 @@ def words_of(cloud: Cloud, outputs: Mapping[str, str], run: str) -> dict[str, st
 
 
 def make_network(cloud: Cloud) -> tuple[str, str, Callable[[], None]]:
-    """A network with one subnet, from which nothing can be reached: the subnet, its security group, and its end."""
+    """A network with one subnet, from which S3 can be reached alone: the subnet, its security group, and its end."""
     ec2 = cloud.client("ec2")
     vpc = ec2.create_vpc(CidrBlock=ADDRESSES)["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=ADDRESSES)["Subnet"]["SubnetId"]
     named = {"GroupName": "jobs", "Description": "Jobs that nothing is to reach"}
     group = ec2.create_security_group(VpcId=vpc, **named)["GroupId"]
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
+    # A model comes from S3.
+    way = ec2.create_vpc_endpoint(
+        VpcId=vpc,
+        ServiceName=f"com.amazonaws.{cloud.region}.s3",
+        VpcEndpointType="Gateway",
+        RouteTableIds=[table["RouteTableId"] for table in tables],
+    )["VpcEndpoint"]["VpcEndpointId"]
 
     def gone() -> None:
+        ec2.delete_vpc_endpoints(VpcEndpointIds=[way])
         ec2.delete_security_group(GroupId=group)
         ec2.delete_subnet(SubnetId=subnet)
         ec2.delete_vpc(VpcId=vpc)
 
     return subnet, group, gone
+
+
+def packed(script: str) -> bytes:
+    """A model.tar.gz whose code is a script."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        item = tarfile.TarInfo("code/inference.py")
+        item.size = len(script.encode())
+        archive.addfile(item, io.BytesIO(script.encode()))
+    return content.getvalue()
+
+
+def settle(cloud: Cloud, endpoint: str) -> None:
+    """Wait until nothing is under way with an endpoint. Raises RuntimeError where it is not in service then, or gone.
+
+    Also where that takes more than half an hour.
+    """
+    sagemaker = cloud.client("sagemaker")
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            found = sagemaker.describe_endpoint(EndpointName=endpoint)
+        except ClientError as error:
+            if "Could not find endpoint" in str(error):
+                return
+            raise
+        if found["EndpointStatus"] == "InService":
+            return
+        if found["EndpointStatus"] == "Failed":
+            raise RuntimeError(f"The endpoint {endpoint} does not serve: {found.get('FailureReason', 'no reason')}")
+        time.sleep(LOOK_SECONDS)
+    raise RuntimeError(f"The endpoint {endpoint} is not ready after {LONGEST_SECONDS / 60:.0f} minutes")
 
 
 @dataclass
@@ -151,6 +229,7 @@ class _Office:
     cloud: Cloud
     outputs: Mapping[str, str]
     attached: str
+    cells: Sequence[Cell]
     words: dict[str, str] = field(default_factory=dict)
     _sessions: dict[tuple[Person, str], Mapping[str, str]] = field(default_factory=dict)
     _undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -173,9 +252,10 @@ class _Office:
 
     def _prepare(self) -> None:
         s3, sagemaker, bucket = self.cloud.client("s3"), self.cloud.client("sagemaker"), self.words["bucket"]
-        for key in ("data.csv", "models/model.tar.gz", "work/notes.txt"):
+        contents = {"data.csv": b"nothing of interest", "models/model.tar.gz": packed(SCRIPT), "work/notes.txt": b""}
+        for key, content in contents.items():
             for project in ("fraud", "churn"):
-                s3.put_object(Bucket=bucket, Key=f"{project}/{key}", Body=b"nothing of interest")
+                s3.put_object(Bucket=bucket, Key=f"{project}/{key}", Body=content)
         elsewhere = f"elsewhere-{self.words['run']}"
         s3.create_bucket(Bucket=elsewhere)
         self._undo.callback(s3.delete_bucket, Bucket=elsewhere)
@@ -196,6 +276,35 @@ class _Office:
             self._undo.callback(self._forget_group, group)
         churn = changed(PACKAGE, ModelPackageGroupName="churn-<run>")
         sagemaker.create_model_package(**filled(churn, self.words))
+        self._undo.callback(self._clear)
+        if any(cell.tagged == "churn" and ":endpoint/" in cell.resource for cell in self.cells):
+            self._serve_elsewhere()
+
+    def _serve_elsewhere(self) -> None:
+        """Another project's endpoint."""
+        sagemaker, tags = self.cloud.client("sagemaker"), [{"Key": "project", "Value": "churn"}]
+        variants = [{**CONFIGURATION["ProductionVariants"][0], "ModelName": CHURN}]
+        data, role = "s3://<bucket>/churn/models/model.tar.gz", "<job role:churn/training>"
+        model = changed(MODEL, ModelName=CHURN, ExecutionRoleArn=role, PrimaryContainer__ModelDataUrl=data, Tags=tags)
+        configuration = changed(CONFIGURATION, EndpointConfigName=CHURN, ProductionVariants=variants, Tags=tags)
+        sagemaker.create_model(**filled(model, self.words))
+        sagemaker.create_endpoint_config(**filled(configuration, self.words))
+        name = filled(CHURN, self.words)
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
+        settle(self.cloud, name)
+
+    def _clear(self) -> None:
+        """Whatever of this run still serves, or could."""
+        sagemaker, mine = self.cloud.client("sagemaker"), {"NameContains": self.words["run"]}
+        for one in sagemaker.list_endpoints(**mine)["Endpoints"]:
+            with contextlib.suppress(RuntimeError):
+                settle(self.cloud, one["EndpointName"])
+            sagemaker.delete_endpoint(EndpointName=one["EndpointName"])
+            settle(self.cloud, one["EndpointName"])
+        for one in sagemaker.list_endpoint_configs(**mine)["EndpointConfigs"]:
+            sagemaker.delete_endpoint_config(EndpointConfigName=one["EndpointConfigName"])
+        for one in sagemaker.list_models(**mine)["Models"]:
+            sagemaker.delete_model(ModelName=one["ModelName"])
 
     def _role(self, name: str, path: str, limits: Mapping[str, str]) -> None:
         trust = filled(TRUST, self.words)
@@ -226,6 +335,8 @@ class _Office:
             except ClientError as error:
                 code = str(error.response["Error"]["Code"])
                 return Answer(cell, code not in REFUSALS, code, str(error.response["Error"]["Message"]))
+        if call.operation in CHANGES_OF_ENDPOINTS:
+            settle(self.cloud, filled(call.arguments["EndpointName"], self.words))
         return Answer(cell, allowed=True)
 
     def _session(self, person: Person, project: str) -> Mapping[str, str]:
@@ -263,14 +374,26 @@ class _Office:
 
     @contextlib.contextmanager
     def _widened(self, cell: Cell) -> Iterator[None]:
-        """Somebody attaches everything to the person's role, for one request."""
-        if not cell.widened:
+        """Somebody attaches everything to the person's role, for one request, or lends it some actions."""
+        with contextlib.ExitStack() as taken_back:
+            if cell.widened:
+                self._attach(cell.person, self.attached, taken_back)
+            if cell.lent:
+                lent = {"Effect": "Allow", "Action": list(cell.lent), "Resource": "*"}
+                self._attach(cell.person, json.dumps({"Version": "2012-10-17", "Statement": [lent]}), taken_back)
+                self._raise_ceiling(self.words[f"{cell.person} boundary"], lent, taken_back)
             yield
-            return
-        role = self.outputs[f"{ROLES[cell.person]}RoleArn"].rpartition("/")[2]
+
+    def _attach(self, person: Person, policy: str, taken_back: contextlib.ExitStack) -> None:
+        iam, role = self.cloud.client("iam"), self.outputs[f"{ROLES[person]}RoleArn"].rpartition("/")[2]
+        taken_back.callback(iam.delete_role_policy, RoleName=role, PolicyName=WIDE)
+        iam.put_role_policy(RoleName=role, PolicyName=WIDE, PolicyDocument=policy)
+
+    def _raise_ceiling(self, boundary: str, lent: Mapping[str, Any], taken_back: contextlib.ExitStack) -> None:
         iam = self.cloud.client("iam")
-        iam.put_role_policy(RoleName=role, PolicyName=WIDE, PolicyDocument=self.attached)
-        try:
-            yield
-        finally:
-            iam.delete_role_policy(RoleName=role, PolicyName=WIDE)
+        now = iam.get_policy(PolicyArn=boundary)["Policy"]["DefaultVersionId"]
+        body = iam.get_policy_version(PolicyArn=boundary, VersionId=now)["PolicyVersion"]["Document"]
+        raised = json.dumps({**body, "Statement": [*body["Statement"], lent]})
+        made = iam.create_policy_version(PolicyArn=boundary, PolicyDocument=raised, SetAsDefault=True)
+        taken_back.callback(iam.delete_policy_version, PolicyArn=boundary, VersionId=made["PolicyVersion"]["VersionId"])
+        taken_back.callback(iam.set_default_policy_version, PolicyArn=boundary, VersionId=now)

@@ -45,9 +45,11 @@ class Cell:
 
     `action` on `resource` is decided by the statement `by` of the `layer`. For a refusal without a denial, `by` is the
     grant of that layer that would have to allow it: its condition, its resources or its list of actions leave it out.
-    `widened`: somebody has attached a policy to the role that allows everything. `call` is None where making the
-    request proves nothing here: `why_not` says so. `context` holds condition keys that do not follow from the call.
-    `tagged` is the project of the thing, where it is there. `chosen_network`: only where the stack names subnets.
+    `widened`: somebody has attached a policy to the role that allows everything. `lent`: actions that policy and
+    boundary have for this one request, where it would be refused for want of them before it came to the question.
+    `call` is None where the local cloud does not serve the question: `why_not` says so. `context` holds condition keys
+    that do not follow from the call. `tagged` is the project of the thing, where it is there. `chosen_network`: only
+    where the stack names subnets.
     """
 
     person: Person
@@ -60,6 +62,7 @@ class Cell:
     call: Call | None
     project: str = "fraud"
     widened: bool = False
+    lent: tuple[str, ...] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
     tagged: str | None = None
     chosen_network: bool = False
@@ -75,7 +78,7 @@ class Cell:
 
 TAGS = [{"Key": "project", "Value": "fraud"}]
 NETWORK = {"SecurityGroupIds": ["<group>"], "Subnets": ["<subnet>"]}
-# AWS's own of us-east-1: a model of it is described, and nothing pulls it.
+# AWS's own of us-east-1.
 SKLEARN = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
 NO_IMAGE = "<account>.dkr.ecr.<region>.amazonaws.com/nothing:none"
 
@@ -132,7 +135,15 @@ PROCESS: Mapping[str, Any] = {
 MODEL: Mapping[str, Any] = {
     "ModelName": "fraud-<run>",
     "ExecutionRoleArn": "<job role:fraud/hosting>",
-    "PrimaryContainer": {"Image": SKLEARN, "ModelDataUrl": "s3://<bucket>/fraud/models/model.tar.gz"},
+    "PrimaryContainer": {
+        "Image": SKLEARN,
+        "ModelDataUrl": "s3://<bucket>/fraud/models/model.tar.gz",
+        # How AWS's image finds the script.
+        "Environment": {
+            "SAGEMAKER_PROGRAM": "inference.py",
+            "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        },
+    },
     "VpcConfig": NETWORK,
     "EnableNetworkIsolation": True,
     "Tags": TAGS,
@@ -203,11 +214,8 @@ def _role(path: str) -> str:
 
 
 BUCKET = "arn:aws:s3:::<bucket>"
-FRAUD, CHURN = "fraud-<run>", "churn-<run>"
-NOT_SEEN = "A service passes the role on, and this one is asked for the right before it looks at the role."
-NOTHING_TO_TOUCH = "It would have to be there, and nothing runs in this scenario."
-BY_A_SERVICE = "Only a service may say that a grant is for a resource of AWS."
-CREATING = "SageMaker asks this by itself when something is made with tags; the local cloud does not."
+FRAUD, CHURN, NEXT = "fraud-<run>", "churn-<run>", "fraud-next-<run>"
+BY_A_SERVICE = "Only EC2 asks this, for a disk under the key; the local cloud makes no such disks."
 
 
 def _yes(  # noqa: PLR0917 (a row of a table)
@@ -244,6 +252,12 @@ def _make_role(where: str, **members: Any) -> Call:
 
 def _sagemaker(operation: str, **arguments: Any) -> Call:
     return Call("sagemaker", operation, arguments)
+
+
+def _state_machine(role: str) -> Call:
+    definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
+    arguments = {"name": "fraud-no-<run>", "definition": definition, "roleArn": role}
+    return Call("stepfunctions", "CreateStateMachine", arguments)
 
 
 def _s3(operation: str, key: str) -> Call:
@@ -537,14 +551,14 @@ _SCIENTIST = (
     ),
     _no(
         "scientist",
-        "pass a training role to Lambda",
+        "pass a training role to Step Functions, which it may use for once",
         "iam:PassRole",
         _role("fraud/training/train"),
         "PassJobRole",
         "identity",
-        None,
-        context={"iam:PassedToService": "lambda.amazonaws.com"},
-        why_not=NOT_SEEN,
+        _state_machine("<job role:fraud/training>"),
+        context={"iam:PassedToService": "states.amazonaws.com"},
+        lent=("states:CreateStateMachine",),
     ),
     _yes(
         "scientist",
@@ -640,11 +654,10 @@ _SCIENTIST = (
         "scientist",
         "tag a job while it is made",
         "sagemaker:AddTags",
-        _job(FRAUD),
+        _job("fraud-tagged-<run>"),
         "Train",
-        None,
-        context={"aws:TagKeys": ["project"], "sagemaker:TaggingAction": "CreateTrainingJob"},
-        why_not=CREATING,
+        Call("sagemaker", "CreateTrainingJob", changed(TRAIN, TrainingJobName="fraud-tagged-<run>")),
+        context={"sagemaker:TaggingAction": "CreateTrainingJob"},
     ),
     _yes("scientist", "list jobs", "sagemaker:ListTrainingJobs", "*", "ListJobs", _sagemaker("ListTrainingJobs")),
     _yes(
@@ -841,18 +854,19 @@ _ENGINEER = (
              {"ProductionVariants": [{**CONFIGURATION["ProductionVariants"][0], "InstanceType": "ml.p4d.24xlarge"}]}),
         )
     ),
-    _yes("engineer", "deploy in the own project", "sagemaker:CreateEndpoint", _job(FRAUD, "endpoint"), "Deploy", None,
-         context={"aws:RequestTag/project": "fraud"}, why_not=NOTHING_TO_TOUCH),
-    *(
-        _yes("engineer", f"{operation} of the own project", f"sagemaker:{operation}", _job(FRAUD, kind), by, None,
-             tagged="fraud", why_not=NOTHING_TO_TOUCH)
-        for operation, kind, by in (
-            ("DescribeEndpoint", "endpoint", "KeepEndpoints"),
-            ("UpdateEndpoint", "endpoint", "Deploy"),
-            ("DeleteEndpoint", "endpoint", "KeepEndpoints"),
-            ("InvokeEndpoint", "endpoint", "Invoke"),
-        )
-    ),
+    _yes("engineer", "make the configuration that follows it", "sagemaker:CreateEndpointConfig",
+         _job(NEXT, "endpoint-config"), "Configure",
+         Call("sagemaker", "CreateEndpointConfig", changed(CONFIGURATION, EndpointConfigName=NEXT))),
+    _yes("engineer", "deploy in the own project", "sagemaker:CreateEndpoint", _job(FRAUD, "endpoint"), "Deploy",
+         Call("sagemaker", "CreateEndpoint", ENDPOINT)),
+    _yes("engineer", "DescribeEndpoint of the own project", "sagemaker:DescribeEndpoint", _job(FRAUD, "endpoint"),
+         "KeepEndpoints", _sagemaker("DescribeEndpoint", EndpointName=FRAUD), tagged="fraud"),
+    _yes("engineer", "InvokeEndpoint of the own project", "sagemaker:InvokeEndpoint", _job(FRAUD, "endpoint"),
+         "Invoke",
+         Call("sagemaker-runtime", "InvokeEndpoint", {"EndpointName": FRAUD, "ContentType": "text/csv", "Body": "1"}),
+         tagged="fraud"),
+    _yes("engineer", "UpdateEndpoint of the own project", "sagemaker:UpdateEndpoint", _job(FRAUD, "endpoint"),
+         "Deploy", _sagemaker("UpdateEndpoint", EndpointName=FRAUD, EndpointConfigName=NEXT), tagged="fraud"),
     *(
         _no("engineer", wish, f"sagemaker:{operation}", _job("churn-<run>", "endpoint"), "OtherProjects", "boundary",
             call, tagged="churn", widened=widened)
@@ -894,8 +908,9 @@ _ENGINEER = (
         Call("sagemaker", "CreateModel",
              changed(MODEL, ModelName="fraud-no-<run>", ExecutionRoleArn="<job role:fraud/training>")),
         context={"iam:PassedToService": "sagemaker.amazonaws.com"}),
-    _no("engineer", "pass a hosting role to Lambda", "iam:PassRole", _role("fraud/hosting/host"), "PassHostingRole",
-        "identity", None, context={"iam:PassedToService": "lambda.amazonaws.com"}, why_not=NOT_SEEN),
+    _no("engineer", "pass a hosting role to Step Functions, which it may use for once", "iam:PassRole",
+        _role("fraud/hosting/host"), "PassHostingRole", "identity", _state_machine("<job role:fraud/hosting>"),
+        context={"iam:PassedToService": "states.amazonaws.com"}, lent=("states:CreateStateMachine",)),
     _yes("engineer", "tag the own model", "sagemaker:AddTags", _job(FRAUD, "model"), "MakeModels",
          _sagemaker("AddTags", ResourceArn=_job(FRAUD, "model"), Tags=[{"Key": "team", "Value": "blue"}]),
          tagged="fraud", context={"aws:TagKeys": ["team"]}),
@@ -903,13 +918,15 @@ _ENGINEER = (
          _sagemaker("AddTags", ResourceArn=_job(FRAUD, "endpoint-config"), Tags=[{"Key": "team", "Value": "blue"}]),
          tagged="fraud", context={"aws:TagKeys": ["team"]}),
     _yes("engineer", "tag the own endpoint", "sagemaker:AddTags", _job(FRAUD, "endpoint"), "KeepEndpoints",
-         None, tagged="fraud", context={"aws:TagKeys": ["team"]}, why_not=NOTHING_TO_TOUCH),
+         _sagemaker("AddTags", ResourceArn=_job(FRAUD, "endpoint"), Tags=[{"Key": "team", "Value": "blue"}]),
+         tagged="fraud", context={"aws:TagKeys": ["team"]}),
     _no("engineer", "move the own model to another project", "sagemaker:AddTags", _job(FRAUD, "model"), "ProjectStays",
         "boundary",
         _sagemaker("AddTags", ResourceArn=_job(FRAUD, "model"), Tags=[{"Key": "project", "Value": "churn"}]),
         tagged="fraud", context={"aws:TagKeys": ["project"]}),
-    _yes("engineer", "tag a model while it is made", "sagemaker:AddTags", _job(FRAUD, "model"), "MakeModels", None,
-         context={"aws:TagKeys": ["project"], "sagemaker:TaggingAction": "CreateModel"}, why_not=CREATING),
+    _yes("engineer", "tag a model while it is made", "sagemaker:AddTags", _job("fraud-tagged-<run>", "model"),
+         "MakeModels", Call("sagemaker", "CreateModel", changed(MODEL, ModelName="fraud-tagged-<run>")),
+         context={"sagemaker:TaggingAction": "CreateModel"}),
     _yes("engineer", "have S3 open a model with the key", "kms:Decrypt", "<key>", "UseKeyByS3",
          _s3("GetObject", "fraud/models/model.tar.gz"), context={"kms:ViaService": "s3.<region>.amazonaws.com"}),
     _no("engineer", "use the key without S3", "kms:Decrypt", "<key>", "UseKeyByS3", "identity",
@@ -917,10 +934,6 @@ _ENGINEER = (
     _yes("engineer", "let EC2 have the key for a disk", "kms:CreateGrant", "<key>", "DisksHaveKey", None,
          context={"kms:GrantIsForAWSResource": "true"}, why_not=BY_A_SERVICE),
     _no("engineer", "let somebody have the key", "kms:CreateGrant", "<key>", "DisksHaveKey", "identity", GRANT),
-    _yes("engineer", "delete the own configuration", "sagemaker:DeleteEndpointConfig", _job(FRAUD, "endpoint-config"),
-         "Configure", _sagemaker("DeleteEndpointConfig", EndpointConfigName=FRAUD), tagged="fraud"),
-    _yes("engineer", "delete the own model", "sagemaker:DeleteModel", _job(FRAUD, "model"), "MakeModels",
-         _sagemaker("DeleteModel", ModelName=FRAUD), tagged="fraud"),
 )  # fmt: skip
 
 _AUDITOR = (
@@ -1023,6 +1036,12 @@ _JOB = (
 )  # fmt: skip
 
 _CLEANED = (
+    _yes("engineer", "DeleteEndpoint of the own project", "sagemaker:DeleteEndpoint", _job(FRAUD, "endpoint"),
+         "KeepEndpoints", _sagemaker("DeleteEndpoint", EndpointName=FRAUD), tagged="fraud"),
+    _yes("engineer", "delete the own configuration", "sagemaker:DeleteEndpointConfig", _job(FRAUD, "endpoint-config"),
+         "Configure", _sagemaker("DeleteEndpointConfig", EndpointConfigName=FRAUD), tagged="fraud"),
+    _yes("engineer", "delete the own model", "sagemaker:DeleteModel", _job(FRAUD, "model"), "MakeModels",
+         _sagemaker("DeleteModel", ModelName=FRAUD), tagged="fraud"),
     *(
         _yes("administrator", f"{operation} of the own project", f"sagemaker:{operation}", _job(FRAUD, kind),
              f"Stop{noun}", _sagemaker(operation, **{f"{noun}JobName": FRAUD}), tagged="fraud")

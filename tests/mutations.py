@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local.cloud import LocalCloud
@@ -62,6 +62,75 @@ class Expectation:
                 required=self.required,
             ),
         )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the simulator of the cloud says: its decision, and how many statements decided."""
+
+    decision: str
+    statements: int
+
+
+def simulated(
+    cloud: LocalCloud, expectations: Sequence[Expectation], documents: Mapping[str, Document]
+) -> Iterator[tuple[Expectation, Answer, Verdict]]:
+    """Asks `SimulateCustomPolicy` what the harness judges by itself, and gives both answers to each question.
+
+    Questions about the same documents, caller and context go in one request with all their actions and resources, so
+    the answer of each pair is there. The API takes no policy of a session or of an endpoint, no caller that is a
+    service, and does not say that a resource's policy must allow: such expectations are put as it takes them, a
+    session's or an endpoint's policy as the caller's own, and left out where the caller is a service.
+    """
+    batches: dict[str, list[Expectation]] = {}
+    for one in map(_as_the_simulator_takes_it, expectations):
+        if one.request.principal.startswith("arn:"):
+            about = (one.identity, one.boundary, one.resource, one.extra, one.request.principal, one.request.context)
+            batches.setdefault(json.dumps([about, one.request.region], default=list), []).append(one)
+    for batch in batches.values():
+        first, request = batch[0], _simulation(batch, documents)
+        paginator = cloud.client("iam").get_paginator("simulate_custom_policy")
+        results = [one for page in paginator.paginate(**request) for one in page["EvaluationResults"]]
+        found = {(one["EvalActionName"], one["EvalResourceName"]): one for one in results}
+        assert len(found) == len(request["ActionNames"]) * len(request["ResourceArns"])
+        for (action, resource), answer in found.items():
+            asked = replace(first, request=replace(first.request, action=action, resource=resource))
+            said = Answer(answer["EvalDecision"], len(answer["MatchedStatements"]))
+            yield asked, said, asked.verdict(documents)
+
+
+def _as_the_simulator_takes_it(one: Expectation) -> Expectation:
+    if limits := (*one.session, *one.endpoint):
+        return replace(one, identity=limits, boundary=(), session=(), endpoint=(), extra={}, required=False)
+    return replace(one, required=False)
+
+
+def _simulation(batch: Sequence[Expectation], documents: Mapping[str, Document]) -> dict[str, Any]:
+    first = batch[0]
+    context = {"aws:SecureTransport": "true", **first.request.context}
+    own = [*(documents[name] for name in first.identity), *first.extra.values()]
+    # A request needs a policy; this one is about nothing.
+    nothing = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "none:None", "Resource": "*"}]}
+    request: dict[str, Any] = {
+        "PolicyInputList": [json.dumps(one) for one in own or [nothing]],
+        "ActionNames": sorted({one.request.action for one in batch}),
+        "ResourceArns": sorted({one.request.resource for one in batch}),
+        "CallerArn": first.request.principal,
+        "ContextEntries": [
+            {
+                "ContextKeyName": key,
+                "ContextKeyValues": [value] if isinstance(value, str) else list(value),
+                "ContextKeyType": "string" if isinstance(value, str) else "stringList",
+            }
+            for key, value in context.items()
+        ],
+    }
+    if first.boundary:
+        request["PermissionsBoundaryPolicyInputList"] = [json.dumps(documents[name]) for name in first.boundary]
+    if first.resource:
+        (resource,) = first.resource
+        request["ResourcePolicy"] = json.dumps(documents[resource])
+    return request
 
 
 @dataclass(frozen=True)
@@ -140,8 +209,8 @@ def of_stack(cloud: LocalCloud, stack: str) -> dict[str, Document]:
 
     Logical ids are without CDK's eight characters of hash. Raises ValueError where two are the same without them.
     `Role/trust` and `Role/inline/NAME`; a managed policy, boundaries among them, a key and a VPC endpoint by their own
-    logical ids; the policy of a bucket, a queue or a topic by that of the policy. Session policies that are no managed
-    policies of the stack are the caller's to add.
+    logical ids; the policy of a bucket, a queue, a topic or a function by that of the policy or permission. Session
+    policies that are no managed policies of the stack are the caller's to add.
     """
     found: dict[str, Document] = {}
     pages = cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
@@ -197,6 +266,11 @@ def _of_endpoint(cloud: LocalCloud, endpoint: str, _stack: str, _logical: str) -
     yield "", one["PolicyDocument"]
 
 
+def _of_function(cloud: LocalCloud, _id: str, stack: str, logical: str) -> Found:
+    name = _property(cloud, stack, logical, "FunctionName")
+    yield "", cloud.client("lambda").get_policy(FunctionName=name)["Policy"]
+
+
 _READERS = {
     "AWS::IAM::Role": _of_role,
     "AWS::IAM::ManagedPolicy": _of_managed_policy,
@@ -205,22 +279,24 @@ _READERS = {
     "AWS::SQS::QueuePolicy": _of_queue,
     "AWS::SNS::TopicPolicy": _of_topic,
     "AWS::EC2::VPCEndpoint": _of_endpoint,
+    "AWS::Lambda::Permission": _of_function,
 }
 
 
 def _property(cloud: LocalCloud, stack: str, logical: str, name: str) -> str:
-    """What a property of a resource refers to: a `Ref` in its template, or the first of several."""
+    """What a property of a resource refers to by `Ref` or `Fn::GetAtt`, or the first of several."""
     cloudformation = cloud.client("cloudformation")
     template = cloudformation.get_template(StackName=stack)["TemplateBody"]
     body = json.loads(template) if isinstance(template, str) else template
     value = body["Resources"][logical]["Properties"][name]
     value = value[0] if isinstance(value, list) else value
-    referred = value["Ref"]
+    referred = value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
     detail = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=referred)
     return str(detail["StackResourceDetail"]["PhysicalResourceId"])
 
 
 __all__ = [
+    "Answer",
     "Expectation",
     "Mutant",
     "Policies",
@@ -228,6 +304,7 @@ __all__ = [
     "Value",
     "mutants",
     "of_stack",
+    "simulated",
     "statements",
     "survivors",
     "wrong",

@@ -93,7 +93,10 @@ class AccessControlDemo(Demo):
     def remarks(self, *, own_stack: bool) -> Sequence[tuple[str, str]]:
         return [
             ("The table", "one answer of each statement; the page has the whole matrix"),
-            ("What was allowed", "was really asked for, of an image that does not exist, so nothing ran"),
+            (
+                "What was allowed",
+                "was really done: jobs, of an image that does not exist, and an endpoint that answered",
+            ),
         ]
 
     def to_json(self, report: Report) -> list[dict[str, Any]]:

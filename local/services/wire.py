@@ -119,8 +119,11 @@ class Caller(Protocol):
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
         """Send an event to the default bus of the caller's account and region, as the service does by itself."""
 
-    def require(self, action: str, resource_arn: str) -> None:
-        """That this caller may do one more thing that its request comes to. Raises ServiceError (AccessDenied...)."""
+    def require(self, action: str, resource_arn: str, context: Mapping[str, Any] | None = None) -> None:
+        """That this caller may do one more thing that its request comes to, with these condition keys.
+
+        Raises ServiceError (AccessDeniedException).
+        """
 
     def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Another service's operation (botocore's names: "sagemaker", "CreateModel"), called as this caller.

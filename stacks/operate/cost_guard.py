@@ -78,7 +78,7 @@ class CostGuard(cdk.Stack):
 
     **Cost** (us-east-1, without free tier; `prices.toml` says which prices a page that was read confirms). Idle:
     two alarms, 0.20 dollars a month, and 2,880 runs of a second at 256 MB, a cent. A thousand runs cost two cents, half
-    of it for waiting for reports. A budget without actions costs nothing (from memory).
+    of it for waiting for reports. A budget without actions costs nothing.
     """
 
     Settings: ClassVar[type[CostGuardSettings]] = CostGuardSettings
@@ -160,7 +160,7 @@ class CostGuard(cdk.Stack):
 
     def _budget(self) -> budgets.CfnBudget:
         """The topic's policy lets AWS Budgets in for this account (AWS Cost Management User Guide, "Creating an Amazon
-        SNS topic for budget notifications", named from memory)."""
+        SNS topic for budget notifications", as a public repository sums it up, read 2026-11-28)."""
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("budgets.amazonaws.com")],

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stacks.blocks.emptied_bucket import EmptiedBucket
 from stacks.blocks.keys import own_key
-from stacks.blocks.protected_bucket import bucket_key, deny
+from stacks.blocks.protected_bucket import access_log_bucket, bucket_key, deny, log_accesses
 from stacks.blocks.python_function import PythonFunction, Target
 
 # What an artifact must tell of where it came from. Tags, as policies can ask for them.
@@ -41,6 +41,9 @@ class ModelVaultSettings(BaseModel):
         max_length=5,
         description="names of the roles that may change the buckets' policies, `*` in them; so may the account's root",
     )
+    access_log_days: int = Field(
+        default=90, ge=1, le=3650, description="after which the records of requests to the two buckets expire"
+    )
     minimum_tls: Literal["1.2", "1.3"] = Field(
         default="1.2", description="older TLS is refused by the buckets' policies"
     )
@@ -51,7 +54,8 @@ class ModelVault(cdk.Stack):
 
     **Flow.** The archivist's role puts an artifact into the vault, with tags that tell the execution, the data and the
     code that it came from → S3 locks that version for the retention → S3 copies it, lock and tags included, into a
-    bucket in a second region, under a key of that region → the auditor's role reads any version from either bucket.
+    bucket in a second region, under a key of that region → the auditor's role reads any version from either bucket, and
+    S3 writes down who asked, in either region.
 
     **What if.** Somebody overwrites a model: the version before it stays. Somebody deletes it: a marker hides it, and
     the version stays. Somebody deletes the version: refused until its retention is over, whatever his policy says, and
@@ -60,12 +64,12 @@ class ModelVault(cdk.Stack):
     status says FAILED. The stack is deleted: its own functions alone may unlock, so nothing is left in either region.
 
     **Why not two stacks.** CloudFormation makes resources in one region. A second stack would be deployed, updated and
-    deleted by itself, in the right order; here a function makes the bucket and the key of the second region.
+    deleted by itself, in the right order; here a function makes the buckets and the key of the second region.
 
     **Cost** (us-east-1, without free tier; keys by "AWS KMS pricing", read 2026-11-27, the rest as `prices.toml`
     says). Idle 2.00 dollars a month for the two keys of the stack, and 1.00 for the one in the second region; new
-    material of a key adds 1.00, the first two times (from memory). A thousand artifacts 0.01 dollars of requests;
-    storage counts twice, and the way to the other region 0.02 dollars a gigabyte (from memory).
+    material of a key adds 1.00, the first two times. A thousand artifacts 0.01 dollars of requests;
+    storage counts twice, and the way to the other region 0.02 dollars a gigabyte.
     """
 
     Settings: ClassVar[type[ModelVaultSettings]] = ModelVaultSettings
@@ -92,6 +96,13 @@ class ModelVault(cdk.Stack):
             replicated_by=self.replicator.role,
         )
         self.replica = self._replica()
+        self.access_logs = access_log_bucket(
+            self,
+            "AccessLogs",
+            days=settings.access_log_days,
+            target=target,
+            operations_key=self.operations_key,
+        )
         self.vault = self._vault()
         self._outputs()
 
@@ -118,7 +129,7 @@ class ModelVault(cdk.Stack):
         )
 
     def _replica(self) -> cdk.CustomResource:
-        """The bucket and the key of the second region."""
+        """The bucket of the second region, with its access logs, and its key."""
         arn = f"arn:{self.partition}:s3:::{cdk.Aws.STACK_NAME}-replica-*"
         worker = self.replicator
         worker.function.add_environment("ROLE_ARN", worker.role.role_arn)
@@ -127,11 +138,13 @@ class ModelVault(cdk.Stack):
                 "s3:CreateBucket",
                 "s3:DeleteBucket",
                 "s3:ListBucketVersions",
+                "s3:PutBucketLogging",
                 "s3:PutBucketObjectLockConfiguration",
                 "s3:PutBucketPolicy",
                 "s3:PutBucketPublicAccessBlock",
                 "s3:PutBucketVersioning",
                 "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
             ],
             arn,
         )
@@ -152,6 +165,7 @@ class ModelVault(cdk.Stack):
             properties={
                 "Region": region,
                 "RetentionDays": str(self.settings.retention_days),
+                "LogDays": str(self.settings.access_log_days),
                 "MinimumTls": self.settings.minimum_tls,
                 "Keepers": self._keepers(),
                 "KeyArn": self.key.key_arn,
@@ -212,6 +226,7 @@ class ModelVault(cdk.Stack):
                 objects,
                 conditions={"Null": {f"s3:RequestObjectTag/{tag}": "true"}},
             )
+        log_accesses(bucket, self.access_logs)
         self._replicate(bucket)
         self._let(self.archivist, ["s3:PutObject", "s3:PutObjectTagging"], objects)
         self._let(self.auditor, ["s3:ListBucketVersions"], bucket.bucket_arn, self._copies())
@@ -272,6 +287,7 @@ class ModelVault(cdk.Stack):
     def _outputs(self) -> None:
         for name, value in {
             "VaultName": self.vault.bucket_name,
+            "AccessLogBucketName": self.access_logs.bucket_name,
             "ReplicaName": self.replica.ref,
             "ReplicaRegion": self.settings.replica_region,
             "ReplicaKeyArn": self.replica.get_att_string("KeyArn"),

@@ -1289,7 +1289,7 @@ ACKNOWLEDGEMENTS += (
 # --- model-vault
 
 _VAULT = "model-vault"
-_VAULT_FUNCTIONS: Places = ((_VAULT, ("Replica", "EmptiedVault/Worker"), {}),)
+_VAULT_FUNCTIONS: Places = ((_VAULT, ("Replica", "EmptiedVault/Worker", "EmptiedAccessLogs/Worker"), {}),)
 _COPIES = "arn:<AWS::Partition>:s3:::<AWS::StackName>-replica-*"
 
 ACKNOWLEDGEMENTS += (
@@ -1305,13 +1305,7 @@ ACKNOWLEDGEMENTS += (
         _VAULT_FUNCTIONS,
         "/Role/DefaultPolicy/Resource",
     ),
-    *_models(
-        "AwsSolutions-S1",
-        "Who read or wrote which model is told by CloudTrail's data events; this bucket takes no change that a log"
-        " would have to find.",
-        ((_VAULT, ("Vault",), {}),),
-        "/Resource",
-    ),
+    *_grant("<AccessLogs8B620ECA.Arn>/*", _EMPTIED, (_VAULT, ("EmptiedAccessLogs/Worker/Role",), {})),
     *_grant(
         "<Vault23237E5B.Arn>/*",
         "The vault's roles work with every artifact, each in its own way; a stack that ends empties it.",

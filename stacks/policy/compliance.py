@@ -78,13 +78,29 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a function of a stack makes, which is in no template, so that no pack looks at it.
+
+    `measures` by question, as `test` reads them off the deployed resources.
+    """
+
+    title: str
+    measures: Mapping[str, Measure]
+    test: str
+
+
+@dataclass(frozen=True)
 class Row:
-    """One stack: its measures by question, and what each pack found in it; None: a pack that it is not held against."""
+    """One stack: its measures by question, and what each pack found in it; None: a pack that it is not held against.
+
+    `made`: what its functions make beside.
+    """
 
     architecture: str
     sensitive: bool
     measures: Mapping[str, Measure]
     found: Mapping[str, Found | None]
+    made: Sequence[Made] = ()
 
 
 # --- What keeps data, and by which key
@@ -133,8 +149,6 @@ STORES: Mapping[str, Callable[[Properties], str]] = {
     "AWS::SageMaker::NotebookInstance": _if("KmsKeyId"),
     "AWS::SecretsManager::Secret": _if("KmsKeyId"),
     "AWS::StepFunctions::StateMachine": _if("EncryptionConfiguration", "KmsKeyId"),
-    # A bucket in a second region, which a function of the stack makes and encrypts by this key's replica there.
-    "Custom::ReplicaBucket": _if("KeyArn"),
 }
 
 
@@ -292,6 +306,23 @@ QUESTIONS: Mapping[str, Callable[[Template], Measure]] = {
 }
 
 
+# Custom resources whose functions make what keeps data.
+MADE: Mapping[str, Made] = {
+    "Custom::ReplicaBucket": Made(
+        "copies in a second region, and their access logs",
+        {
+            "Encrypted at rest": Measure(2, 2, "1 by own keys"),
+            "TLS only": Measure(2, 2, "at least 1.2 where asked"),
+            "Closed to the public": Measure(4, 4),
+            "Logged": Measure(1, 2),
+            "Retention set": Measure(2, 2),
+            "Narrow grants": Measure(1, 1),
+        },
+        "tests.scenarios.test_model_vault.test_the_second_regions_buckets_are_as_the_compliance_report_says",
+    )
+}
+
+
 # --- The report
 
 
@@ -320,7 +351,8 @@ def rows(templates: Sequence[Template], report: Report) -> list[Row]:
             pack: report.of(template.architecture, pack) if sensitive or pack in FOR_ALL else None for pack in PACKS
         }
         measures = {question: measure(template) for question, measure in QUESTIONS.items()}
-        made.append(Row(template.architecture, sensitive, measures, found))
+        beside = [MADE[one["Type"]] for _, one in template.resources(*MADE)]
+        made.append(Row(template.architecture, sensitive, measures, found, beside))
     return made
 
 
@@ -331,7 +363,7 @@ def pack_of(rule: str) -> str:
 
 def not_looked_at(templates: Sequence[Template]) -> list[str]:
     """The types in the stacks that no question is about."""
-    asked = {*STORES, *RESOURCE_POLICIES, *LOGGED, *RUNS, *(kind for kind, _ in RESOURCE_POLICIES.values())}
+    asked = {*STORES, *MADE, *RESOURCE_POLICIES, *LOGGED, *RUNS, *(kind for kind, _ in RESOURCE_POLICIES.values())}
     asked |= {one.resource_type for template in templates for one in statements(template)}
     return sorted({one["Type"] for template in templates for _, one in template.resources()} - asked)
 
@@ -348,6 +380,12 @@ def table(found: Sequence[Row]) -> str:
         cells += [str(measure) for measure in row.measures.values()]
         cells += ["not held" if found is None else str(found) for found in row.found.values()]
         lines.append(f"| {' | '.join(cells)} |")
+        for one in row.made:
+            module, _, test = one.test.rpartition(".")
+            held = f"[a test](../{module.replace('.', '/')}.py), `{test}`"
+            cells = [f"`{row.architecture}`: {one.title}; no template, so no pack: held by {held}"]
+            cells += [str(one.measures.get(question, Measure(0, 0))) for question in QUESTIONS]
+            lines.append(f"| {' | '.join([*cells, *['-'] * len(PACKS)])} |")
     return "\n".join(lines)
 
 

@@ -11,6 +11,13 @@ CHECK = "leftovers"
 
 # Custom resources that empty a bucket before it is deleted, with the property that names it.
 EMPTYING = {"Custom::EmptiedBucket": "BucketName"}
+# Custom resources whose function makes buckets, which no template shows, and takes them away with the stack: each with
+# the test in which nothing of it is left.
+MAKING = {
+    "Custom::ReplicaBucket": (
+        "tests.scenarios.test_model_vault.test_a_throttled_s3_is_asked_again_when_the_stack_is_made"
+    )
+}
 
 
 # SageMaker's own log groups, into which all jobs of an account write: no stack could own them (Amazon SageMaker AI
@@ -22,7 +29,12 @@ def check(template: Template) -> list[Problem]:
     """Every resource that outlives its stack, blocks its end, or makes something that does."""
     return [
         Problem(CHECK, f"{template.architecture} {logical_id}", message)
-        for logical_id, message in (*_retained(template), *_logs(template), *_buckets(template))
+        for logical_id, message in (
+            *_retained(template),
+            *_logs(template),
+            *_buckets(template),
+            *_made_buckets(template),
+        )
     ]
 
 
@@ -58,3 +70,30 @@ def _buckets(template: Template) -> Iterator[tuple[str, str]]:
     for logical_id, _ in template.resources("AWS::S3::Bucket"):
         if logical_id not in emptied:
             yield logical_id, "is not emptied, and a bucket with objects cannot be deleted"
+
+
+def _made_buckets(template: Template) -> Iterator[tuple[str, str]]:
+    """Who may make buckets, but for the functions that take them away again."""
+    functions = {
+        str(_referred(resource["Properties"].get("ServiceToken"))) for _, resource in template.resources(*MAKING)
+    }
+    roles = {
+        _referred(function["Properties"].get("Role"))
+        for logical_id, function in template.resources("AWS::Lambda::Function")
+        if logical_id in functions
+    }
+    for statement in statements(template):
+        if not (statement.allows and "s3:CreateBucket" in statement.actions):
+            continue
+        policy = template.body["Resources"][statement.logical_id].get("Properties", {})
+        holders = {_referred(role) for role in policy.get("Roles", [statement.logical_id])}
+        if not holders <= roles:
+            yield statement.logical_id, "may make a bucket, which then outlives the stack"
+
+
+def _referred(value: object) -> str | None:
+    """The logical id that a `Ref` or a `Fn::GetAtt` is about, or the text that is given instead."""
+    if isinstance(value, dict):
+        found = value.get("Ref") or (value.get("Fn::GetAtt") or [None])[0]
+        return None if found is None else str(found)
+    return None if value is None else str(value)

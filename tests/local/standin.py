@@ -75,7 +75,7 @@ class FakeCaller:
     def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
         self.emitted.append((source, detail_type, detail, resources))
 
-    def require(self, action: str, resource_arn: str) -> None:
+    def require(self, action: str, resource_arn: str, context: Mapping[str, Any] | None = None) -> None:
         pass
 
     def call(self, service: str, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -331,3 +331,25 @@ def test_the_tags_of_a_version_are_its_groups(monkeypatch: pytest.MonkeyPatch) -
     # When the tags of a version in it are looked up, Then they are the group's, by keys in small letters
     assert keys._tags("arn:aws:sagemaker:us-east-1:000000000000:model-package/fraud/1") == {"project": "fraud"}
     assert keys._tags("arn:aws:sagemaker:us-east-1:000000000000:model-package/churn/1") == {}
+
+
+# --- Versions of a policy
+
+
+def test_the_version_that_is_set_counts_again(cloud: LocalCloud) -> None:
+    # Given a policy whose second version counts
+    iam = cloud.client("iam")
+    arn = iam.create_policy(PolicyName=unique("versions"), PolicyDocument=json.dumps(document(READ)))["Policy"]["Arn"]
+    wider = json.dumps(document({**READ, "Resource": "*"}))
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=wider, SetAsDefault=True)
+    assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v2"
+    # When the first is set, Then it counts, and the second may go
+    iam.set_default_policy_version(PolicyArn=arn, VersionId="v1")
+    assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v1"
+    iam.delete_policy_version(PolicyArn=arn, VersionId="v2")
+    versions = iam.list_policy_versions(PolicyArn=arn)["Versions"]
+    assert [(one["VersionId"], one["IsDefaultVersion"]) for one in versions] == [("v1", True)]
+    # And one that is not there cannot be set
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        iam.set_default_policy_version(PolicyArn=arn, VersionId="v2")
+    iam.delete_policy(PolicyArn=arn)

@@ -14,7 +14,7 @@ from local.emulator.seams.simulation import Document
 from local.permissions import Status, compare, granted
 from scenarios import access_control
 from scenarios.access_control import ROLES, Report, words_of
-from scenarios.access_matrix import CELLS, Cell
+from scenarios.access_matrix import BY_A_SERVICE, CELLS, Cell
 from stacks.policy.grants import HASH
 from tests import mutations
 from tests.conftest import SharedStacks
@@ -85,8 +85,13 @@ def test_the_matrix_is_large_and_mostly_refuses() -> None:
 def test_every_cell_is_decided_as_written_by_really_asking(done: Run) -> None:
     # Given people who signed in, When each asks for what the matrix says, Then the answers are the matrix's
     assert [(answer.cell.name, answer.code, answer.message) for answer in done.report.wrong] == []
+    # And what was allowed was done, but that a job of an image that does not exist is over before anybody stops it
+    undone = {answer.cell.action: answer.code for answer in done.report.answers if answer.allowed and answer.code}
+    stopped = ("sagemaker:StopTrainingJob", "sagemaker:StopProcessingJob")
+    assert undone == dict.fromkeys(stopped, "ValidationException")
     # And all was asked for, but what says why not
     assert {cell.name for cell in done.report.not_asked} == {cell.name for cell in CELLS if cell.call is None}
+    assert {cell.why_not for cell in done.report.not_asked} == {BY_A_SERVICE}
     assert done.report.complete
 
 
@@ -192,6 +197,47 @@ def test_what_no_statement_denies_waits_for_the_grant_that_the_matrix_names(
     assert wrong == []
 
 
+def test_iams_own_simulator_judges_every_document_as_the_harness_does(
+    cloud: LocalCloud, words: dict[str, str], documents: dict[str, Document]
+) -> None:
+    # Given every question that the harness has about the policies of the stack
+    expectations = [*(expectation(cell, words) for cell in CELLS), *of_the_machinery(words)]
+    # and, of documents that it has none about, whether they grant what stands in them
+    asked_about = {name for one in expectations for name in one.documents}
+    for name in set(documents) - asked_about:
+        for statement in mutations.statements(documents[name]):
+            for action in _listed(statement["Action"]):
+                for resource in _listed(statement.get("Resource", words["broker"])):
+                    request = mutations.Request(action, resource, words["broker"])
+                    one = mutations.Expectation(f"{name}: {action}", True, request)
+                    trust = name.endswith("/trust")
+                    expectations.append(replace(one, resource=[name]) if trust else replace(one, identity=[name]))
+    # When IAM is asked them, through its API
+    found = list(mutations.simulated(cloud, expectations, documents))
+    # Then both say the same, whichever document has a say
+    assert [one for one in found if one[1] != mutations.Answer(one[2].decision, len(one[2].statements))] == []
+    assert {name for one, _, _ in found for name in one.documents} == set(documents)
+    assert {said.decision for _, said, _ in found} == {"allowed", "explicitDeny", "implicitDeny"}
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_iams_own_simulator_notices_what_the_harness_notices(
+    cloud: LocalCloud, words: dict[str, str], documents: dict[str, Document]
+) -> None:
+    # Given the scientists' boundary, with each denial and each condition of it taken out in turn
+    expectations = [expectation(cell, words) for cell in CELLS if cell.person == "scientist"]
+    boundary = {name: one for name, one in documents.items() if name == "ScientistBoundary"}
+    for mutant in mutations.mutants(boundary):
+        changed = {**documents, mutant.document: mutant.body}
+        noticing = next(one for one in expectations if one.verdict(changed).allowed != one.allowed)
+        # When IAM is asked the question by which the harness notices, Then it notices too
+        ((_, told, _),) = mutations.simulated(cloud, [noticing], changed)
+        assert (told.decision == "allowed") is not noticing.allowed, mutant
+
+
 def test_every_statement_taken_out_is_noticed(words: dict[str, str], documents: dict[str, Document]) -> None:
     # Given all expectations, which hold
     expectations = [*(expectation(cell, words) for cell in CELLS), *of_the_machinery(words)]
@@ -224,12 +270,12 @@ def without_the_network_rule(
     arn = words_of(cloud, outputs, "any")["scientist boundary"]
     body = documents["ScientistBoundary"]
     left = [one for one in mutations.statements(body) if one.get("Sid") != "InsideANetwork"]
+    before = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
     version = iam.create_policy_version(
         PolicyArn=arn, PolicyDocument=json.dumps({**body, "Statement": left}), SetAsDefault=True
     )["PolicyVersion"]["VersionId"]
     yield
-    again = iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(body), SetAsDefault=True)
-    assert again["PolicyVersion"]["IsDefaultVersion"]
+    iam.set_default_policy_version(PolicyArn=arn, VersionId=before)
     iam.delete_policy_version(PolicyArn=arn, VersionId=version)
 
 

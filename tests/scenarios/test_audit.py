@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from local.assembly import synthesize
 from local.cloud import LocalCloud
-from local.deploy import deploy, destroy
+from local.deploy import deploy, destroy, resources
 from scenarios import audit
 from scenarios.audit import ATTEMPTS, administrator, archived, attempts, listening
 from scenarios.roles import client_as
@@ -480,6 +480,12 @@ def test_every_denial_and_every_condition_is_missed_when_it_goes(cloud: LocalClo
     assert [str(mutant) for mutant in survivors(promises, documents)] == []
 
 
+def _judge(cloud: LocalCloud) -> str:
+    """The name of the function behind the rule on jobs."""
+    found = [name for logical, _, name in resources(cloud, ARCHITECTURE) if logical.startswith("JudgeJobsFunction")]
+    return found[0]
+
+
 def expectations(cloud: LocalCloud, outputs: dict[str, str]) -> Iterator[Expectation]:
     """What the policies promise, in words."""
     account, region = LocalCloud.account, cloud.region
@@ -524,6 +530,11 @@ def expectations(cloud: LocalCloud, outputs: dict[str, str]) -> Iterator[Expecta
     for action in CHANGES_OF_THE_KEY:
         yield on("Key", f"nobody {action}", action, outputs["KeyArn"], anybody, allowed=False)
         yield on("Key", f"a keeper {action}", action, outputs["KeyArn"], releaser, allowed=True)
+    # The function that judges jobs is Config's, for this account.
+    judge = f"arn:aws:lambda:{region}:{account}:function:{_judge(cloud)}"
+    for name, context, allowed in (("for this account", ours, True), ("for no other", others, False)):
+        who, action = "config.amazonaws.com", "lambda:InvokeFunction"
+        yield on("ConfigMayJudge", name, action, judge, who, allowed=allowed, context=context)
     # Records come from two services, for this trail and this account, and are the owner's.
     own = {"s3:x-amz-acl": "bucket-owner-full-control"}
     file = f"{archive}/AWSLogs/{account}/x"

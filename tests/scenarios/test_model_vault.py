@@ -17,8 +17,10 @@ from local.permissions import Status, compare, granted
 from scenarios import model_vault
 from scenarios.model_vault import LINEAGE, auditors, newest, put
 from scenarios.roles import client_as
+from stacks.policy.compliance import MADE, QUESTIONS
+from stacks.policy.template import Template
 from tests.conftest import FreshStack, SharedStacks
-from tests.local.emulated import make_role, unique
+from tests.local.emulated import eventually, make_role, unique
 from tests.mutations import Expectation, Request, of_stack, survivors, wrong
 from tests.scenarios.removals import without
 
@@ -142,6 +144,70 @@ def test_the_copies_are_written_by_the_replication_alone(
         far_as(cloud, outputs, administrator).put_object(Bucket=outputs["ReplicaName"], Key="x", Body=b"")
 
 
+def test_who_asked_for_which_copy_is_written_down(cloud: LocalCloud, outputs: dict[str, str]) -> None:
+    # Given an artifact with its copy, When the auditor reads both
+    key = unique("model")
+    version = put(cloud, outputs, key, b"weights")
+    near, far = auditors(cloud, outputs)
+    near.get_object(**of(outputs["VaultName"], key, version))
+    far.get_object(**of(outputs["ReplicaName"], key, newest(far, outputs["ReplicaName"], key)))
+    # Then S3 has written down both, each in its own region
+    for region, bucket, logs, prefix in (
+        (cloud.region, outputs["VaultName"], outputs["AccessLogBucketName"], "vault/"),
+        (outputs["ReplicaRegion"], outputs["ReplicaName"], f"{outputs['ReplicaName']}-logs", "replica/"),
+    ):
+        s3 = root_client(cloud, "s3", region)
+
+        def lines(s3: Any = s3, bucket: str = bucket, logs: str = logs, prefix: str = prefix) -> list[str]:
+            found = s3.list_objects_v2(Bucket=logs, Prefix=prefix).get("Contents", [])
+            texts = [s3.get_object(Bucket=logs, Key=one["Key"])["Body"].read().decode() for one in found]
+            return [line for text in texts for line in text.splitlines() if f" {bucket} " in line and key in line]
+
+        written = eventually(lambda: [line for line in lines() if "REST.GET.OBJECT" in line], 30)
+        assert written
+        assert "AuditorRole" in written[0]
+
+
+def test_the_second_regions_buckets_are_as_the_compliance_report_says(
+    cloud: LocalCloud, outputs: dict[str, str]
+) -> None:
+    # Given the buckets that the stack's function has made
+    s3 = root_client(cloud, "s3", outputs["ReplicaRegion"])
+    resources: dict[str, Any] = {}
+    for number, bucket in enumerate((outputs["ReplicaName"], f"{outputs['ReplicaName']}-logs")):
+        assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] == outputs["ReplicaRegion"]
+        assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+        rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        assert [rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] for rule in rules] == [1]
+        target = s3.get_bucket_logging(Bucket=bucket).get("LoggingEnabled", {}).get("TargetBucket")
+        encryption = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+        policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+        # When they are written down as a template would have them
+        resources[f"Bucket{number}"] = {
+            "Type": "AWS::S3::Bucket",
+            "Properties": {
+                "BucketEncryption": {
+                    "ServerSideEncryptionConfiguration": [
+                        {"ServerSideEncryptionByDefault": rule["ApplyServerSideEncryptionByDefault"]}
+                        for rule in encryption
+                    ]
+                },
+                "LifecycleConfiguration": {"Rules": rules},
+                "LoggingConfiguration": {"DestinationBucketName": target} if target else {},
+                "PublicAccessBlockConfiguration": s3.get_public_access_block(Bucket=bucket)[
+                    "PublicAccessBlockConfiguration"
+                ],
+            },
+        }
+        properties = {"Bucket": {"Ref": f"Bucket{number}"}, "PolicyDocument": policy}
+        resources[f"Policy{number}"] = {"Type": "AWS::S3::BucketPolicy", "Properties": properties}
+    template = Template(ARCHITECTURE, {"Resources": resources})
+    # Then the questions of the compliance report have the answers that stand in it
+    answers = {question: measure(template) for question, measure in QUESTIONS.items()}
+    told = MADE["Custom::ReplicaBucket"].measures
+    assert {question: answer for question, answer in answers.items() if answer.of} == told
+
+
 def test_a_throttled_s3_is_asked_again_when_the_stack_is_made(cloud: LocalCloud, fresh_stack: FreshStack) -> None:
     # Given S3, which throttles the function that makes the second region's bucket, and later KMS that does
     cloud.control.faults_add(service="s3", operation="CreateBucket", kind="throttle", times=2)
@@ -151,13 +217,21 @@ def test_a_throttled_s3_is_asked_again_when_the_stack_is_made(cloud: LocalCloud,
     made = fresh_stack(architecture=ARCHITECTURE)
     report = model_vault.run(cloud, made.outputs, FILES, patience_seconds=5)
     assert report.complete, report
-    grants = granted(cloud, made.name)
+    grants, s3 = granted(cloud, made.name), cloud.client("s3")
+    assert eventually(lambda: s3.list_objects_v2(Bucket=made.outputs["AccessLogBucketName"]).get("KeyCount"), 30)
+    last = cloud.control.last_decision()
     destroy(cloud, made.name)
-    # and what it was granted is what it did, until its end
-    permissions = compare(grants, cloud.control.decisions(since=since), architecture=ARCHITECTURE)
+    # and what it was granted is what it did, until its end; S3 still tried to deliver, which was taken from it first
+    done = [
+        one
+        for one in cloud.control.decisions(since=since)
+        if not (one["principal"] == "logging.s3.amazonaws.com" and one["seq"] > last)
+    ]
+    permissions = compare(grants, done, architecture=ARCHITECTURE)
     assert permissions.problems == ()
     used = {unit.role for unit in permissions.units if unit.status is Status.USED}
-    for role in ("ArchivistRole", "AuditorRole", "ReplicationRole", "ReplicaRole", "EmptiedVault"):
+    emptied = ("EmptiedVault", "EmptiedAccessLogs")
+    for role in ("ArchivistRole", "AuditorRole", "ReplicationRole", "ReplicaRole", *emptied):
         assert any(name.startswith(role) for name in used), role
     # and nothing is left in either region but keys that wait for their end
     names = [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
@@ -195,6 +269,7 @@ def test_every_denial_and_every_condition_is_missed_when_it_goes(cloud: LocalClo
     documents = {
         **of_stack(cloud, ARCHITECTURE),
         "Replica/policy": json.loads(far.get_bucket_policy(Bucket=outputs["ReplicaName"])["Policy"]),
+        "Replica/logs": json.loads(far.get_bucket_policy(Bucket=f"{outputs['ReplicaName']}-logs")["Policy"]),
         "Replica/key": json.loads(far_key_policy(cloud, outputs)),
     }
     promises = list(expectations(cloud, outputs, documents))
@@ -265,6 +340,33 @@ def expectations(
         yield on(f"{tag} stays", of_vault, vault, "s3:PutObjectTagging", archivist, without_one, allowed=False)
     yield on("replication writes", "Replica/policy", copies, "s3:ReplicateObject", replication, sound, allowed=True)
     yield on("nobody else does", "Replica/policy", copies, "s3:PutObject", anybody, {**sound, **tags}, allowed=False)
+
+    of_logs = next(name for name in documents if name.startswith("AccessLogsPolicy"))
+    account = {"aws:SourceAccount": LocalCloud.account}
+    for policy, logs, source, prefix in (
+        (of_logs, outputs["AccessLogBucketName"], vault, "vault/"),
+        ("Replica/logs", f"{copies}-logs", copies, "replica/"),
+    ):
+        yield on("read by TLS", policy, logs, "s3:GetObject", auditor, sound, allowed=True)
+        yield on(
+            "not by plain HTTP",
+            policy,
+            logs,
+            "s3:GetObject",
+            auditor,
+            {**sound, "aws:SecureTransport": "false"},
+            allowed=False,
+        )
+        yield on("not by old TLS", policy, logs, "s3:GetObject", auditor, {"s3:TlsVersion": "1.1"}, allowed=False)
+        own, other = {"aws:SourceArn": f"arn:aws:s3:::{source}"}, {"aws:SourceArn": "arn:aws:s3:::somewhere"}
+        for name, context, allowed in (
+            ("its own bucket's are delivered", {**own, **account}, True),
+            ("another bucket's are not", {**other, **account}, False),
+            ("another account's are not", {**own, "aws:SourceAccount": "111122223333"}, False),
+        ):
+            target = f"arn:aws:s3:::{logs}/{prefix}x"
+            request = Request("s3:PutObject", target, "logging.s3.amazonaws.com", {**sound, **context})
+            yield Expectation(f"{policy}: {name}", allowed, request, resource=[policy])
 
     def with_key(
         name: str, policy: str, action: str, who: str, context: Mapping[str, str], *, allowed: bool

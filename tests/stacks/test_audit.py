@@ -72,10 +72,14 @@ def test_what_an_account_has_once_can_be_left_out() -> None:
 
 
 def test_what_is_kept_nothing_of_the_stack_may_empty() -> None:
-    # Given an archive that is kept, When the template is read, Then bucket and key outlive the stack, nothing empties
-    # the bucket, and its denial has no exception but root and keepers
+    # Given an archive that is kept, When the template is read, Then bucket, policy and key outlive the stack, nothing
+    # empties the bucket, and its denial has no exception but root and keepers
     template = synthesized("audit", archive="kept")
-    for kind, construct in (("AWS::S3::Bucket", "Archive"), ("AWS::KMS::Key", "Key")):
+    for kind, construct in (
+        ("AWS::S3::Bucket", "Archive"),
+        ("AWS::S3::BucketPolicy", "ArchivePolicy"),
+        ("AWS::KMS::Key", "Key"),
+    ):
         (resource,) = [one for logical, one in template.resources(kind) if logical.startswith(construct)]
         assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
         assert "emptied-on-delete" not in str(resource)

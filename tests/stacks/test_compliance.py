@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -201,6 +202,20 @@ def test_every_stack_has_a_row_and_every_pack_is_held_where_it_should_be(assembl
     for row in (row for row in found if row.sensitive):
         for question in ("Encrypted at rest", "Closed to the public", "TLS only", "Narrow grants"):
             assert row.measures[question].done == row.measures[question].of, (row.architecture, question)
+
+
+def test_what_a_function_makes_has_a_row_and_a_test(assemblies: dict[str, Path]) -> None:
+    # Given the stack whose function makes buckets, When the table is made
+    found = compliance.rows(read(assemblies["aws"]), compliance.reported(assemblies["aws"]))
+    (vault,) = (row for row in found if row.made)
+    lines = [line for line in compliance.table([vault]).splitlines() if "second region" in line]
+    # Then they have a line of their own, with the test that reads it off them
+    assert vault.architecture == "model-vault"
+    assert len(lines) == 1
+    for made in vault.made:
+        module, _, name = made.test.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
+        assert set(made.measures) <= set(QUESTIONS)
 
 
 def test_every_acknowledged_finding_is_in_the_report(assemblies: dict[str, Path]) -> None:

@@ -18,9 +18,8 @@ def vault(assemblies: dict[str, Path]) -> Template:
 
 
 def test_the_vault_locks_and_copies_what_is_put_into_it(vault: Template) -> None:
-    # Given the one bucket of the stack, When it is read
-    ((_, bucket),) = vault.resources("AWS::S3::Bucket")
-    properties = bucket["Properties"]
+    # Given the bucket of the artifacts, When it is read
+    properties = next(one["Properties"] for name, one in vault.resources("AWS::S3::Bucket") if name.startswith("Vault"))
     # Then it locks by default, in governance mode, for the days of the setting
     assert properties["ObjectLockEnabled"] is True
     assert properties["ObjectLockConfiguration"]["Rule"]["DefaultRetention"] == {"Mode": "GOVERNANCE", "Days": 1}
@@ -29,7 +28,8 @@ def test_the_vault_locks_and_copies_what_is_put_into_it(vault: Template) -> None
     assert rule["DeleteMarkerReplication"] == {"Status": "Disabled"}
     assert rule["SourceSelectionCriteria"] == {"SseKmsEncryptedObjects": {"Status": "Enabled"}}
     assert rule["Destination"]["EncryptionConfiguration"]["ReplicaKmsKeyID"]["Fn::GetAtt"][0] == "ReplicaBucket"
-    # and nothing in it expires
+    # and says who asked for what, and nothing in it expires
+    assert properties["LoggingConfiguration"]["LogFilePrefix"] == "vault/"
     assert not any("ExpirationInDays" in one for one in properties["LifecycleConfiguration"]["Rules"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import json
 import re
 from collections.abc import Mapping
@@ -334,6 +335,7 @@ def test_a_runtime_with_years_to_go_passes(default: Template) -> None:
         ("AWS::Lambda::Function", {"Runtime": "python3.13"}, {}),
         ("AWS::Lambda::Function", {"LoggingConfig": {"LogGroup": "/aws/lambda/somewhere"}}, {}),
         ("AWS::IAM::Policy", policy({"Action": "logs:CreateLogGroup", "Resource": "x"}), {}),
+        ("AWS::IAM::Policy", policy({"Action": "s3:CreateBucket", "Resource": "x"}), {}),
     ],
 )
 def test_what_would_outlive_its_stack_is_refused(
@@ -346,6 +348,19 @@ def test_what_would_outlive_its_stack_is_refused(
     # Then it is refused
     assert len(found) == 1
     assert found == planted(found)
+
+
+def test_a_bucket_that_a_function_makes_is_taken_away_by_a_test(assemblies: dict[str, Path]) -> None:
+    # Given the stack whose function makes buckets, Then it may, and there is a test that looks for what is left
+    vault = next(one for one in read(assemblies["aws"]) if one.architecture == "model-vault")
+    assert any("s3:CreateBucket" in one.actions for one in statements(vault))
+    assert leftovers.check(vault) == []
+    for dotted in leftovers.MAKING.values():
+        module, _, name = dotted.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
+    # When its grant is another function's, Then it is refused
+    found = leftovers.check(plant(vault, "AWS::IAM::Policy", policy({"Action": "s3:CreateBucket", "Resource": "x"})))
+    assert [one.message for one in found] == ["may make a bucket, which then outlives the stack"]
 
 
 def test_what_a_stack_costs_while_idle_is_known_and_declared(assemblies: dict[str, Path], default: Template) -> None:

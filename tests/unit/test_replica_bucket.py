@@ -17,6 +17,7 @@ KEY = "arn:aws:kms:us-east-1:111122223333:key/mrk-1"
 PROPERTIES = {
     "Region": "us-west-2",
     "RetentionDays": "3",
+    "LogDays": "90",
     "MinimumTls": "1.2",
     "Keepers": ["arn:aws:iam::111122223333:root"],
     "KeyArn": KEY,
@@ -56,6 +57,15 @@ def test_making_it_again_is_harmless(*, again: bool) -> None:
         made = module.make(s3, kms, primary, "b", PROPERTIES)
     # Then it is as the properties want it, each time
     assert made == {"BucketArn": "arn:aws:s3:::b", "KeyArn": "arn:aws:kms:us-west-2:111122223333:key/mrk-1"}
+    # The copies, and beside them, under S3's own key and without a lock, their access logs
+    assert [call.kwargs["Bucket"] for call in s3.create_bucket.call_args_list] == ["b-logs", "b"]
+    (log_rule,), (rule,) = (
+        call.kwargs["LifecycleConfiguration"]["Rules"] for call in s3.put_bucket_lifecycle_configuration.call_args_list
+    )
+    assert log_rule["Expiration"] == {"Days": 90}
+    assert "Expiration" not in rule
+    target = s3.put_bucket_logging.call_args.kwargs["BucketLoggingStatus"]["LoggingEnabled"]
+    assert target == {"TargetBucket": "b-logs", "TargetPrefix": "replica/"}
     lock = s3.put_object_lock_configuration.call_args.kwargs["ObjectLockConfiguration"]
     assert lock["Rule"]["DefaultRetention"] == {"Mode": "GOVERNANCE", "Days": 3}
     assert kms.put_key_policy.call_args.kwargs["KeyId"] == made["KeyArn"]
@@ -76,13 +86,26 @@ def test_what_goes_wrong_is_told() -> None:
     ("state", "deletions"), [("Enabled", 1), ("PendingDeletion", 0), (error("NotFoundException"), 0)]
 )
 def test_removing_it_again_is_harmless(state: Any, deletions: int) -> None:
-    # Given a bucket that is gone, and a key that is there, waits for its end, or is gone
+    # Given buckets that are gone, and a key that is there, waits for its end, or is gone
     s3, kms = MagicMock(), MagicMock()
+    s3.put_bucket_policy.side_effect = error("NoSuchBucket")
     s3.list_object_versions.side_effect = error("NoSuchBucket")
     kms.describe_key.side_effect = [state if isinstance(state, ClientError) else {"KeyMetadata": {"KeyState": state}}]
     # When it is removed, Then the key is scheduled for deletion if it is not yet
-    module.remove(s3, kms, "b", KEY, Context())
+    module.remove(s3, kms, "b", PROPERTIES, Context())
     assert kms.schedule_key_deletion.call_count == deletions
+
+
+def test_nothing_is_delivered_once_the_logs_are_emptied() -> None:
+    # Given empty buckets, When they are removed, Then S3 is let in no more before its records are
+    s3 = MagicMock()
+    s3.list_object_versions.return_value = {}
+    module.remove(s3, MagicMock(), "b", PROPERTIES, Context())
+    calls = [(name, given["Bucket"]) for name, _, given in s3.method_calls if name != "list_object_versions"]
+    assert calls == [("delete_bucket", "b"), ("put_bucket_policy", "b-logs"), ("delete_bucket", "b-logs")]
+    policy = s3.put_bucket_policy.call_args.kwargs["Policy"]
+    assert "logging.s3.amazonaws.com" not in policy
+    assert "OnlyCurrentTls" in policy
 
 
 def test_versions_that_stay_are_an_error_and_so_is_too_little_time() -> None:
@@ -91,10 +114,10 @@ def test_versions_that_stay_are_an_error_and_so_is_too_little_time() -> None:
     s3.list_object_versions.return_value = {"Versions": [{"Key": "secret", "VersionId": "1"}]}
     s3.delete_objects.return_value = {"Errors": [{"Key": "secret", "Code": "AccessDenied"}]}
     with pytest.raises(module.NotEmptyError, match="kept 1 versions, the first because of AccessDenied"):
-        module.remove(s3, MagicMock(), "b", KEY, Context())
+        module.remove(s3, MagicMock(), "b", PROPERTIES, Context())
     # When the function's time runs out, Then nothing more is deleted
     with pytest.raises(module.NotEmptyError, match="once more"):
-        module.remove(s3, MagicMock(), "b", KEY, Context(seconds=10))
+        module.remove(s3, MagicMock(), "b", PROPERTIES, Context(seconds=10))
     assert s3.delete_objects.call_count == 1
 
 

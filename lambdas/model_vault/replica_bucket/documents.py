@@ -27,6 +27,9 @@ ADMINISTER = (
 
 Document = dict[str, Any]
 
+# Under which S3 writes its records of requests.
+LOG_PREFIX = "replica/"
+
 
 def key_policy(account: str, region: str, bucket: str, writer: str, reader: str) -> Document:
     """The replication's role encrypts, the reader's decrypts, through S3 and for this bucket; the account administers.
@@ -65,6 +68,25 @@ def key_policy(account: str, region: str, bucket: str, writer: str, reader: str)
     }
 
 
+def log_policy(bucket: str, logs: str, account: str, minimum_tls: float, *, delivering: bool = True) -> Document:
+    """S3 writes into `logs` who asked the `bucket` for what; nobody speaks plain HTTP or old TLS.
+
+    Not `delivering`: S3 is let in no more, so that nothing comes after the bucket was emptied.
+    """
+    delivery = {
+        "Sid": "LogsOfReplica",
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{logs}/{LOG_PREFIX}*",
+        "Condition": {
+            "ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"},
+            "StringEquals": {"aws:SourceAccount": account},
+        },
+    }
+    return {"Version": "2012-10-17", "Statement": [*_only_tls(logs, minimum_tls), *([delivery] if delivering else [])]}
+
+
 # The ways round a lock: the policy that keeps it, and the bucket's own default.
 WAYS_ROUND = ("s3:DeleteBucketPolicy", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketPolicy")
 
@@ -75,39 +97,47 @@ def bucket_policy(bucket: str, writer: str, emptier: str, minimum_tls: float, ke
     And nobody but the `keepers` (ARNs, with `*`) and the emptier, which writes this policy, changes that.
     """
 
-    def deny(sid: str, actions: list[str], condition: Document, *resources: str) -> Document:
-        return {
-            "Sid": sid,
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": actions,
-            "Resource": list(resources),
-            "Condition": condition,
-        }
-
     whole, objects = f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"
     return {
         "Version": "2012-10-17",
         "Statement": [
-            deny("OnlyTls", ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}, whole, objects),
-            deny("OnlyCurrentTls", ["s3:*"], {"NumericLessThan": {"s3:TlsVersion": str(minimum_tls)}}, whole, objects),
-            deny(
+            *_only_tls(bucket, minimum_tls),
+            _deny(
                 "OnlyReplicationWrites",
                 ["s3:PutObject", "s3:ReplicateObject"],
                 {"ArnNotEquals": {"aws:PrincipalArn": writer}},
                 objects,
             ),
-            deny(
+            _deny(
                 "NobodyUnlocks",
                 ["s3:BypassGovernanceRetention"],
                 {"ArnNotEquals": {"aws:PrincipalArn": emptier}},
                 objects,
             ),
-            deny(
+            _deny(
                 "OnlyKeepersChangeTheRules",
                 list(WAYS_ROUND),
                 {"ArnNotLike": {"aws:PrincipalArn": [*keepers, emptier]}},
                 whole,
             ),
         ],
+    }
+
+
+def _only_tls(bucket: str, minimum: float) -> list[Document]:
+    everything = f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"
+    return [
+        _deny("OnlyTls", ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}, *everything),
+        _deny("OnlyCurrentTls", ["s3:*"], {"NumericLessThan": {"s3:TlsVersion": str(minimum)}}, *everything),
+    ]
+
+
+def _deny(sid: str, actions: list[str], condition: Document, *resources: str) -> Document:
+    return {
+        "Sid": sid,
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": actions,
+        "Resource": list(resources),
+        "Condition": condition,
     }

@@ -84,6 +84,7 @@ _PARTS = (
     "bucket_owners",
     "request_keys",
     "simulation",
+    "policy_versions",
     "polly",
     "polling",
     "worker_code",
@@ -423,10 +424,11 @@ class _Caller:
         with _responses.request_scope(self.account, self.region):
             _emit(source, detail_type, detail, resources)
 
-    def require(self, action: str, resource_arn: str) -> None:
+    def require(self, action: str, resource_arn: str, context: Mapping[str, Any] | None = None) -> None:
         """Authorise and record one more action of this request. Raises ServiceError (AccessDeniedException)."""
+        service, keys = action.partition(":")[0], dict(context or {})
         with _responses.request_scope(self.account, self.region):
-            if _iam.enforce(self.access_key, action, action.partition(":")[0], self.region, resource_arn) is not None:
+            if _iam.enforce(self.access_key, action, service, self.region, resource_arn, keys) is not None:
                 raise ServiceError(
                     "AccessDeniedException",
                     f"User: {self.principal_arn} is not authorized to perform: {action} on resource: {resource_arn}",

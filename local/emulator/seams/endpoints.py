@@ -140,7 +140,9 @@ def _authorise_configurations() -> None:
             region, account = _responses.get_region(), _responses.get_account_id()
             arn = f"arn:aws:sagemaker:{region}:{account}:endpoint-config/{name.lower()}"
             action = f"sagemaker:{operation}"
-            if _iam.enforce(access_key, action, "sagemaker", region, arn) is not None:
+            # The tags of a request are the request's, whichever of its resources is asked about.
+            keys = _iam_actions.request_tag_context("sagemaker", action, body, {})
+            if _iam.enforce(access_key, action, "sagemaker", region, arn, keys) is not None:
                 denied: seams.Response = _iam_actions.access_denied_response(
                     "sagemaker", action, _iam.caller_arn(), str(uuid.uuid4()), headers=headers, resource_arn=arn
                 )

@@ -105,7 +105,7 @@ class Records:
         """
         arn = arn_of(arn_kind or kind, caller, name)
         if tags := list(tags):
-            caller.require("sagemaker:AddTags", arn)
+            caller.require("sagemaker:AddTags", arn, _tagging(kind, tags))
         record = Record(
             kind,
             name,
@@ -311,6 +311,16 @@ def unserved(what: str) -> ServiceError:
 def now() -> datetime.datetime:
     """The moment by the movable clock."""
     return datetime.datetime.fromtimestamp(clock.now(), tz=datetime.timezone.utc)
+
+
+def _tagging(kind: str, tags: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """The condition keys with which `sagemaker:AddTags` is asked for what is being made.
+
+    That `sagemaker:TaggingAction` names the operation is named from memory.
+    """
+    operation = "Create" + "".join(word.capitalize() for word in kind.split("-"))
+    named = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
+    return {**named, "aws:TagKeys": [tag["Key"] for tag in tags], "sagemaker:TaggingAction": operation}
 
 
 def tags_of(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
