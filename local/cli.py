@@ -194,9 +194,8 @@ def env(
         print(f"export {variable}={shlex.quote(value)}")
     # A proxy cannot reach this machine. Some tools read the one name, some the other.
     for variable in ("NO_PROXY", "no_proxy"):
-        print(
-            f'case ",${{{variable}-}}," in *,{HOST},*) ;; *) export {variable}="${{{variable}:+${variable},}}{HOST}" ;; esac'
-        )
+        longer = f'export {variable}="${{{variable}:+${variable},}}{HOST}"'
+        print(f'case ",${{{variable}-}}," in *,{HOST},*) ;; *) {longer} ;; esac')
 
 
 @app.command()

@@ -35,7 +35,7 @@ AGAIN = 'eval "$(python3 -m local env)"'
 
 
 class MissingError(Exception):
-    """What the CDK command line needs is not there: a part of it, or the cloud that it is to call. `str()` is one line."""
+    """What the CDK command line needs is not there: itself, or the cloud that it is to call. `str()` is one line."""
 
 
 def node() -> pathlib.Path:

@@ -103,8 +103,7 @@ def validated(
 def build(app: cdk.App) -> list[Built]:
     """Adds the stacks that the context asks for."""
     context = {key: app.node.try_get_context(key) for key in CONTEXT}
-    beside_each_other = context["architecture"] == ALL
-    if beside_each_other:
+    if everything := context["architecture"] == ALL:
         context["architecture"] = None
     architectures = _architectures(context["architecture"])
     target = context["target"] or os.environ.get(TARGET_VARIABLE) or "lambda"
@@ -131,8 +130,8 @@ def build(app: cdk.App) -> list[Built]:
     if context["architecture"]:
         for needed, wanted in getattr(_class(architectures[-1]), "Neighbours", {}).items():
             values.setdefault(needed, dict(wanted))
-    if beside_each_other:
-        values |= {needed: {**wanted, **values.get(needed, {})} for needed, wanted in _wanted(architectures).items()}
+    if everything:
+        values = side_by_side(architectures, values)
     built: dict[str, Built] = {}
     for architecture in architectures:
         name = renamed.get(architecture.id, architecture.id)
@@ -159,16 +158,21 @@ def _class(architecture: catalogue.Architecture) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _wanted(architectures: Sequence[catalogue.Architecture]) -> dict[str, dict[str, list[Any]]]:
-    """What stacks want of their neighbours, by the neighbour's id and setting: beside what it has by default."""
+def side_by_side(
+    architectures: Sequence[catalogue.Architecture], values: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The settings of stacks that are deployed together, by architecture: `values`, and what they want of each other.
+
+    A neighbour gets that beside what it has by default, unless `values` say otherwise.
+    """
     found: dict[str, dict[str, list[Any]]] = {}
     for architecture in architectures:
         for needed, wanted in getattr(_class(architecture), "Neighbours", {}).items():
             default = _class(catalogue.get(needed)).Settings()
-            for name, values in wanted.items():
+            for name, more in wanted.items():
                 have = found.setdefault(needed, {}).setdefault(name, list(getattr(default, name)))
-                have += [value for value in values if value not in have]
-    return found
+                have += [one for one in more if one not in have]
+    return {key: {**found.get(key, {}), **values.get(key, {})} for key in {**found, **values}}
 
 
 def _stack(

@@ -1125,6 +1125,13 @@ def _complete_stack_resources() -> None:
         delete(physical_id, properties)
 
     handler["delete"] = deleting
+    _provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]["delete"] = _delete_table
+
+
+def _delete_table(name: str, _properties: dict[str, Any]) -> None:
+    """As DeleteTable does: MiniStack's own way keeps the tags, and heeds no deletion protection."""
+    if name in _dynamodb._tables:
+        _accepted(_dynamodb._delete_table({"TableName": name}))
 
 
 def _after_provisioning(kind: str, complete: Callable[[str, Mapping[str, Any]], None]) -> None:
