@@ -523,7 +523,11 @@ def _assets_of(cloud: Cloud, stack: str) -> set[tuple[str, str]]:
             return set()
         raise
     body = answer["TemplateBody"]
-    template = body if isinstance(body, dict) else json.loads(body or "{}")
+    try:
+        template = body if isinstance(body, dict) else json.loads(body or "{}")
+    except ValueError:
+        # In YAML, which no synthesized template is. CDK's bootstrap is, and refers to no asset.
+        return set()
     return set(_asset_references(template, cloud))
 
 

@@ -98,6 +98,13 @@ LISTED: Mapping[str, tuple[str, str, str]] = {
     "translate terminology": ("translate", "list_terminologies", "TerminologyPropertiesList[].Name"),
 }
 
+ASKED: Mapping[str, Mapping[str, Any]] = {
+    "AWS::ApplicationAutoScaling::ScalableTarget": {"ServiceNamespace": "sagemaker"},
+    "AWS::CloudWatch::CompositeAlarm": {"AlarmTypes": ["CompositeAlarm"]},
+    # The others are AWS's.
+    "AWS::IAM::ManagedPolicy": {"Scope": "Local"},
+}
+
 # What is part of another resource and goes with it, or, of a custom resource, is listed for what it makes.
 PARTS = {
     "AWS::ApiGateway::Deployment",
@@ -149,13 +156,7 @@ def held(cloud: Cloud, account: str) -> set[tuple[str, str]]:
 def _names(cloud: Cloud, account: str, kind: str) -> Iterator[str]:
     service, operation, path = LISTED[kind]
     client = cloud.client(service)
-    asked: dict[str, Any] = {
-        "AWS::ApplicationAutoScaling::ScalableTarget": {"ServiceNamespace": "sagemaker"},
-        "AWS::Budgets::Budget": {"AccountId": account},
-        "AWS::CloudWatch::CompositeAlarm": {"AlarmTypes": ["CompositeAlarm"]},
-        # The others are AWS's.
-        "AWS::IAM::ManagedPolicy": {"Scope": "Local"},
-    }.get(kind, {})
+    asked = ASKED.get(kind, {}) if kind != "AWS::Budgets::Budget" else {"AccountId": account}
     if client.can_paginate(operation):
         pages = list(client.get_paginator(operation).paginate(**asked))
     else:
