@@ -128,6 +128,10 @@ def test_every_stack_is_deployed_compared_and_destroyed_and_nothing_is_left(own:
     roles = {str(decision["role"]) for decision in own.control.decisions()}
     for part in ("deploy", "file-publishing"):
         assert f"cdk-{deploy.QUALIFIER}-{part}-role-{own.account}-{own.region}" in roles
+    # And what deploys without the command line finds nothing to do
+    told_here: list[str] = []
+    deploy.deploy(own, tmp_path / "cdk.out", "text-insights", told_here.append)
+    assert told_here == ["nothing has changed"]
     # And it works: a photograph that is uploaded gets its row, by functions that are built for this machine
     report = image_labeling.run(own, deploy.outputs(own, "image-labeling"), [PHOTO])
     (photo,) = report.photos
@@ -141,20 +145,16 @@ def test_every_stack_is_deployed_compared_and_destroyed_and_nothing_is_left(own:
     assert compared.count("create a read-only change set") == len(ALL)
     assert compared.count("There were no differences") == len(ALL)
     assert change_sets(own) == []
-    # And what deploys without the command line finds nothing to do, either
-    told_here: list[str] = []
-    deploy.deploy(own, tmp_path / "cdk.out", "text-insights", told_here.append)
-    assert told_here == ["nothing has changed"]
-    # And when a setting does, Then the difference is told
+    # When a setting does, Then the difference is told
     other = synthesized(
         own,
         tmp_path / "other.out",
         *("-c", "architecture=image-labeling", "-c", 'settings={"image-labeling": {"minimum_confidence": 71}}'),
     )
     differs = cdk(own, "diff", "--fail", *other, status=1)
-    assert '"71"' in differs or " 71" in differs
-    # When all is destroyed, Then every resource is gone but the bootstrap's
-    gone = cdk(own, "destroy", "--all", "--force", *app)
+    assert re.search(r"\.MINIMUM_CONFIDENCE:\n.*\[-\] 70\n.*\[\+\] 71\n", differs), differs
+    # When all is destroyed, several at a time, Then every resource is gone but the bootstrap's
+    gone = cdk(own, "destroy", "--all", "--force", "--concurrency", "4", *app)
     assert told(gone, r"^ *✅ +(\S+): destroyed$") == sorted(ALL)
     assert held(own, own.account) == empty
     # When the bootstrap is removed, too, Then the account is as it was
