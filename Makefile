@@ -26,7 +26,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker demo test test-browser soak bench lint format synth compliance deploy destroy docs definitions lock clean
+.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker setup-cdk demo test test-browser soak bench lint format synth compliance deploy destroy docs definitions lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,10 @@ setup-dev: $(VENV)/.dev $(VENV)/.weights ## Install what the tests need
 
 setup-sagemaker: $(VENV)/.sagemaker ## Install the SDK that builds the pipelines' definitions
 
+# npm is told by the lock file which version, and what it has to hash to.
+setup-cdk: setup ## Install the CDK command line, beside the Node that it runs on
+	@$(BIN)/python -m stacks.cdk_cli --version
+
 demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
 	@models=$$($(BIN)/python -m stacks.catalogue $(ID)) && for set in $$models; do $(MAKE) -s $(VENV)/.$$set || exit 1; done
 	@$(BIN)/python -m local demo $(ID)
@@ -100,7 +104,7 @@ test: setup-dev ## Everything but endurance and browsers, style and types includ
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none
 	@$(BIN)/python -m pytest -m browser --require-browser tests/browser
 
-soak: setup-dev setup-sagemaker ## Endurance: fault storms, killed workers, updates under load, the monitor's power
+soak: setup-dev setup-sagemaker setup-cdk ## Endurance: fault storms, killed workers, updates under load, the CDK CLI
 	@$(BIN)/python -m pytest -m soak
 
 bench: setup-dev ## Measure, side by side

@@ -36,15 +36,8 @@ STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 
 # CDK ends a logical id with a hash.
 HASH = re.compile(r"[0-9A-F]{8}$")
-# Some tools read the one name of the region, some the other.
-USED_BY_TOOLS = (
-    "AWS_ENDPOINT_URL",
-    "AWS_CA_BUNDLE",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-)
+# How AWS tools show things, not where they go or as whom: a shell keeps that.
+KEPT_IN_SHELLS = {"AWS_PAGER", "AWS_DEFAULT_OUTPUT", "AWS_CLI_AUTO_PROMPT"}
 SAME_ON_EVERY_LINE = {
     "level",
     "message",
@@ -174,9 +167,36 @@ def up(
     named = _on(name)
     screen.say(f"  {command_line()} deploy image-labeling{named}    deploy to it")
     screen.say(f"  {command_line()} down{named}                     stop it; what it holds is gone then")
-    screen.say("Any AWS tool can use it with these variables:")
-    for variable in USED_BY_TOOLS:
-        screen.say(f"  export {variable}={shlex.quote(cloud.environment()[variable])}")
+    screen.say(
+        f'  eval "$({command_line()} env{named})"       let the AWS CLI, boto3 or the CDK CLI of this shell use it'
+    )
+
+
+@app.command()
+def env(
+    name: Name = DEFAULT_CLOUD,
+    undo: Annotated[bool, typer.Option("--undo", help="Print what takes AWS's variables away again.")] = False,
+) -> None:
+    """Print what makes every AWS tool of a shell use the local cloud: eval "$(python3 -m local env)"
+
+    It is for sh, bash and zsh. What the shell says of AWS (profile, session, endpoints) is taken away, so that nothing
+    goes to an account.
+    """
+    from local.cloud import HOST
+    from stacks.assets import TARGET_VARIABLE
+
+    found = {one for one in _ignored_variables if one.startswith("AWS_") or one == TARGET_VARIABLE} - KEPT_IN_SHELLS
+    variables = {} if undo else _running(name).tools_environment()
+    if unwanted := found - variables.keys():
+        print("unset", *sorted(unwanted))
+    if undo:
+        return
+    for variable, value in variables.items():
+        print(f"export {variable}={shlex.quote(value)}")
+    # A proxy cannot reach this machine. Some tools read the one name, some the other.
+    for variable in ("NO_PROXY", "no_proxy"):
+        longer = f'export {variable}="${{{variable}:+${variable},}}{HOST}"'
+        print(f'case ",${{{variable}-}}," in *,{HOST},*) ;; *) {longer} ;; esac')
 
 
 @app.command()

@@ -29,7 +29,8 @@ import psutil
 
 from local.control import Control, ControlError
 from local.emulator import certificate
-from local.environment import ROOT_KEYS, child_environment
+from local.environment import NO_USER_SETTINGS, ROOT_KEYS, child_environment
+from stacks.assets import TARGET_VARIABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local"
@@ -168,6 +169,21 @@ class LocalCloud:
             "AWS_ENDPOINT_URL_S3": self.endpoint_url,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
+        }
+
+    def tools_environment(self) -> dict[str, str]:
+        """What a user's shell needs so that any AWS tool works on this cloud, and on nothing else.
+
+        Other programs of that shell still reach the internet and trust what they trusted: `trust` would change that.
+        The user's profiles are out of sight, as the CDK command line prefers one to keys.
+        """
+        names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_REGION", "AWS_DEFAULT_REGION")
+        environment = self.environment()
+        return {
+            **{name: environment[name] for name in names},
+            **ROOT_KEYS,
+            **NO_USER_SETTINGS,
+            TARGET_VARIABLE: "local",
         }
 
     def client(self, service: str, **config: Any) -> Any:

@@ -535,7 +535,11 @@ def _template(cloud: Cloud, stack: str) -> dict[str, Any]:
             return {}
         raise
     body = answer["TemplateBody"]
-    found: dict[str, Any] = body if isinstance(body, dict) else json.loads(body or "{}")
+    try:
+        found: dict[str, Any] = body if isinstance(body, dict) else json.loads(body or "{}")
+    except ValueError:
+        # In YAML, which no synthesized template is. CDK's bootstrap is, and refers to no asset.
+        return {}
     return found
 
 

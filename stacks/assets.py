@@ -35,6 +35,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "lambdas"
 BUILD = ROOT / ".build"
 
+# Says which of them the CDK app is to build for, where its context does not (`stacks/synth.py`).
+TARGET_VARIABLE = "CDK_TARGET"
+
 LAMBDA_PYTHON = "3.13"
 LAMBDA_PLATFORM = "aarch64-manylinux_2_34"
 

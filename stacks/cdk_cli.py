@@ -8,20 +8,34 @@ version of the library writes, and npm's tag `latest` stands on a program that c
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import json
 import os
 import pathlib
+import socket
+import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
+import urllib.parse
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLI = ROOT / "node_modules" / "aws-cdk"
 
 
+# What of `cdk` asks AWS for something.
+CALLS_AWS = {
+    "bootstrap", "deploy", "destroy", "diagnose", "diff", "drift", "gc", "import", "migrate", "refactor", "rollback",
+    "watch",
+}  # fmt: skip
+ANSWER_SECONDS = 5.0
+AGAIN = 'eval "$(python3 -m local env)"'
+
+
 class MissingError(Exception):
-    """Something that the CDK command line needs is not there. `str()` is one clear line."""
+    """What the CDK command line needs is not there: itself, or the cloud that it is to call. `str()` is one line."""
 
 
 def node() -> pathlib.Path:
@@ -56,6 +70,8 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `cdk` in the project's folder and returns its exit code; 1 with one line when it cannot be run."""
     try:
         install()
+        if not CALLS_AWS.isdisjoint(arguments):
+            check_endpoint(os.environ)
         command = [str(node()), str(CLI / "bin" / "cdk"), *arguments]
         return subprocess.run(  # noqa: S603 (the CLI in its pinned version)
             command, cwd=ROOT, env=_environment(), check=False
@@ -63,6 +79,39 @@ def main(arguments: Sequence[str]) -> int:
     except MissingError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def check_endpoint(environment: Mapping[str, str]) -> None:
+    """Raises MissingError where `AWS_ENDPOINT_URL` means this machine and nothing there answers and proves itself.
+
+    The command line itself would first say four times that roles cannot be assumed.
+    """
+    url = environment.get("AWS_ENDPOINT_URL", "")
+    place = urllib.parse.urlsplit(url)
+    host = place.hostname or ""
+    if not _is_this_machine(host):
+        return
+    bundle = environment.get("AWS_CA_BUNDLE") or None
+    try:
+        port = place.port or (443 if place.scheme == "https" else 80)
+        with socket.create_connection((host, port), timeout=ANSWER_SECONDS) as connection:
+            if place.scheme == "https":
+                context = ssl.create_default_context(cafile=bundle)
+                context.wrap_socket(connection, server_hostname=host).close()
+    except (ssl.SSLError, FileNotFoundError) as error:
+        told = f"AWS_CA_BUNDLE is {bundle}" if bundle else "AWS_CA_BUNDLE is not set"
+        raise MissingError(f"What answers at {url} cannot be trusted ({told}): run `{AGAIN}` once more.") from error
+    except (OSError, ValueError) as error:
+        raise MissingError(
+            f"Nothing answers at AWS_ENDPOINT_URL, {url}: start the local cloud (`python3 -m local up`), "
+            f"then run `{AGAIN}` once more."
+        ) from error
+
+
+def _is_this_machine(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def _environment() -> dict[str, str]:

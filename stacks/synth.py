@@ -1,16 +1,19 @@
 """Builds the stacks of the catalogue; `app.py` is its command.
 
 Context, all optional: `architecture` (an id, or several with commas between them, which bring those that they need;
-otherwise all that are built), `target` (`lambda` for AWS, which is the default, or `local` for the local cloud: whose
-compiled dependencies the functions bring), `settings` (JSON, by architecture: `{"image-labeling":
-{"minimum_confidence": 80}}`), `stack_name` (the CloudFormation name of that one architecture, so that a second copy can
-live beside the first), `model_monitor` (`own` or `managed`, short for that setting of model-monitor).
+`all` for all that are built, each with what the others want of it, so that they can be deployed side by side; otherwise
+all that are built, each as its page describes it), `target` (`lambda` for AWS, which is the default, or `local` for the
+local cloud: whose compiled dependencies the functions bring; the variable `CDK_TARGET` says it, too), `settings` (JSON,
+by architecture: `{"image-labeling": {"minimum_confidence": 80}}`), `stack_name` (the CloudFormation name of that one
+architecture, so that a second copy can live beside the first), `model_monitor` (`own` or `managed`, short for that
+setting of model-monitor).
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +24,7 @@ import aws_cdk as cdk
 from pydantic import BaseModel, ValidationError
 
 from stacks import catalogue
+from stacks.assets import TARGET_VARIABLE
 from stacks.policy import nag
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, Acknowledgement
 
@@ -42,6 +46,10 @@ STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 
 # Whose keys tell the stack's buckets by its name.
 NAMED_BUCKETS = ("data-protection", "model-vault")
+
+# What the context `architecture` is in `cdk.json`: the CDK command line deploys, and what one stack imports has to be
+# exported by another.
+ALL = "all"
 
 CONTEXT = ("architecture", "target", "settings", "stack_name", "model_monitor")
 
@@ -96,8 +104,10 @@ def validated(
 def build(app: cdk.App) -> list[Built]:
     """Adds the stacks that the context asks for."""
     context = {key: app.node.try_get_context(key) for key in CONTEXT}
+    if everything := context["architecture"] == ALL:
+        context["architecture"] = None
     architectures = _architectures(context["architecture"])
-    target = context["target"] or "lambda"
+    target = context["target"] or os.environ.get(TARGET_VARIABLE) or "lambda"
     if target not in get_args(Target):
         raise ContextError(f"Context target is {target!r}: it may be {' or '.join(get_args(Target))}.")
     values = _settings(context["settings"])
@@ -121,6 +131,8 @@ def build(app: cdk.App) -> list[Built]:
     if context["architecture"]:
         for needed, wanted in getattr(_class(architectures[-1]), "Neighbours", {}).items():
             values.setdefault(needed, dict(wanted))
+    if everything:
+        values = side_by_side(architectures, values)
     built: dict[str, Built] = {}
     for architecture in architectures:
         name = renamed.get(architecture.id, architecture.id)
@@ -145,6 +157,23 @@ def _class(architecture: catalogue.Architecture) -> Any:
     assert architecture.stack
     module, _, name = architecture.stack.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def side_by_side(
+    architectures: Sequence[catalogue.Architecture], values: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The settings of stacks that are deployed together, by architecture: `values`, and what they want of each other.
+
+    A neighbour gets that beside what it has by default, unless `values` say otherwise.
+    """
+    found: dict[str, dict[str, list[Any]]] = {}
+    for architecture in architectures:
+        for needed, wanted in getattr(_class(architecture), "Neighbours", {}).items():
+            default = _class(catalogue.get(needed)).Settings()
+            for name, more in wanted.items():
+                have = found.setdefault(needed, {}).setdefault(name, list(getattr(default, name)))
+                have += [one for one in more if one not in have]
+    return {key: {**found.get(key, {}), **values.get(key, {})} for key in {**found, **values}}
 
 
 def _stack(

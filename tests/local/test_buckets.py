@@ -117,6 +117,32 @@ def test_s3_names_the_bucket_or_the_object_to_the_key(cloud: LocalCloud, *, buck
             s3.put_object(Bucket=bucket, Key="a/b", Body=b"x")
 
 
+def test_who_asks_for_kms_and_names_no_key_gets_the_key_of_s3(cloud: LocalCloud) -> None:
+    # Given a bucket with a key of its own by default, and a role that may use no key
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    bucket = make_bucket(cloud, key=key)
+    s3 = client_as(cloud, make_role(cloud, EVERY_OBJECT), "s3")
+    # When it writes without a word, Then the bucket's key counts, and refuses
+    with pytest.raises(ClientError, match="kms:GenerateDataKey"):
+        s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+    # But when it asks for KMS and names no key, Then that is S3's own, which needs no grant
+    written = s3.put_object(Bucket=bucket, Key="a", Body=b"x", ServerSideEncryption="aws:kms")
+    assert written["ServerSideEncryption"] == "aws:kms"
+    assert key not in str(written)
+    read = s3.get_object(Bucket=bucket, Key="a")
+    assert (read["Body"].read(), read["ServerSideEncryption"]) == (b"x", "aws:kms")
+    # And a key of the customer's beside one that is named still does not go
+    with pytest.raises(ClientError, match="incompatible"):
+        s3.put_object(
+            Bucket=bucket,
+            Key="a",
+            Body=b"x",
+            ServerSideEncryption="aws:kms",
+            SSECustomerAlgorithm="AES256",
+            SSECustomerKey="0" * 32,
+        )
+
+
 def test_a_link_of_version_2_opens_nothing_under_a_key(cloud: LocalCloud) -> None:
     # Given an object under a key of KMS, and one under S3's own, and links that were signed by version 2
     key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]

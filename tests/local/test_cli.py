@@ -23,6 +23,7 @@ from local import cli, demo, permissions, screen
 from local import cloud as clouds
 from local.cloud import LocalCloud
 from local.deploy import stacks
+from local.environment import child_environment
 from stacks import catalogue
 from tests.local.emulated import unique
 
@@ -305,10 +306,10 @@ def test_a_setting_that_the_stack_refuses_is_the_users_mistake(local: Local, clo
 def test_up_is_idempotent_and_tells_how_to_use_the_cloud(local: Local, own: LocalCloud) -> None:
     # Given a cloud that is up, When it is started again
     again = local("up", "--name", own.name)
-    # Then it is the same, and the variables for other tools are told
+    # Then it is the same, and how other tools get at it is told
     assert again.status == 0
     assert own.endpoint_url in again.out
-    assert f"export AWS_CA_BUNDLE={own.ca_bundle}" in again.out
+    assert f'eval "$(python3 -m local env --name {own.name})"' in again.out
     # and it cannot be moved to another port
     moved = local("up", "--name", own.name, "--port", str(own.port + 1))
     assert moved.status == 1
@@ -481,7 +482,7 @@ def test_logs_of_what_is_not_deployed_are_one_line_with_the_mend(local: Local, o
     assert f"Deploy it: python3 -m local deploy image-labeling --name {own.name}" in answer.complaint
 
 
-def test_the_variables_that_up_prints_can_be_pasted_wherever_the_project_lies(
+def test_the_variables_can_be_evaluated_wherever_the_project_lies(
     local: Local, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # Given a project in a folder whose name a shell would take apart
@@ -489,15 +490,56 @@ def test_the_variables_that_up_prints_can_be_pasted_wherever_the_project_lies(
     # When a cloud is started there
     name = unique("up")
     try:
-        out = local("up", "--name", name).out
-        pasted = "\n".join(line for line in out.splitlines() if line.startswith("  export "))
-        # Then a shell that runs those lines has the very file that the cloud wrote
+        assert local("up", "--name", name).status == 0
+        printed = local("env", "--name", name).out
+        # Then a shell that evaluates what is printed has the very file that the cloud wrote
         said = subprocess.run(
-            ["/bin/sh", "-c", f'{pasted}\ncat "$AWS_CA_BUNDLE"'], capture_output=True, text=True, check=True
+            ["/bin/sh", "-euc", f'{printed}\ncat "$AWS_CA_BUNDLE"'], capture_output=True, text=True, check=True
         ).stdout
         assert said.startswith("-----BEGIN CERTIFICATE-----")
     finally:
         assert local("down", "--name", name).status == 0
+
+
+CALL = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
+
+
+def test_a_shell_that_evaluates_env_speaks_to_the_cloud_and_to_nothing_else(cloud: LocalCloud) -> None:
+    # Given a shell that is set to an account of AWS, behind a proxy
+    shell = {
+        "AWS_PROFILE": "production",
+        "AWS_SESSION_TOKEN": "real",
+        "AWS_ENDPOINT_URL_STS": "https://127.0.0.1:9",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "AWS_PAGER": "less",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "no_proxy": "example.com",
+    }
+    taken = f'eval "$({sys.executable} -m local env --name {cloud.name})"'
+    undone = f'eval "$({sys.executable} -m local env --undo)"'
+    script = f'{taken}; {taken}; {sys.executable} -c "{CALL}"; echo $no_proxy; {undone}; env'
+    # When it takes the cloud's variables, twice, and a tool calls AWS
+    ran = subprocess.run(
+        ["/bin/sh", "-c", script],
+        cwd=ROOT,
+        env={**child_environment(), **shell},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    account, proxied, *after = ran.stdout.splitlines()
+    # Then the cloud answers
+    assert account == cloud.account, ran.stderr
+    assert proxied == "example.com,127.0.0.1"
+    # And afterwards the variables can be taken away
+    assert [line for line in after if line.startswith(("AWS_", "CDK_"))] == ["AWS_PAGER=less"]
+
+
+def test_without_a_cloud_env_prints_nothing_that_a_shell_could_evaluate(local: Local, no_clouds: Path) -> None:
+    # Given no cloud, When its variables are asked for, Then one line says how to start one, and nothing else
+    answer = local("env")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.complaint == "Error: No local cloud 'default' is up. Start one: python3 -m local up"
 
 
 @pytest.mark.parametrize("command", ["deploy", "destroy"])

@@ -213,6 +213,23 @@ def test_nothing_is_tidied_up_while_another_stack_is_announced(cloud: LocalCloud
     assert destroy(cloud, coming) is True
 
 
+def test_a_stack_of_another_tool_may_stand_beside(cloud: LocalCloud, made: Assembly) -> None:
+    # Given a stack whose template is in YAML, as the bootstrap of the CDK command line is
+    other, formation = unique("yaml"), cloud.client("cloudformation")
+    body = "Resources:\n  Topic:\n    Type: AWS::SNS::Topic\n    Properties:\n      DisplayName: !Ref AWS::Region\n"
+    formation.create_stack(StackName=other, TemplateBody=body)
+    formation.get_waiter("stack_create_complete").wait(StackName=other, WaiterConfig={"Delay": 1})
+    try:
+        # When one of ours is deployed and destroyed beside it, Then its assets come and go as ever
+        deploy(cloud, made.write({"Role": ROLE, "Function": made.function}), made.stack)
+        assert f"{made.asset}.zip" in staged(cloud)
+        assert destroy(cloud, made.stack) is True
+        assert f"{made.asset}.zip" not in staged(cloud)
+        assert other in stacks(cloud)
+    finally:
+        assert destroy(cloud, other) is True
+
+
 def test_an_update_that_fails_is_rolled_back(cloud: LocalCloud, made: Assembly) -> None:
     # Given a deployed stack
     first = deploy(cloud, made.write({"Queue": QUEUE}), made.stack)

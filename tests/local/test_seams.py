@@ -125,6 +125,7 @@ SIGNATURES = {
     "core.lambda_runtime.execution_credentials": ("config",),
     "services.sts.register_session": ("access_key", "session"),
     "app.app": ("scope", "receive", "send"),
+    "services.s3._resolve_sse_write_headers": ("headers", "bucket_name"),
     "services.ec2._parse_ip_permissions": ("params", "prefix"),
     "services.ec2._resource_matches_tag_filters": ("resource_id", "filters"),
     "services.lambda_svc._create_function": ("data",),
@@ -269,6 +270,7 @@ CALLS = [
     ("services.eventbridge", "_dispatch_event", "_invoke_target"),
     ("services.eventbridge", "_tick_scheduled_rules", "_invoke_target"),
     ("services.eventbridge", "_invoke_target", "_dispatch_to_sqs"),
+    ("services.s3", "_put_object", "_resolve_sse_write_headers"),
     ("services.s3", "_fire_s3_event", "_dispatch_event"),
     ("services.s3", "_fire_s3_event_async", "_fire_s3_event"),
     ("services.sns", "_deliver_to_sqs", "queue_policy_allows"),
@@ -365,6 +367,50 @@ def test_the_workers_script_reports_errors_where_they_are_named() -> None:
     script = import_module("ministack.core.lambda_runtime")._PYTHON_WORKER_SCRIPT
     for part in (seams._HANDLER_RESULT, seams._HANDLER_ERROR, "\ndef run():", worker_logs.ANSWER_SENT):
         assert script.count(part) == 1
+
+
+# --- Stacks
+
+
+def test_a_stacks_table_goes_as_the_service_deletes_it(cloud: LocalCloud) -> None:
+    # Given a stack with a tagged table that must not be deleted
+    formation, name = cloud.client("cloudformation"), unique("tagged")
+
+    def template(*, protected: bool) -> str:
+        key = [{"AttributeName": "id", "KeyType": "HASH"}]
+        table = {
+            "TableName": name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": key,
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "Tags": [{"Key": "owner", "Value": name}],
+            "DeletionProtectionEnabled": protected,
+        }
+        return json.dumps({"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": table}}})
+
+    def tagged() -> list[str]:
+        found = cloud.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "owner", "Values": [name]}])
+        return [one["ResourceARN"] for one in found["ResourceTagMappingList"]]
+
+    identifier = formation.create_stack(StackName=name, TemplateBody=template(protected=True))["StackId"]
+    formation.get_waiter("stack_create_complete").wait(StackName=identifier, WaiterConfig={"Delay": 1})
+    assert len(tagged()) == 1
+    # When the stack is deleted, Then it fails and the table stays
+    formation.delete_stack(StackName=name)
+    state = eventually(lambda: ended_state(formation, identifier))
+    assert state == "DELETE_FAILED"
+    assert len(tagged()) == 1
+    # When the table may be deleted, Then nothing is left of it, its tags included
+    cloud.client("dynamodb").update_table(TableName=name, DeletionProtectionEnabled=False)
+    formation.delete_stack(StackName=name)
+    eventually(lambda: ended_state(formation, identifier) == "DELETE_COMPLETE")
+    assert tagged() == []
+
+
+def ended_state(formation: Any, stack: str) -> str | None:
+    """The state of a stack, unless it is being changed."""
+    state: str = formation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+    return None if state.endswith("_IN_PROGRESS") else state
 
 
 # --- Added services

@@ -13,7 +13,8 @@ import pytest
 
 from local import guard
 from local.assembly import synthesize
-from stacks.synth import ContextError, build
+from stacks import catalogue
+from stacks.synth import ALL, ContextError, build, side_by_side
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,6 +88,34 @@ def test_an_architecture_brings_those_that_it_needs_and_a_copy_is_of_itself_alon
     ]
     # And the short way to the managed variant is that setting
     assert built[-1].settings.model_dump()["monitor"] == "managed"
+
+
+def test_stacks_that_are_deployed_side_by_side_have_what_the_others_import() -> None:
+    # Given the context with which the CDK command line runs the app
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    assert context == {"architecture": ALL}
+
+    # When all are built, Then the network has its own door and those of the Studio that stands in it
+    doors = ["comprehend", "sagemaker.api", "sagemaker.runtime"]
+    others: dict[str, dict[str, Any]] = {
+        "image-labeling": {"batch_size": 2},
+        "private-network": {"foreign_bucket": "theirs"},
+    }
+    assert side_by_side(catalogue.available(), others) == {
+        "image-labeling": {"batch_size": 2},
+        "private-network": {"endpoints": doors, "foreign_bucket": "theirs"},
+    }
+    # And what the user says of them counts
+    chosen: dict[str, dict[str, Any]] = {"private-network": {"endpoints": ["rekognition"]}}
+    assert side_by_side(catalogue.available(), chosen) == chosen
+
+
+def test_the_target_may_be_told_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a shell that says for where functions are to be built
+    monkeypatch.setenv("CDK_TARGET", "moon")
+    # When the app is built, Then it is asked where the context says nothing
+    with pytest.raises(ContextError, match="Context target is 'moon'"):
+        build(cdk.App())
 
 
 def test_a_template_is_the_same_whoever_needs_it(assemblies: dict[str, Path]) -> None:

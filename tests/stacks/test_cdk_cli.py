@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from local.cloud import LocalCloud
+from local.emulator import certificate
 from stacks import cdk_cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,3 +54,62 @@ def test_a_failed_installation_is_one_line(
     assert code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Installing the CDK command line failed: ")
+
+
+def refused(environment: Mapping[str, str]) -> str:
+    with pytest.raises(cdk_cli.MissingError) as error:
+        cdk_cli.check_endpoint(environment)
+    return str(error.value)
+
+
+def test_a_cloud_that_is_down_or_another_one_is_one_line_with_the_mend(cloud: LocalCloud, tmp_path: Path) -> None:
+    # Given a shell with the variables of a running cloud, When its endpoint is looked at, Then nothing is said
+    good = cloud.tools_environment()
+    cdk_cli.check_endpoint(good)
+    # Given those of one that is down (a port that nobody listens on)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        down = f"https://127.0.0.1:{taken.getsockname()[1]}"
+        # Then a line names it, and how to go on
+        assert refused({**good, "AWS_ENDPOINT_URL": down}) == (
+            f"Nothing answers at AWS_ENDPOINT_URL, {down}: start the local cloud (`python3 -m local up`), "
+            'then run `eval "$(python3 -m local env)"` once more.'
+        )
+    # Given a certificate authority that is another cloud's, none, gone, or no certificate at all
+    (tmp_path / "text.pem").write_text("no certificate")
+    certificate.issue(tmp_path)
+    for bundle in (str(tmp_path / "ca.pem"), "", str(tmp_path / "gone.pem"), str(tmp_path / "text.pem")):
+        # Then a line says that it cannot be trusted, and how to go on
+        told = refused({**good, "AWS_CA_BUNDLE": bundle})
+        assert told.startswith(f"What answers at {cloud.endpoint_url} cannot be trusted (AWS_CA_BUNDLE is")
+        assert told.endswith('run `eval "$(python3 -m local env)"` once more.')
+    # Given an address that is none
+    assert "Nothing answers at AWS_ENDPOINT_URL, https://127.0.0.1:99999:" in refused(
+        {"AWS_ENDPOINT_URL": "https://127.0.0.1:99999"}
+    )
+    # Given an endpoint elsewhere, or none, Then that is the command line's own affair
+    for elsewhere in ("https://sts.us-east-1.amazonaws.com", ""):
+        cdk_cli.check_endpoint({"AWS_ENDPOINT_URL": elsewhere})
+
+
+def test_what_calls_aws_looks_for_its_endpoint_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a command line that is installed, and a cloud that is down
+    ran: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(cdk_cli, "install", lambda: None)
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://127.0.0.1:1")
+    # When it is to deploy, Then it is not even started
+    assert cdk_cli.main(["deploy", "--all"]) == 1
+    assert ran == []
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Nothing answers at AWS_ENDPOINT_URL")
+    # When it is to synthesize, Then it is, as that asks nobody
+    assert cdk_cli.main(["synth"]) == 0
+    assert len(ran) == 1

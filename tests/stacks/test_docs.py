@@ -555,14 +555,15 @@ def test_every_command_of_the_local_cloud_that_the_pages_name_exists() -> None:
         for name, command in group.commands.items()
     }
     pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
-    of_aws = [line for text in pages.values() for line in re.findall(r"^aws .*", text, re.MULTILINE)]
+    others = r"^(?:aws|\.venv/bin/python -m stacks\.cdk_cli) .*"
+    of_aws = [line for text in pages.values() for line in re.findall(others, text, re.MULTILINE)]
     known = set(re.findall(r"--[a-z-]+", "\n".join(of_aws))).union(*options.values())
     for page, text in pages.items():
         # Then each that a page tells to run is one of them, and so are its options
         for command, rest in re.findall(r"python3? -m local ([a-z]+)([^`#\n]*)", text):
             assert command in options, f"{page}: {command}"
             assert set(re.findall(r"--[a-z-]+", rest)) - options[command] == set(), f"{page}: {command}"
-        # And an option that it only names is one of theirs, or one of the AWS commands that are shown
+        # And an option that it only names is one of theirs, or one of the commands of AWS and the CDK that are shown
         assert set(re.findall(r"`(--[a-z-]+)", text)) - known == set(), page
 
 

@@ -1127,6 +1127,13 @@ def _complete_stack_resources() -> None:
         delete(physical_id, properties)
 
     handler["delete"] = deleting
+    _provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]["delete"] = _delete_table
+
+
+def _delete_table(name: str, _properties: dict[str, Any]) -> None:
+    """As DeleteTable does: MiniStack's own way keeps the tags, and heeds no deletion protection."""
+    if name in _dynamodb._tables:
+        _accepted(_dynamodb._delete_table({"TableName": name}))
 
 
 def _after_provisioning(kind: str, complete: Callable[[str, Mapping[str, Any]], None]) -> None:
@@ -1398,7 +1405,8 @@ def _object_key_use(
     if not name or method not in ("GET", "HEAD", "PUT"):
         return []
     if method == "PUT":
-        default = _s3._bucket_default_sse_headers(bucket).get(_KEY_HEADER)
+        # Who says how it is to be encrypted does not get the bucket's default.
+        default = None if headers.get(_ALGORITHM_HEADER) else _s3._bucket_default_sse_headers(bucket).get(_KEY_HEADER)
         written = _uses(_customer_key(headers.get(_KEY_HEADER) or default), "kms:GenerateDataKey")
         return [*_uses(_copied_key(headers), "kms:Decrypt"), *written]
     return _uses(_object_key(bucket, name, next(iter(query.get("versionId") or ()), None)), "kms:Decrypt")
@@ -1415,7 +1423,7 @@ def _uses(key: str | None, *actions: str) -> list[tuple[str, str]]:
     return [(key, action) for action in actions] if key else []
 
 
-_KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
+_KEY_HEADER, _ALGORITHM_HEADER = buckets.KEY_HEADER, buckets.ALGORITHM_HEADER
 
 
 def _object_key(bucket: str, key: str, version: str | None) -> str | None:

@@ -6,6 +6,8 @@
   connection. Signatures are as old as the machine's clock says; it is not the clock that tests move.
 - Keys: S3 names the object, or the bucket if that has a bucket key, in the encryption context ("Reducing the cost of
   SSE-KMS with Amazon S3 Bucket Keys", Amazon S3 User Guide, read 2026-11-27).
+- A write that asks for KMS and names no key gets S3's own key of the account ("PutObject", `SSEKMSKeyId`, in botocore's
+  model of S3, read 2026-11-28), whatever the bucket's default is. That key has no name here, and an answer names none.
 - A link that was signed by version 2 opens nothing that lies under a key of KMS ("Protecting data with server-side
   encryption", same guide, read 2026-11-27).
 - A write that gives tags or locks is asked for the permission to do so, too.
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import contextvars
 import datetime
+import functools
 import threading
 import time
 import uuid
@@ -38,6 +41,7 @@ from local.emulator import authorise
 LOGGING_SERVICE = "logging.s3.amazonaws.com"
 DELIVERED_AFTER_SECONDS = 0.5
 KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
+ALGORITHM_HEADER = "x-amz-server-side-encryption"
 
 # What comes from inside the emulator has no connection of its own: services of AWS among each other.
 _tls_version: contextvars.ContextVar[str] = contextvars.ContextVar("tls_version", default="1.3")
@@ -47,6 +51,7 @@ def install() -> None:
     """Put the hooks in place."""
     _watch_connections()
     _add_condition_keys()
+    _have_a_key_of_its_own()
     _refuse_old_signatures()
     _ask_for_what_is_beside()
     _write_access_logs()
@@ -107,6 +112,19 @@ def _first(value: Any) -> str:
     return str(value[0] if isinstance(value, list) and value else value or "")
 
 
+def _have_a_key_of_its_own() -> None:
+    resolve = _s3._resolve_sse_write_headers
+
+    @functools.wraps(resolve)
+    def resolving(headers: Mapping[str, str], bucket_name: str) -> Any:
+        customer = any(name.startswith(f"{ALGORITHM_HEADER}-customer-") for name, value in headers.items() if value)
+        if headers.get(ALGORITHM_HEADER) == "aws:kms" and not headers.get(KEY_HEADER) and not customer:
+            return {ALGORITHM_HEADER: "aws:kms"}, None
+        return resolve(headers, bucket_name)
+
+    _s3._resolve_sse_write_headers = resolving
+
+
 def _refuse_old_signatures() -> None:
     handler = _app.SERVICE_HANDLERS["s3"]
 
@@ -121,7 +139,7 @@ def _refuse_old_signatures() -> None:
                 if method == "PUT"
                 else _s3._stored_sse_headers(found)
             )
-            if asked.get("x-amz-server-side-encryption") == "aws:kms":
+            if asked.get(ALGORITHM_HEADER) == "aws:kms":
                 message = (
                     "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature"
                     " Version 4."

@@ -28,7 +28,6 @@ from local.emulator import authorise, clock
 from local.emulator.seams import buckets
 
 MayUseKey = Callable[[str, "str | None", "tuple[str, ...]", Mapping[str, str]], bool]
-ALGORITHM_HEADER = "x-amz-server-side-encryption"
 RULE_PROPERTIES = {
     "DeleteMarkerReplication",
     "Destination",
@@ -118,7 +117,7 @@ def _replicate_as_the_role(may_use_key: MayUseKey) -> None:
         replicate(bucket, key, record, data, tags)
         if record.get("_replica") and target_key:
             headers = _s3._buckets[target]["objects"][key]["preserved_headers"]
-            headers |= {ALGORITHM_HEADER: "aws:kms", buckets.KEY_HEADER: target_key}
+            headers |= {buckets.ALGORITHM_HEADER: "aws:kms", buckets.KEY_HEADER: target_key}
 
     _s3._maybe_replicate = replicating
 
