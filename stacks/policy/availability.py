@@ -53,7 +53,7 @@ def uses(template: Template) -> Iterator[tuple[str, str, str]]:
 
 
 def service_of(name: str, field: str, services: Services) -> str | None:
-    """The service of a resource type or action, as `services.toml` names it; of several patterns the longest decides."""
+    """The service of a resource type or action, by `services.toml`: of several patterns the longest decides."""
     matching = [
         (len(pattern), service)
         for service, entry in services.items()

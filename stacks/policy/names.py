@@ -95,7 +95,12 @@ MADE: Mapping[str, tuple[Any, int, Scope]] = {
                 [
                     {"Ref": "AWS::StackName"},
                     "replica",
-                    {"Fn::Select": [0, {"Fn::Split": ["-", {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}]}]},
+                    {
+                        "Fn::Select": [
+                            0,
+                            {"Fn::Split": ["-", {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}]},
+                        ]
+                    },
                 ],
             ]
         },
@@ -131,7 +136,10 @@ SINGLE = frozenset(
 
 # What cannot be deployed twice, and why that is right: by architecture and resource type.
 ONCE: Mapping[tuple[str, str], str] = {
-    ("audit", "AWS::Config::ConfigurationRecorder"): "the account's one recorder a region; the setting `config_rules` leaves it out",
+    (
+        "audit",
+        "AWS::Config::ConfigurationRecorder",
+    ): "the account's one recorder a region; the setting `config_rules` leaves it out",
     ("audit", "AWS::Config::DeliveryChannel"): "goes with the recorder",
     ("audit", "AWS::GuardDuty::Detector"): "the account's one detector a region; the setting `guardduty` leaves it out",
 }
@@ -170,7 +178,9 @@ def check(template: Template, once: Mapping[tuple[str, str], str] = ONCE) -> lis
                 if evaluate(value, template, place) == evaluate(value, template, FIRST)
             ]
             if same:
-                message = f"{name.path[-1]} {string(evaluate(value, template, FIRST))!r} is that of {' and of '.join(same)}"
+                message = (
+                    f"{name.path[-1]} {string(evaluate(value, template, FIRST))!r} is that of {' and of '.join(same)}"
+                )
                 found.append((logical_id, f"{message}, too: one of them fails"))
     return [Problem(CHECK, f"{template.architecture} {where}", message) for where, message in found]
 
@@ -192,7 +202,9 @@ def check_together(templates: Sequence[Template], once: Mapping[tuple[str, str],
                 if owners.setdefault(kind, template.architecture) != template.architecture:
                     message = f"{' '.join(filter(None, kind))} is in {owners[kind]}, too: both cannot be deployed"
                     problems.append(Problem(CHECK, f"{template.architecture} {logical_id}", message))
-    there = {(template.architecture, resource["Type"]) for template in templates for _, resource in template.resources()}
+    there = {
+        (template.architecture, resource["Type"]) for template in templates for _, resource in template.resources()
+    }
     built = {template.architecture for template in templates}
     for architecture, resource_type in sorted(once.keys() - there):
         if architecture in built:
@@ -219,7 +231,9 @@ def _long(template: Template) -> Iterator[tuple[str, str]]:
         for name, value in _named(resource):
             longest = string(evaluate(value, template, LONGEST))
             if len(longest) > name.limit:
-                message = f"{name.path[-1]} has {len(longest)} characters with the longest stack name, in the region with"
+                message = (
+                    f"{name.path[-1]} has {len(longest)} characters with the longest stack name, in the region with"
+                )
                 yield logical_id, f"{message} the longest name: {resource['Type']} takes {name.limit}"
 
 
@@ -235,4 +249,7 @@ def _unknown(template: Template) -> Iterator[tuple[str, str]]:
                 and path[0] not in known
                 and (resource["Type"], path[0]) not in NOT_NAMES
             ):
-                yield logical_id, f"{resource['Type']} {path[0]}: say in names.py how long it may be, and where it must differ"
+                yield (
+                    logical_id,
+                    f"{resource['Type']} {path[0]}: say in names.py how long it may be, and where it must differ",
+                )

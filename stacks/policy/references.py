@@ -71,7 +71,8 @@ def check_together(
         Problem(CHECK, who, f"imports {name}, which no stack exports") for who, name in sorted(lacking - missing.keys())
     ]
     problems += [
-        Problem(CHECK, f"{who} {output}", "is exported, and nothing imports it") for who, output in sorted(idle - unused.keys())
+        Problem(CHECK, f"{who} {output}", "is exported, and nothing imports it")
+        for who, output in sorted(idle - unused.keys())
     ]
     built = {template.architecture for template in templates}
     for who, name in sorted({*(unused.keys() - idle), *(missing.keys() - lacking)}):

@@ -40,8 +40,8 @@ def check(template: Template, wanted: Mapping[str, Sequence[str]] | None = None)
         problems.append(Problem(CHECK, template.architecture, message))
     missing = lacks(template)
     for region in promised.get(template.architecture, promised[""]):
-        for lacking in missing.get(region, (f"resource types that are known: cfn-lint has no list for {region}",)):
-            problems.append(Problem(CHECK, template.architecture, f"{region} has no {lacking}"))
+        lacking = missing.get(region, (f"resource types that are known: cfn-lint has no list for {region}",))
+        problems += [Problem(CHECK, template.architecture, f"{region} has no {name}") for name in lacking]
     return problems
 
 

@@ -64,17 +64,14 @@ def _called(function: str, argument: Any, template: Template, place: Place) -> A
     if function == "Fn::Sub":
         return _substituted(argument, template, place)
     parts = evaluate(argument, template, place)
-    if function == "Fn::Join":
-        return str(parts[0]).join(map(string, parts[1])) if isinstance(parts[1], list) else string(parts[1])
     if function == "Fn::Split":
         return str(parts[1]).split(str(parts[0]))
-    if function == "Fn::Select":
-        index, choices = int(parts[0]), parts[1]
-        if isinstance(choices, list) and index < len(choices):
-            return choices[index]
-    if function == "Fn::ImportValue":
-        return f"${{export:{string(parts)}}}"
-    return f"${{{function}:{string(parts)}}}"
+    # What is put together here may come from AWS, and then is no list yet.
+    if function == "Fn::Join" and isinstance(parts[1], list):
+        return str(parts[0]).join(map(string, parts[1]))
+    if function == "Fn::Select" and isinstance(parts[1], list) and int(parts[0]) < len(parts[1]):
+        return parts[1][int(parts[0])]
+    return f"${{{'export' if function == 'Fn::ImportValue' else function}:{string(parts)}}}"
 
 
 def _substituted(argument: Any, template: Template, place: Place) -> str:
