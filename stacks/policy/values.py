@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stacks.policy.template import Template
@@ -20,6 +20,8 @@ class Place:
     account: str = "111122223333"
     # The last part of a stack's id, which no two stacks share.
     unique: str = "00000000-0000-0000-0000-000000000000"
+    # What AWS made, where that is known: `Resource`, `Resource.Attribute` and `export:name` with their values.
+    made: Mapping[str, str] = field(default_factory=dict)
 
     def pseudo(self) -> dict[str, str]:
         """The pseudo parameters by name."""
@@ -38,7 +40,7 @@ def evaluate(value: Any, template: Template, place: Place) -> Any:
     """The value with all that is known of it put in.
 
     What only AWS knows, a resource's name or attribute or another stack's export, stays as `${Resource}`,
-    `${Resource.Attribute}` and `${export:name}`. Parameters have their defaults.
+    `${Resource.Attribute}` and `${export:name}` unless the place tells it. Parameters have their defaults.
     """
     if isinstance(value, list):
         return [evaluate(part, template, place) for part in value]
@@ -60,7 +62,7 @@ def string(value: Any) -> str:
 
 def _called(function: str, argument: Any, template: Template, place: Place) -> Any:
     if function == "Fn::GetAtt":
-        return f"${{{'.'.join(argument) if isinstance(argument, list) else argument}}}"
+        return _made(".".join(argument) if isinstance(argument, list) else argument, place)
     if function == "Fn::Sub":
         return _substituted(argument, template, place)
     parts = evaluate(argument, template, place)
@@ -71,7 +73,7 @@ def _called(function: str, argument: Any, template: Template, place: Place) -> A
         return str(parts[0]).join(map(string, parts[1]))
     if function == "Fn::Select" and isinstance(parts[1], list) and int(parts[0]) < len(parts[1]):
         return parts[1][int(parts[0])]
-    return f"${{{'export' if function == 'Fn::ImportValue' else function}:{string(parts)}}}"
+    return _made(f"{'export' if function == 'Fn::ImportValue' else function}:{string(parts)}", place)
 
 
 def _substituted(argument: Any, template: Template, place: Place) -> str:
@@ -83,7 +85,7 @@ def _substituted(argument: Any, template: Template, place: Place) -> str:
             return f"${{{name[1:]}}}"
         if name in given:
             return string(evaluate(given[name], template, place))
-        return string(_reference(name, template, place)) if "." not in name else f"${{{name}}}"
+        return string(_reference(name, template, place)) if "." not in name else _made(name, place)
 
     return re.sub(r"\$\{(?P<name>[^}]+)\}", put, text)
 
@@ -93,4 +95,8 @@ def _reference(name: str, template: Template, place: Place) -> Any:
     if name in known:
         return known[name]
     parameter = template.body.get("Parameters", {}).get(name, {})
-    return parameter.get("Default", f"${{{name}}}")
+    return parameter.get("Default", _made(name, place))
+
+
+def _made(name: str, place: Place) -> str:
+    return place.made.get(name, f"${{{name}}}")

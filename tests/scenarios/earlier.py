@@ -1,0 +1,62 @@
+"""The version of the stacks before the one that is tested, from the project's history."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+from local.assembly import BUILD, ROOT, SOURCES, synthesize
+
+# What the policy checks change changes no template.
+CHANGING = (*SOURCES, ":(exclude)stacks/policy")
+
+
+class NoHistoryError(Exception):
+    """There is no earlier version here. `str()` is one line with the reason."""
+
+
+def version(root: Path = ROOT) -> str:
+    """The commit before the last change of what templates are made of; `HEAD` if they are changed and not committed.
+
+    Raises NoHistoryError for a folder without history, or with too little of it.
+    """
+    if not _git(root, "rev-parse", "HEAD"):
+        raise NoHistoryError("the project has no history here")
+    if _git(root, "status", "--porcelain", "--", *CHANGING):
+        return "HEAD"
+    last = _git(root, "log", "-1", "--format=%H", "--", *CHANGING)
+    before = _git(root, "rev-parse", "--verify", "--quiet", f"{last}^")
+    if not before:
+        raise NoHistoryError("the history does not go back to a change of the stacks (git fetch --unshallow)")
+    return before
+
+
+def assembly(commit: str, architectures: str, folder: Path) -> Path:
+    """The assembly of these architectures (ids, commas between them) as a commit has them, for this machine.
+
+    `folder` must not exist yet. The functions are made of the libraries that are staged now: raises SynthesisError
+    where the commit has others.
+    """
+    files = subprocess.run(
+        ["git", "archive", "--format=zip", commit, "--", *SOURCES],  # noqa: S607 (the git of the machine)
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
+    source = folder / "source"
+    with zipfile.ZipFile(io.BytesIO(files)) as archive:
+        archive.extractall(source)
+    (source / ".build").mkdir()
+    (source / ".build" / "parts").symlink_to(BUILD / "parts")
+    return synthesize(architectures, out=folder / "assembly", root=source)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints, or nothing where it fails or is not there."""
+    if shutil.which("git") is None:
+        return ""
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S607
+    return done.stdout.strip() if done.returncode == 0 else ""
