@@ -56,6 +56,7 @@ def synthesize(
     target: Target = "local",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     stack_name: str | None = None,
+    *,
     out: Path | None = None,
     root: Path = ROOT,
 ) -> Path:

@@ -72,7 +72,6 @@ NOT_READ: Mapping[tuple[str, str], str] = {
     ("AWS::S3::BucketPolicy", "Bucket"): "is how the policy is found",
     ("AWS::SNS::TopicPolicy", "Topics"): "is how the policy is found",
     ("AWS::SQS::QueuePolicy", "Queues"): "is how the policy is found",
-    ("AWS::SageMaker::Pipeline", "ParallelismConfiguration"): "is not in DescribePipeline's answer by default",
     ("AWS::SecretsManager::Secret", "GenerateSecretString"): "is for making it: the secret is not to be read",
     ("AWS::Athena::WorkGroup", "RecursiveDeleteOption"): "is for the workgroup's end",
 }
@@ -83,7 +82,6 @@ NOT_KEPT: Mapping[tuple[str, str], str] = {
     ("AWS::DynamoDB::Table", "SSESpecification"): "the local cloud's tables are not encrypted",
     ("AWS::DynamoDB::Table", "TimeToLiveSpecification"): "rows of the local cloud do not end",
     ("AWS::S3::Bucket", "LifecycleConfiguration"): "objects of the local cloud do not end",
-    ("AWS::StepFunctions::StateMachine", "EncryptionConfiguration"): "the local cloud's executions are not encrypted",
 }
 CUSTOM = "a custom resource is what its function makes: its scenario looks at it"
 TAGS = "tags are read by another call in each service, and grant nothing here unless a scenario shows it"
