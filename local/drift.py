@@ -75,13 +75,14 @@ NOT_READ: Mapping[tuple[str, str], str] = {
     ("AWS::SecretsManager::Secret", "GenerateSecretString"): "is for making it: the secret is not to be read",
     ("AWS::Athena::WorkGroup", "RecursiveDeleteOption"): "is for the workgroup's end",
 }
+NOT_SET = "the local cloud's CloudFormation makes the resource without it"
 # What the local cloud does not keep of a template, so that it differs from it there and not on AWS.
 NOT_KEPT: Mapping[tuple[str, str], str] = {
-    ("AWS::ApiGateway::RestApi", "EndpointConfiguration"): "the local cloud has one kind of endpoint",
-    ("AWS::DynamoDB::Table", "PointInTimeRecoverySpecification"): "the local cloud keeps no backups",
-    ("AWS::DynamoDB::Table", "SSESpecification"): "the local cloud's tables are not encrypted",
-    ("AWS::DynamoDB::Table", "TimeToLiveSpecification"): "rows of the local cloud do not end",
-    ("AWS::S3::Bucket", "LifecycleConfiguration"): "objects of the local cloud do not end",
+    ("AWS::ApiGateway::RestApi", "EndpointConfiguration"): NOT_SET,
+    ("AWS::DynamoDB::Table", "PointInTimeRecoverySpecification"): NOT_SET,
+    ("AWS::DynamoDB::Table", "SSESpecification"): NOT_SET,
+    ("AWS::DynamoDB::Table", "TimeToLiveSpecification"): NOT_SET,
+    ("AWS::S3::Bucket", "LifecycleConfiguration"): NOT_SET,
 }
 CUSTOM = "a custom resource is what its function makes: its scenario looks at it"
 TAGS = "tags are read by another call in each service, and grant nothing here unless a scenario shows it"
