@@ -58,7 +58,7 @@ def synthesize(
     stack_name: str | None = None,
     *,
     out: Path | None = None,
-    root: Path = ROOT,
+    root: Path | None = None,
 ) -> Path:
     """The folder of the assembly that holds this architecture and those that it needs, or every available one if None.
 
@@ -135,7 +135,8 @@ def _files(place: Path) -> Iterator[Path]:
         )
 
 
-def _run_app(context: Mapping[str, Any], out: Path, root: Path = ROOT) -> None:
+def _run_app(context: Mapping[str, Any], out: Path, other: Path | None = None) -> None:
+    root = other or ROOT
     # What is not a string reaches the app as JSON text, as it does with the CDK CLI's `-c settings=...`.
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in context.items()}
     temporary = out.parent / f"{out.name}.tmp"
