@@ -8,7 +8,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from local.assembly import BUILD, ROOT, SOURCES, synthesize
+from local.assembly import BUILD, ROOT, SOURCES, SynthesisError, synthesize
 
 # What the policy checks change changes no template.
 CHANGING = (*SOURCES, ":(exclude)stacks/policy")
@@ -37,8 +37,8 @@ def version(root: Path = ROOT) -> str:
 def assembly(commit: str, architectures: str, folder: Path) -> Path:
     """The assembly of these architectures (ids, commas between them) as a commit has them, for this machine.
 
-    `folder` must not exist yet. The functions are made of the libraries that are staged now: raises SynthesisError
-    where the commit has others.
+    `folder` must not exist yet. Its functions are made of the libraries that this version locks, as these are staged:
+    it is the templates that count. Raises NoHistoryError where a function is gone since, and its libraries with it.
     """
     files = subprocess.run(
         ["git", "archive", "--format=zip", commit, "--", *SOURCES],
@@ -49,9 +49,18 @@ def assembly(commit: str, architectures: str, folder: Path) -> Path:
     source = folder / "source"
     with zipfile.ZipFile(io.BytesIO(files)) as archive:
         archive.extractall(source)
+    for lock in ROOT.glob("lambdas/*/*/requirements.txt"):
+        before = source / lock.relative_to(ROOT)
+        if before.exists():
+            shutil.copyfile(lock, before)
     (source / ".build").mkdir()
     (source / ".build" / "parts").symlink_to(BUILD / "parts")
-    return synthesize(architectures, out=folder / "assembly", root=source)
+    try:
+        return synthesize(architectures, out=folder / "assembly", root=source)
+    except SynthesisError as error:
+        if "are not staged" in str(error):
+            raise NoHistoryError(f"the version before cannot be synthesized any more: {error}") from None
+        raise
 
 
 def _git(root: Path, *arguments: str) -> str:
