@@ -164,7 +164,7 @@ def test_the_version_before_is_the_one_before_the_last_change_of_a_stack(tmp_pat
     project = tmp_path / "project"
     (project / "stacks" / "policy").mkdir(parents=True)
     with pytest.raises(earlier.NoHistoryError, match="no history here"):
-        earlier.version(project)
+        next(earlier.versions(project))
     # Given three commits: a stack, its change, and what changes no stack
     git(project, "init", "--quiet")
     for number, name in enumerate(("stacks/one.py", "stacks/one.py", "stacks/policy/check.py")):
@@ -175,14 +175,14 @@ def test_the_version_before_is_the_one_before_the_last_change_of_a_stack(tmp_pat
             first = (project / ".git" / "refs" / "heads").glob("*")
             commit = next(first).read_text().strip()
             with pytest.raises(earlier.NoHistoryError, match="does not go back"):
-                earlier.version(project)
+                next(earlier.versions(project))
     # Then the version before is the first
-    assert earlier.version(project) == commit
+    assert next(earlier.versions(project)) == commit
     # When the stack is changed and not committed, Then it is the last commit
     (project / "stacks" / "one.py").write_text("VERSION = 9\n")
-    assert earlier.version(project) == "HEAD"
+    assert next(earlier.versions(project)) == "HEAD"
     # Given a clone of the last commit alone, Then there is none
     (project / "stacks" / "one.py").write_text("VERSION = 1\n")
     git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{project}", "shallow")
     with pytest.raises(earlier.NoHistoryError, match="git fetch --unshallow"):
-        earlier.version(tmp_path / "shallow")
+        next(earlier.versions(tmp_path / "shallow"))

@@ -5,37 +5,40 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from local.assembly import BUILD, ROOT, SOURCES, SynthesisError, synthesize
 
-# What the policy checks change changes no template.
-CHANGING = (*SOURCES, ":(exclude)stacks/policy")
+# What the policy checks and the catalogue's words change changes no template.
+CHANGING = (*SOURCES, ":(exclude)stacks/policy", ":(exclude)stacks/catalogue.py", ":(exclude)services.toml")
 
 
 class NoHistoryError(Exception):
     """There is no earlier version here. `str()` is one line with the reason."""
 
 
-def version(root: Path = ROOT) -> str:
-    """The commit before the last change of what templates are made of; `HEAD` if they are changed and not committed.
+def versions(root: Path = ROOT) -> Iterator[str]:
+    """The commits before each change of what templates are made of, the newest first.
 
-    Raises NoHistoryError for a folder without history, or with too little of it.
+    `HEAD` comes before them if something is changed and not committed. Raises NoHistoryError for a folder without
+    history, or with too little of it.
     """
     if not _git(root, "rev-parse", "HEAD"):
         raise NoHistoryError("the project has no history here")
-    if _git(root, "status", "--porcelain", "--", *CHANGING):
-        return "HEAD"
-    last = _git(root, "log", "-1", "--format=%H", "--", *CHANGING)
-    before = _git(root, "rev-parse", "--verify", "--quiet", f"{last}^")
-    if not before:
+    changed = _git(root, "status", "--porcelain", "--", *CHANGING)
+    commits = _git(root, "log", "--first-parent", "--format=%H", "--", *CHANGING).split()
+    before = [found for one in commits if (found := _git(root, "rev-parse", "--verify", "--quiet", f"{one}^"))]
+    if not changed and not before:
         raise NoHistoryError("the history does not go back to a change of the stacks (git fetch --unshallow)")
-    return before
+    yield from ["HEAD"] if changed else []
+    yield from before
 
 
 def assembly(commit: str, architectures: str, folder: Path) -> Path:
-    """The assembly of these architectures (ids, commas between them) as a commit has them, for this machine.
+    """The assembly of these architectures (ids, commas between them), those that a commit has, for this machine.
 
     `folder` must not exist yet. Its functions are made of the libraries that this version locks, as these are staged:
     it is the templates that count. Raises NoHistoryError where a function is gone since, and its libraries with it.
@@ -56,11 +59,19 @@ def assembly(commit: str, architectures: str, folder: Path) -> Path:
     (source / ".build").mkdir()
     (source / ".build" / "parts").symlink_to(BUILD / "parts")
     try:
-        return synthesize(architectures, out=folder / "assembly", root=source)
+        there = ",".join(one for one in architectures.split(",") if one in _available(source))
+        return synthesize(there, out=folder / "assembly", root=source)
     except SynthesisError as error:
         if "are not staged" in str(error):
             raise NoHistoryError(f"the version before cannot be synthesized any more: {error}") from None
         raise
+
+
+def _available(source: Path) -> list[str]:
+    """The architectures that a version has built."""
+    command = "from stacks import catalogue; print(*(one.id for one in catalogue.available()))"
+    done = subprocess.run([sys.executable, "-c", command], cwd=source, capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
 
 def _git(root: Path, *arguments: str) -> str:

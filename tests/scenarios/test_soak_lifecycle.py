@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,9 @@ from tests.scenarios import earlier
 from tests.scenarios.keeping import contents, fill, inventory, stored
 
 pytestmark = pytest.mark.soak
+
+# How far back a version with another template is looked for: each takes half a minute.
+VERSIONS = 8
 
 
 @dataclass
@@ -45,6 +50,16 @@ def together() -> str:
     return ",".join([*(one for one in ids if one != "secure-studio"), "secure-studio"])
 
 
+def differing(present: Path, folder: Path) -> Path:
+    """The assembly of the newest version before that has another template. Raises NoHistoryError if there is none."""
+    bodies = {template.architecture: template.body for template in read(present)}
+    for number, commit in enumerate(islice(earlier.versions(), VERSIONS)):
+        past = earlier.assembly(commit, together(), folder / str(number))
+        if {template.architecture: template.body for template in read(past)} != bodies:
+            return past
+    raise earlier.NoHistoryError(f"the {VERSIONS} versions before have the same templates")
+
+
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     """Takes all stacks through it, on a cloud of their own."""
@@ -53,7 +68,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     past, course = present, Course(order)
     earlier_order = order
     try:
-        past = earlier.assembly(earlier.version(), together(), tmp_path_factory.mktemp("earlier") / "version")
+        past = differing(present, tmp_path_factory.mktemp("earlier"))
         there = {template.architecture for template in read(past)}
         earlier_order = [name for name in order if name in there]
     except earlier.NoHistoryError as error:
