@@ -8,10 +8,11 @@ anew and compares, so that none can go stale.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from typing import Any
 from docs import drawing, graph, pipeline_graph, power, state_graph
 from scenarios.access_matrix import CELLS, PERSONS
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
-from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available
-from stacks.policy import compliance, costs, prices, scale, scale_tables
+from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available, with_needs
+from stacks.policy import compliance, costs, names, prices, quotas, regions, registry, scale, scale_tables
 from stacks.policy.costs import Line
 from stacks.policy.idle_cost import units
 from stacks.policy.services import table
+from stacks.policy.template import Template as PolicyTemplate
 from stacks.policy.template import read
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,6 +63,7 @@ def generated(assembly: Path) -> dict[Path, str]:
     parts = {
         "catalogue": catalogue_tables(),
         "services": services_table(),
+        **deployability_parts(assembly),
         "pages": pages_list(),
         "monitor power": power.table(found),
         "access matrix": access_table(),
@@ -103,6 +106,65 @@ def compliance_parts(assembly: Path) -> dict[str, str]:
         "compliance findings": compliance.findings([one for one in ARCHITECTURES if one.stack]),
         "compliance rest": ", ".join(f"`{kind}`" for kind in compliance.not_looked_at(templates)) + ".",
     }
+
+
+def deployability_parts(assembly: Path) -> dict[str, str]:
+    """In which regions each architecture runs, and how near the stacks come to the quotas of a new account."""
+    templates = [one for one in read(assembly) if one.architecture in {built.id for built in available()}]
+    return {
+        "regions table": regions_table(templates),
+        "quotas table": quotas_table(templates),
+        "schemas": f"The schemas are of {registry.dated()}, for {len(registry.regions())} commercial regions.",
+        "once": "\n".join(
+            f"- `{architecture}`, `{kind}`: {reason}." for (architecture, kind), reason in sorted(names.ONCE.items())
+        ),
+    }
+
+
+def regions_table(templates: Sequence[PolicyTemplate]) -> str:
+    """Where all is there that an architecture and those that it needs use."""
+    own = {template.architecture: set(regions.runs_in(template)) for template in templates}
+    rows = []
+    for architecture in available():
+        there = set.intersection(*(own[one.id] for one in with_needs(architecture)))
+        missing = sorted(set(registry.regions()) - there)
+        if not missing:
+            where = "all"
+        elif len(missing) < len(there):
+            where = f"all but {', '.join(missing)}"
+        else:
+            where = ", ".join(sorted(there))
+        link = f"[{architecture.id}](architectures/{architecture.id}.md)"
+        rows.append((link, str(len(there)), where))
+    return "\n".join(_table(("Architecture", "Regions", "Which"), rows))
+
+
+def quotas_table(templates: Sequence[PolicyTemplate]) -> str:
+    """Every quota that is counted, with what the stacks take of it."""
+    rows = []
+    for name, quota in quotas.table().items():
+        if quota["per"] in ("template", "resource"):
+            where, amount = quotas.largest(templates, name)
+            place = f" (`{where}`)" if amount else ""
+        else:
+            amount, place = quotas.together(templates, name, quota), " (all)"
+        rows.append(
+            (
+                quota["title"],
+                f"{_amount(quota['value'], quota['unit'])}",
+                f"{_amount(amount, quota['unit'])}{place}",
+                f"[{quota['source']['title']}]({quota['source']['url']}), {quota['source']['read']}",
+                quota.get("confirmed", "*not confirmed*"),
+            )
+        )
+    return "\n".join(_table(("Quota", "A new account", "The stacks", "Source", "What it confirms"), rows))
+
+
+def _amount(amount: float, unit: str) -> str:
+    """In megabytes where it is many bytes: how well a package is compressed differs a little between machines."""
+    if unit == "bytes" and amount >= 2**20:
+        return f"{math.ceil(amount / 2**20):,} MB"
+    return f"{amount:,.0f} {unit.partition(' without ')[0]}"
 
 
 def filled(text: str, parts: Mapping[str, str]) -> str:

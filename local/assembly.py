@@ -56,13 +56,16 @@ def synthesize(
     target: Target = "local",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     stack_name: str | None = None,
+    *,
     out: Path | None = None,
+    root: Path | None = None,
 ) -> Path:
     """The folder of the assembly that holds this architecture and those that it needs, or every available one if None.
 
     `settings` maps an architecture's id to its settings (`{"image-labeling": {"minimum_confidence": 70}}`),
     `stack_name` overrides the CloudFormation name. Without `out` the assembly is kept in `.build/assemblies` and
-    shared: do not change it. With `out` (a folder that does not exist yet) it is always made anew.
+    shared: do not change it. With `out` (a folder that does not exist yet) it is always made anew, and then `root` may
+    be the folder of another version of the project.
     Raises SettingsRefusedError for what the app refuses, SynthesisError for everything else that goes wrong.
     """
     context: dict[str, Any] = {"target": target}
@@ -73,7 +76,7 @@ def synthesize(
     if stack_name is not None:
         context["stack_name"] = stack_name
     if out is not None:
-        _run_app(context, out)
+        _run_app(context, out, root)
         return out
     for _ in range(ATTEMPTS):
         folder = BUILD / "assemblies" / _digest(context)
@@ -132,7 +135,8 @@ def _files(place: Path) -> Iterator[Path]:
         )
 
 
-def _run_app(context: Mapping[str, Any], out: Path) -> None:
+def _run_app(context: Mapping[str, Any], out: Path, other: Path | None = None) -> None:
+    root = other or ROOT
     # What is not a string reaches the app as JSON text, as it does with the CDK CLI's `-c settings=...`.
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in context.items()}
     temporary = out.parent / f"{out.name}.tmp"
@@ -150,8 +154,8 @@ def _run_app(context: Mapping[str, Any], out: Path) -> None:
         **({"CDK_VALIDATION": "false"} if context["target"] == "local" else {}),
     }
     process = subprocess.Popen(  # noqa: S603 (our own interpreter and app)
-        [sys.executable, str(ROOT / "app.py")],
-        cwd=ROOT,
+        [sys.executable, str(root / "app.py")],
+        cwd=root,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

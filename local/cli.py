@@ -408,6 +408,42 @@ def logs(
 
 
 @app.command()
+def drift(
+    architecture: Id,
+    name: Name = DEFAULT_CLOUD,
+    cloud: Cloud = Where.LOCAL,
+    as_json: Json = False,
+) -> None:
+    """Compare what is deployed with its template. The status is 1 when something differs.
+
+    What the local cloud is known not to keep is told, and no difference.
+    """
+    chosen = _available(architecture)
+    _only_local(cloud, chosen, "drift")
+    running = _running(name)
+    from local import drift as drifting
+    from local.deploy import stacks
+
+    if chosen.id not in stacks(running):
+        raise FailedError(
+            f"{chosen.id} is not deployed on the local cloud {name!r}. Deploy it: "
+            f"{command_line()} deploy {chosen.id}{_on(name)}"
+        )
+    report = drifting.look(running, chosen.id)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        for difference in report.differences:
+            screen.say(str(difference))
+        screen.say(f"{report.compared} properties compared, {len(report.differences)} differ.")
+        for what, told in (("Not kept by the local cloud", report.not_kept), ("Not read", report.not_read)):
+            for (kind, part), reason in sorted(told.items()):
+                screen.say(f"{what}: {kind} {'' if part == '*' else part}: {reason}.".replace(" :", ":"))
+    if report.differences:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def permissions(
     architecture: Id,
     name: Name = DEFAULT_CLOUD,

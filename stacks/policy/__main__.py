@@ -10,7 +10,19 @@ import sys
 from collections.abc import Sequence
 
 from stacks import catalogue
-from stacks.policy import availability, idle_cost, leftovers, lint, runtimes, wildcards
+from stacks.policy import (
+    availability,
+    idle_cost,
+    leftovers,
+    lint,
+    names,
+    quotas,
+    references,
+    regions,
+    runtimes,
+    stateful,
+    wildcards,
+)
 from stacks.policy.template import Problem, Template, read
 
 
@@ -24,8 +36,26 @@ def problems(template: Template) -> list[Problem]:
         *runtimes.check(template),
         *leftovers.check(template),
         *idle_cost.check(template, declared, ceiling),
+        *names.check(template),
+        *quotas.check(template),
+        *references.check(template),
+        *regions.check(template),
         *lint.check(template),
     ]
+
+
+def problems_together(templates: Sequence[Template]) -> list[Problem]:
+    """What the checks find in stacks that are deployed side by side.
+
+    What they import from each other, and whether an update keeps their data, is looked at only where all that are built
+    are there, as `make synth` leaves them.
+    """
+    whole = {architecture.id for architecture in catalogue.ARCHITECTURES if architecture.stack}
+    found = [*names.check_together(templates), *quotas.check_together(templates)]
+    if whole <= {template.architecture for template in templates}:
+        found += references.check_together(templates)
+        found += [problem for template in templates for problem in stateful.check(template)]
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"{assembly} is no cloud assembly ({error}). Synthesize first: make synth", file=sys.stderr)
         return 2
-    found = [problem for template in templates for problem in problems(template)]
+    found = [problem for template in templates for problem in problems(template)] + problems_together(templates)
     for problem in found:
         print(problem, file=sys.stderr)
     if not found:

@@ -26,8 +26,8 @@ def check(template: Template, services: Services | None = None) -> list[Problem]
     """
     known = services if services is not None else table()["service"]
     problems = []
-    for where, field, name in dict.fromkeys(_uses(template)):
-        found = _service(name, field, known)
+    for where, field, name in dict.fromkeys(uses(template)):
+        found = service_of(name, field, known)
         place = f"{template.architecture} {where}"
         if found is None:
             problems.append(Problem(CHECK, place, f"uses {name}, which services.toml does not know: look it up"))
@@ -39,8 +39,8 @@ def check(template: Template, services: Services | None = None) -> list[Problem]
     return problems
 
 
-def _uses(template: Template) -> Iterator[tuple[str, str, str]]:
-    """(logical id, which list of a service tells, name)"""
+def uses(template: Template) -> Iterator[tuple[str, str, str]]:
+    """What a template uses: (logical id, which list of a service tells it, name of the type or action)."""
     for logical_id, resource in template.resources():
         yield logical_id, "resource_types", resource["Type"]
         for piece in strings(resource.get("Properties", {})):
@@ -52,7 +52,8 @@ def _uses(template: Template) -> Iterator[tuple[str, str, str]]:
                 yield statement.logical_id, "actions", action
 
 
-def _service(name: str, field: str, services: Services) -> str | None:
+def service_of(name: str, field: str, services: Services) -> str | None:
+    """The service of a resource type or action, by `services.toml`: of several patterns the longest decides."""
     matching = [
         (len(pattern), service)
         for service, entry in services.items()

@@ -29,7 +29,7 @@ from tests.local.emulated import unique
 
 ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-NEEDS_A_CLOUD = ("deploy", "destroy", "logs")
+NEEDS_A_CLOUD = ("deploy", "destroy", "drift", "logs")
 TAKES_AN_ID = (*NEEDS_A_CLOUD, "demo", "permissions")
 
 
@@ -380,6 +380,15 @@ def test_an_architecture_is_deployed_used_and_destroyed(
     assert strict.status == 1
     assert any("sqs:PurgeQueue" in problem for problem in json.loads(strict.out)["problems"])
     iam.delete_role_policy(RoleName=role, PolicyName="Planted")
+    # and what is deployed is what its template says, until somebody changes it by hand
+    same = local("drift", "image-labeling", "--name", own.name)
+    assert (same.status, "0 differ" in same.out) == (0, True)
+    assert "Not kept by the local cloud: AWS::S3::Bucket LifecycleConfiguration" in same.out
+    (queue,) = (url for url in own.client("sqs").list_queues()["QueueUrls"] if "DeadLetter" in url)
+    own.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"MessageRetentionPeriod": "60"})
+    drifted = local("drift", "image-labeling", "--name", own.name, "--json")
+    assert drifted.status == 1
+    assert [one["name"] for one in json.loads(drifted.out)["differences"]] == ["MessageRetentionPeriod"]
     # and the logs tell of every photograph, in words
     logs = local("logs", "image-labeling", "--name", own.name, "--lines", "1000").out
     assert logs.count("status=LABELED") == len(demo["photos"])

@@ -400,6 +400,15 @@ def test_a_template_that_cloudformation_would_refuse_is_refused(default: Templat
     assert {problem.message[:5] for problem in lint.check(replace(broken, path=path))} == {"E1020", "E3012"}
 
 
+def test_a_type_that_no_region_has_is_refused(tmp_path: Path) -> None:
+    # Given a template with a type that is in no registry
+    path = tmp_path / "made-up.template.json"
+    path.write_text(json.dumps({"Resources": {"Planted": {"Type": "AWS::Imaginary::Thing"}}}))
+    # When it is held against the schemas, Then there is none for it, and that is told
+    found = lint.check(Template("made-up", json.loads(path.read_text()), path))
+    assert "CloudFormation's registry has no resource type AWS::Imaginary::Thing" in [one.message for one in found]
+
+
 def written(template: Template, folder: Path) -> Path:
     """An assembly of this template alone."""
     folder.mkdir()
