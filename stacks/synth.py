@@ -4,7 +4,10 @@ Context, all optional: `architecture` (an id, or several with commas between the
 otherwise all that are built), `target` (`lambda` for AWS, which is the default, or `local` for the local cloud: whose
 compiled dependencies the functions bring), `settings` (JSON, by architecture: `{"image-labeling":
 {"minimum_confidence": 80}}`), `stack_name` (the CloudFormation name of that one architecture, so that a second copy can
-live beside the first), `model_monitor` (`own` or `managed`, short for that setting of model-monitor).
+live beside the first), `model_monitor` (`own` or `managed`, short for that setting of model-monitor), `tags` (JSON,
+name and value: tags of every stack, which CloudFormation hands on to all in it that can have any; templates stay as
+they are), `self_destruct` (JSON, the settings of `stacks/operate/self_destruct.py`: adds that stack; needs
+`architecture`).
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import aws_cdk as cdk
 from pydantic import BaseModel, ValidationError
 
 from stacks import catalogue
+from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
+from stacks.operate.self_destruct import SelfDestruct, acknowledged
 from stacks.policy import nag
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, Acknowledgement
 
@@ -43,7 +48,10 @@ STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 # Whose keys tell the stack's buckets by its name.
 NAMED_BUCKETS = ("data-protection", "model-vault")
 
-CONTEXT = ("architecture", "target", "settings", "stack_name", "model_monitor")
+CONTEXT = ("architecture", "target", "settings", "stack_name", "model_monitor", "tags", "self_destruct")
+# AWS CloudFormation API Reference, "Tag": lengths. Characters: AWS Resource Groups Tagging API Reference, "Tag", as most
+# services take them; both from botocore's service models and memory, 2026-11-28.
+TAG = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}")
 
 
 class ContextError(Exception):
@@ -57,7 +65,9 @@ def synthesize() -> None:
     finding is neither mended nor acknowledged, or when an acknowledgement is stale.
     """
     app = cdk.App(context=FEATURES, analytics_reporting=False)
-    validated(app, build(app))
+    built = build(app)
+    findings = [found for item in built if isinstance(item.stack, SelfDestruct) for found in acknowledged(item.stack)]
+    validated(app, built, (*ACKNOWLEDGEMENTS, *findings))
 
 
 @dataclass(frozen=True)
@@ -120,14 +130,24 @@ def build(app: cdk.App) -> list[Built]:
     if context["architecture"]:
         for needed, wanted in getattr(_class(architectures[-1]), "Neighbours", {}).items():
             values.setdefault(needed, dict(wanted))
+    tags = _tags(context["tags"])
     built: dict[str, Built] = {}
     for architecture in architectures:
         name = renamed.get(architecture.id, architecture.id)
-        made = _stack(app, architecture, target, values.get(architecture.id, {}), name)
+        made = _stack(app, architecture, target, values.get(architecture.id, {}), name, tags)
         for needed in architecture.needs:
             made.stack.add_stack_dependency(built[needed].stack)
         built[architecture.id] = made
     _network_first(built)
+    if context["self_destruct"]:
+        if not context["architecture"]:
+            raise ContextError("Context self_destruct needs context architecture, after which its stack is called.")
+        wanted = _json(
+            context["self_destruct"], "self_destruct", '{"stacks": ["image-labeling"], "at": "2027-01-01T10:00Z"}'
+        )
+        last = architectures[-1].id
+        name = f"{SELF_DESTRUCT.id}-{renamed.get(last, last)}"
+        built[SELF_DESTRUCT.id] = _stack(app, SELF_DESTRUCT, target, wanted, name, tags)
     return list(built.values())
 
 
@@ -147,7 +167,12 @@ def _class(architecture: catalogue.Architecture) -> Any:
 
 
 def _stack(
-    app: cdk.App, architecture: catalogue.Architecture, target: str, values: Mapping[str, Any], stack_name: str
+    app: cdk.App,
+    architecture: catalogue.Architecture,
+    target: str,
+    values: Mapping[str, Any],
+    stack_name: str,
+    tags: Mapping[str, str],
 ) -> Built:
     stack_class = _class(architecture)
     settings = _checked(architecture.id, stack_class.Settings, values)
@@ -158,6 +183,7 @@ def _stack(
         target=target,
         stack_name=stack_name,
         description=architecture.title,
+        tags=dict(tags) or None,
     )
     cdk.Tags.of(stack).add("architecture", architecture.id)
     return Built(architecture, settings, stack)
@@ -181,12 +207,30 @@ def _architectures(wanted: Any) -> list[catalogue.Architecture]:
 
 def _settings(value: Any) -> dict[str, dict[str, Any]]:
     """The CDK CLI hands every context value over as text, `CDK_CONTEXT_JSON` as what it is."""
+    like = '{"image-labeling": {"minimum_confidence": 80}}'
+    parsed = _json(value, "settings", like)
+    if not all(isinstance(values, dict) for values in parsed.values()):
+        raise ContextError(f"Context settings must look like {like}.")
+    return parsed
+
+
+def _tags(value: Any) -> dict[str, str]:
+    tags = _json(value, "tags", '{"owner": "ana"}')
+    for name, text in tags.items():
+        if not TAG.fullmatch(name) or not isinstance(text, str) or (text and not TAG.fullmatch(text)):
+            raise ContextError(
+                f"Context tags: {name!r} and {text!r} may have letters, digits, spaces and _.:/=+@- only."
+            )
+    return tags
+
+
+def _json(value: Any, name: str, like: str) -> dict[str, Any]:
     try:
         parsed = json.loads(value) if isinstance(value, str) else value or {}
     except ValueError as error:
-        raise ContextError(f"Context settings is not JSON: {error}.") from None
-    if not isinstance(parsed, dict) or not all(isinstance(values, dict) for values in parsed.values()):
-        raise ContextError('Context settings must look like {"image-labeling": {"minimum_confidence": 80}}.')
+        raise ContextError(f"Context {name} is not JSON: {error}.") from None
+    if not isinstance(parsed, dict):
+        raise ContextError(f"Context {name} must look like {like}.")
     return parsed
 
 
