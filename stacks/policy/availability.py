@@ -39,6 +39,16 @@ def check(template: Template, services: Services | None = None) -> list[Problem]
     return problems
 
 
+def services(template: Template) -> dict[str, str]:
+    """The services that a template uses, each by its title with its status; one that nobody knows by what shows it."""
+    known = table()["service"]
+    found: dict[str, str] = {}
+    for _, field, name in _uses(template):
+        service = _service(name, field, known)
+        found[known[service]["title"] if service else name] = known[service]["status"] if service else "unknown"
+    return dict(sorted(found.items()))
+
+
 def _uses(template: Template) -> Iterator[tuple[str, str, str]]:
     """(logical id, which list of a service tells, name)"""
     for logical_id, resource in template.resources():
