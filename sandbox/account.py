@@ -1,4 +1,4 @@
-"""The AWS account of the shell's credentials, as boto3 finds them (AWS_PROFILE and the like), and its refusals in words.
+"""The AWS account of the shell's credentials, as boto3 finds them (AWS_PROFILE and the like); its refusals in words.
 
 `AWS_ENDPOINT_URL` leads elsewhere, as in every AWS tool; the tests lead it to the local cloud.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import boto3
-import botocore.exceptions as exceptions
+from botocore import exceptions
 from botocore.config import Config
 
 from scenarios.cloud import behind
@@ -111,22 +111,33 @@ def _of_answer(doing: str, error: exceptions.ClientError) -> AccountError:
 
 def _of_library(doing: str, error: exceptions.BotoCoreError) -> str:
     said = " ".join(str(error).split())
-    if isinstance(error, exceptions.NoCredentialsError):
-        return f"There are no AWS credentials in this shell: {_signing_in()}."
-    if isinstance(error, exceptions.PartialCredentialsError):
-        return "Of the AWS credentials a part is missing: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile."
-    if isinstance(error, exceptions.ProfileNotFound):
-        return f"{said}. `aws configure list-profiles` names those that there are."
-    if isinstance(error, (exceptions.SSOError, exceptions.TokenRetrievalError)):
-        return f"The sign-in has expired: {_signing_in()}."
-    if isinstance(error, exceptions.SSLError):
-        return f"{doing}: the endpoint's certificate is not trusted ({said}). Is a proxy in between? Set AWS_CA_BUNDLE."
-    if isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError)):
-        where = os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-        return f"{doing}: {where} does not answer ({said}). Is this machine online, and the region's name right?"
+    for kinds, text in (
+        (exceptions.NoCredentialsError, f"There are no AWS credentials in this shell: {_signing_in()}."),
+        (
+            exceptions.PartialCredentialsError,
+            "A part of the AWS credentials is missing: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
+        ),
+        (exceptions.ProfileNotFound, f"{said}. `aws configure list-profiles` names those that there are."),
+        ((exceptions.SSOError, exceptions.TokenRetrievalError), f"The sign-in has expired: {_signing_in()}."),
+        (
+            exceptions.SSLError,
+            f"{doing}: the certificate is not trusted ({said}). If a proxy is in between, set AWS_CA_BUNDLE.",
+        ),
+        (
+            (exceptions.ConnectionError, exceptions.HTTPClientError),
+            f"{doing}: {os.environ.get('AWS_ENDPOINT_URL') or 'AWS'} does not answer ({said}). Is this machine online,"
+            " and the region's name right?",
+        ),
+    ):
+        if isinstance(error, kinds):
+            return text
     return f"{doing} failed: {said}"
 
 
 def _signing_in() -> str:
     profile = os.environ.get("AWS_PROFILE")
-    return f"aws sso login --profile {profile}" if profile else "export AWS_PROFILE=..., and aws sso login if it wants that"
+    return (
+        f"aws sso login --profile {profile}"
+        if profile
+        else "export AWS_PROFILE=..., and aws sso login if it wants that"
+    )

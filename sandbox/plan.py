@@ -113,7 +113,7 @@ def tags(account: Account, wishes: Wishes, now: datetime.datetime) -> dict[str, 
 def standing(account: Account, architecture: Architecture) -> dict[str, str | None]:
     """How the stacks of an architecture and of those that it needs stand, in the order of deployment."""
     found = {one.id: stacks.described(account, one.id) for one in with_needs(architecture)}
-    return {name: stack and str(stack["StackStatus"]) for name, stack in found.items()}
+    return {name: str(stack["StackStatus"]) if stack else None for name, stack in found.items()}
 
 
 def missing(states: Mapping[str, str | None], architecture: Architecture) -> list[str]:
@@ -128,6 +128,7 @@ def draw(
     assembly: Path,
     wishes: Wishes,
     now: datetime.datetime,
+    *,
     states: Mapping[str, str | None] | None = None,
 ) -> Plan:
     """The plan for this architecture from its templates, which `assembly` holds with those that it needs.
@@ -158,7 +159,9 @@ def draw(
         stacks=tuple(planned),
         tags=tags(account, wishes, now),
         destroyed_at=at,
-        problems=tuple(str(problem) for name in wanted for problem in problems(templates[name])),
+        problems=tuple(
+            str(problem) for name in wanted for problem in problems(templates[name], default=not wishes.settings)
+        ),
         scenario_usd=cost.scenario_cost(architecture.id),
         scenario_not_run=not_run("aws", architecture.id),
         standing_usd=sum(get(name).cost_standing or 0.0 for name in states),
@@ -189,7 +192,9 @@ def _bootstrap(account: Account, assembly: Path, toolkit: Mapping[str, Any] | No
                 raise
             return f"{sanction.TOOLKIT} is made: a bucket, a registry and roles for the CDK, without cost while idle"
     if not str(found).isdigit():
-        raise AccountError(f"The parameter {VERSION_PARAMETER} holds {found!r}, which is no version of CDK's bootstrap.")
+        raise AccountError(
+            f"The parameter {VERSION_PARAMETER} holds {found!r}, which is no version of CDK's bootstrap."
+        )
     if int(found) >= needed:
         return None
     if toolkit is None:

@@ -85,7 +85,9 @@ def remove(account: Account, name: str, progress: Callable[[str], None], poll_se
         if stack["StackStatus"] == "DELETE_FAILED":
             raise StackError(f"The stack {name} could not be deleted: {_failure(account, identifier, stack)}")
         progress(f"{name}: {stack['StackStatus'].lower().replace('_', ' ')}")
-    raise StackError(f"The stack {name} is still being deleted after an hour: look at it in the CloudFormation console.")
+    raise StackError(
+        f"The stack {name} is still being deleted after an hour: look at it in the CloudFormation console."
+    )
 
 
 def _failure(account: Account, identifier: str, stack: Mapping[str, Any]) -> str:
@@ -98,3 +100,15 @@ def _failure(account: Account, identifier: str, stack: Mapping[str, Any]) -> str
             why = " ".join(str(event.get("ResourceStatusReason", "no reason was told")).split())
             return f"{event['LogicalResourceId']}: {why}"
     return str(stack.get("StackStatusReason", "no reason was told"))
+
+
+def resource_names(account: Account, name: str, kind: str) -> list[str]:
+    """The names of a stack's resources of a type, `AWS::Logs::LogGroup`."""
+    with plain_errors(f"Reading the stack {name}"):
+        pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
+        return [
+            one["PhysicalResourceId"]
+            for page in pages
+            for one in page["StackResourceSummaries"]
+            if one["ResourceType"] == kind and "PhysicalResourceId" in one
+        ]

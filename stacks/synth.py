@@ -49,8 +49,7 @@ STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 NAMED_BUCKETS = ("data-protection", "model-vault")
 
 CONTEXT = ("architecture", "target", "settings", "stack_name", "model_monitor", "tags", "self_destruct")
-# AWS CloudFormation API Reference, "Tag": lengths. Characters: AWS Resource Groups Tagging API Reference, "Tag", as most
-# services take them; both from botocore's service models and memory, 2026-11-28.
+# AWS CloudFormation Template Reference, "Resource tag", read 2026-11-28. A value may have 256 characters there.
 TAG = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}")
 
 
@@ -134,7 +133,7 @@ def build(app: cdk.App) -> list[Built]:
     built: dict[str, Built] = {}
     for architecture in architectures:
         name = renamed.get(architecture.id, architecture.id)
-        made = _stack(app, architecture, target, values.get(architecture.id, {}), name, tags)
+        made = _stack(app, architecture, target, values.get(architecture.id, {}), stack_name=name, tags=tags)
         for needed in architecture.needs:
             made.stack.add_stack_dependency(built[needed].stack)
         built[architecture.id] = made
@@ -147,7 +146,7 @@ def build(app: cdk.App) -> list[Built]:
         )
         last = architectures[-1].id
         name = f"{SELF_DESTRUCT.id}-{renamed.get(last, last)}"
-        built[SELF_DESTRUCT.id] = _stack(app, SELF_DESTRUCT, target, wanted, name, tags)
+        built[SELF_DESTRUCT.id] = _stack(app, SELF_DESTRUCT, target, wanted, stack_name=name, tags=tags)
     return list(built.values())
 
 
@@ -171,6 +170,7 @@ def _stack(
     architecture: catalogue.Architecture,
     target: str,
     values: Mapping[str, Any],
+    *,
     stack_name: str,
     tags: Mapping[str, str],
 ) -> Built:
@@ -217,7 +217,7 @@ def _settings(value: Any) -> dict[str, dict[str, Any]]:
 def _tags(value: Any) -> dict[str, str]:
     tags = _json(value, "tags", '{"owner": "ana"}')
     for name, text in tags.items():
-        if not TAG.fullmatch(name) or not isinstance(text, str) or (text and not TAG.fullmatch(text)):
+        if not TAG.fullmatch(name) or not isinstance(text, str) or not TAG.fullmatch(text):
             raise ContextError(
                 f"Context tags: {name!r} and {text!r} may have letters, digits, spaces and _.:/=+@- only."
             )

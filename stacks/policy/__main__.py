@@ -14,9 +14,10 @@ from stacks.policy import availability, idle_cost, leftovers, lint, runtimes, wi
 from stacks.policy.template import Problem, Template, read
 
 
-def problems(template: Template) -> list[Problem]:
-    """What all checks find in one template."""
-    declared = next((a.cost_idle for a in catalogue.ARCHITECTURES if a.id == template.architecture), None)
+def problems(template: Template, *, default: bool = True) -> list[Problem]:
+    """What all checks find in one template. Only one with `default` settings costs what the catalogue says."""
+    known = [architecture for architecture in catalogue.ARCHITECTURES if architecture.id == template.architecture]
+    declared = known[0].cost_idle if known and default else None
     return [
         *wildcards.check(template),
         *availability.check(template),

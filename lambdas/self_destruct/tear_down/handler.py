@@ -9,10 +9,10 @@ A stack that could not be deleted is tried again by the next run; this one fails
 
 **Settings** (environment variables): `STACKS`, a JSON list of names in the order in which they go; `OWN_STACK`.
 
-**Grants**: `cloudformation:DescribeStacks` and `cloudformation:DeleteStack` on these stacks. CloudFormation deletes what
-is in a stack by the role that the stack was made with, which this function need not be allowed to pass (AWS
-CloudFormation API Reference, "DeleteStack", parameter RoleARN: otherwise the role is used that was associated with the
-stack before).
+**Grants**: `cloudformation:DescribeStacks` and `cloudformation:DeleteStack` on these stacks. CloudFormation deletes
+what is in a stack by the role that the stack was made with (AWS CloudFormation API Reference, "DeleteStack", RoleARN),
+and who may work on the stack need not be allowed to pass it (AWS Systems Manager User Guide, "aws:deleteStack"; both
+read 2026-11-28).
 """
 
 from __future__ import annotations
