@@ -115,8 +115,10 @@ def deploy(  # noqa: PLR0917 (typer's way of naming options)
     drawn = plan.draw(account, chosen, folder, wishes, now, states=states)
     for line in show.plan_lines(drawn):
         screen.say(line)
-    if drawn.problems:
-        for problem in drawn.problems:
+    with screen.step("Holding the templates against the policies", "Held the templates against the policies"):
+        found = plan.problems(drawn, folder, default=not wishes.settings)
+    if found:
+        for problem in found:
             screen.complain(problem)
         raise typer.Exit(FAILED)
     if only_plan:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from sandbox import sanction
 from sandbox.account import Account, AccountError
-from sandbox.plan import PROJECT, PROJECT_TAG, Plan
+from sandbox.plan import PROJECT, PROJECT_TAG, Plan, id_of
 from stacks import cdk_cli
-from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
 
 
 def deploy(plan: Plan, assembly: Path, *, asked: bool) -> None:
@@ -24,8 +23,7 @@ def deploy(plan: Plan, assembly: Path, *, asked: bool) -> None:
         # An account that was confirmed by its number says by itself from now on that it is a sandbox.
         marks = ["--tags", f"{sanction.TAG}=true", "--tags", f"{PROJECT_TAG}={PROJECT}"]
         _cdk(["bootstrap", place, "--app", str(assembly), *marks])
-    # In the assembly stacks go by the ids of their architectures.
-    ids = [SELF_DESTRUCT.id if stack.name.startswith(f"{SELF_DESTRUCT.id}-") else stack.name for stack in plan.made]
+    ids = [id_of(stack.name) for stack in plan.made]
     approval = ["--require-approval", "never"] if asked else []
     # Those that are left as they are must not be deployed over.
     _cdk(["deploy", "--app", str(assembly), "--exclusively", *approval, *ids])

@@ -19,7 +19,7 @@ from scenarios.clouds import not_run
 from stacks.catalogue import Architecture, get, with_needs
 from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
 from stacks.policy import availability, idle_cost
-from stacks.policy.__main__ import problems
+from stacks.policy.__main__ import problems as checked
 from stacks.policy.template import Template, read
 
 PROJECT = "ml-reference-architectures"
@@ -69,7 +69,6 @@ class Plan:
     stacks: tuple[PlannedStack, ...]
     tags: Mapping[str, str]
     destroyed_at: datetime.datetime | None = None
-    problems: tuple[str, ...] = ()
     scenario_usd: float = 0.0
     scenario_not_run: str | None = None
     standing_usd: float = 0.0
@@ -150,7 +149,6 @@ def draw(
         state = (stacks.described(account, destructor) or {}).get("StackStatus")
         stacks.require_workable(destructor, state)
         planned.append(_planned(templates[SELF_DESTRUCT.id], destructor, state, kept=False))
-    wanted = [*made, *([SELF_DESTRUCT.id] if at else [])]
     return Plan(
         account=account,
         architecture=architecture,
@@ -159,13 +157,22 @@ def draw(
         stacks=tuple(planned),
         tags=tags(account, wishes, now),
         destroyed_at=at,
-        problems=tuple(
-            str(problem) for name in wanted for problem in problems(templates[name], default=not wishes.settings)
-        ),
         scenario_usd=cost.scenario_cost(architecture.id),
         scenario_not_run=not_run("aws", architecture.id),
         standing_usd=sum(get(name).cost_standing or 0.0 for name in states),
     )
+
+
+def problems(plan: Plan, assembly: Path, *, default: bool) -> list[str]:
+    """What the policy checks find in the templates of what is made. `default`: they have their default settings."""
+    made = {id_of(stack.name) for stack in plan.made}
+    templates = [template for template in read(assembly) if template.architecture in made]
+    return [str(problem) for template in templates for problem in checked(template, default=default)]
+
+
+def id_of(stack: str) -> str:
+    """How a stack of the plan is called in its assembly: by its architecture, whatever its name."""
+    return SELF_DESTRUCT.id if stack.startswith(f"{SELF_DESTRUCT.id}-") else stack
 
 
 def _planned(template: Template, name: str, state: str | None, *, kept: bool) -> PlannedStack:
