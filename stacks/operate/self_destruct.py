@@ -44,7 +44,10 @@ class SelfDestructSettings(BaseModel):
     stacks: tuple[str, ...] = Field(
         min_length=1, max_length=10, description="names of CloudFormation stacks in the order in which they go"
     )
-    at: AwareDatetime = Field(description="when the first is deleted, with its time zone")
+    at: AwareDatetime = Field(
+        ge=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc),
+        description="when the first is deleted, with its time zone",
+    )
 
 
 class SelfDestruct(cdk.Stack):
