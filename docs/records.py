@@ -6,11 +6,13 @@ is written unless a run is asked to: `make records`, or `--record`.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
 import json
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -81,15 +83,26 @@ def record(
         not_run,
         " ".join(reason.split()),
     )
-    # A file of its own, as the data is replaced as a whole.
-    with data.with_name(f".{data.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone(data.parent):
         others = [one for one in read(data) if (one.architecture, one.cloud) != (architecture, cloud)]
         lines = [json.dumps(asdict(one)) + "\n" for one in sorted([*others, made], key=_place)]
         _write(data, "".join(lines))
         if page is not None and page.exists():
             _write(page, filled(page.read_text(encoding="utf-8"), table(read(data))))
     return made
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time. The folder is locked, as the files in it are replaced as a whole."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        # A file system that knows no locks must not keep a run from being written down.
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def read(data: Path = DATA) -> list[Record]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -177,8 +179,13 @@ def test_what_is_deployed_is_what_was_planned(
 ) -> None:
     # Given a plan for an account without a bootstrap, where one needed stack stands
     ran: list[list[str]] = []
-    monkeypatch.setattr(cdk_cli, "main", lambda arguments: ran.append(list(arguments)) or 0)
-    now = plan.datetime.datetime(2026, 12, 1, tzinfo=plan.datetime.timezone.utc)
+
+    def cdk(arguments: Sequence[str]) -> int:
+        ran.append(list(arguments))
+        return 0
+
+    monkeypatch.setattr(cdk_cli, "main", cdk)
+    now = datetime.datetime(2026, 12, 1, tzinfo=datetime.timezone.utc)
     states = {"training-pipeline": "CREATE_COMPLETE", "realtime-endpoint": None}
     monkeypatch.setattr(plan, "VERSION_PARAMETER", "/none/version")
     wishes = plan.Wishes(confirmed=shell.account)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from local.cloud import LocalCloud
 from sandbox import leftovers, show, stacks
-from sandbox.account import Account, connect
+from sandbox.account import Account, AccountError, connect
 from tests.waiting import until
 
 QUEUE = {"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}}
@@ -96,7 +96,7 @@ def test_a_place_that_may_not_be_looked_at_is_told(
 ) -> None:
     # Given credentials that may list no keys
     def refuse(*_: object) -> Iterator[leftovers.Leftover]:
-        raise leftovers.AccountError("these credentials may not call ListKeys")
+        raise AccountError("these credentials may not call ListKeys")
 
     monkeypatch.setattr(leftovers, "_keys", refuse)
     # When it is looked for what is left, Then nothing is found, and it is said where nobody could look
@@ -131,7 +131,7 @@ def test_a_stack_that_cannot_be_removed_says_which_part_and_why(account: Account
     stacks.remove(account, name, lambda _: None, poll_seconds=0.1)
 
 
-def made(cloud: LocalCloud, name: str, template: dict[str, object]) -> dict[str, object]:
+def made(cloud: LocalCloud, name: str, template: Mapping[str, object]) -> dict[str, object]:
     """A stack that is ready, as CloudFormation describes it."""
     client = cloud.client("cloudformation")
     client.create_stack(StackName=name, TemplateBody=json.dumps(template))

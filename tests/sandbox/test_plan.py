@@ -6,7 +6,7 @@ import datetime
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def reader(shell: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accou
     iam.delete_role(RoleName=name)
 
 
-def _document(statement: dict[str, object]) -> dict[str, object]:
+def _document(statement: Mapping[str, object]) -> dict[str, object]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
