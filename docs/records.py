@@ -113,7 +113,9 @@ def read(data: Path = DATA) -> list[Record]:
 
 
 def table(records: Sequence[Record]) -> str:
-    """The records as a table in Markdown."""
+    """The records as a table in Markdown, or a sentence where there are none."""
+    if not records:
+        return "No run has been written down yet."
     lines = [
         "| Architecture | Cloud | Result | Scenarios | Took | Date | Commit |",
         "| --- | --- | --- | --- | --- | --- | --- |",

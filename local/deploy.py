@@ -523,7 +523,11 @@ def _assets_of(cloud: Cloud, stack: str) -> set[tuple[str, str]]:
             return set()
         raise
     body = answer["TemplateBody"]
-    template = body if isinstance(body, dict) else json.loads(body or "{}")
+    try:
+        template = body if isinstance(body, dict) else json.loads(body or "{}")
+    except ValueError:
+        # YAML: it comes from no assembly. The CDK command line's own bootstrap stack is such a one.
+        return set()
     return set(_asset_references(template, cloud))
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from local.assembly import synthesize
 from local.cloud import LocalCloud
+
+
+def a_minute_passes(cloud: LocalCloud) -> None:
+    """Moves the clock, and leaves time for what is called each minute: a call that is still on its way when the next
+    comes is what AWS's minutes have no room for."""
+    cloud.control.clock_advance(60)
+    time.sleep(1)
 
 
 @pytest.fixture

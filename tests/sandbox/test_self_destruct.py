@@ -19,6 +19,7 @@ from sandbox.leftovers import search
 from stacks.policy.__main__ import problems
 from stacks.policy.template import Template, read, statements
 from tests.cdk import apart
+from tests.sandbox.conftest import a_minute_passes
 from tests.waiting import until
 
 AT = datetime.datetime(2027, 3, 1, 9, 30, tzinfo=datetime.timezone.utc)
@@ -148,7 +149,7 @@ def test_when_its_time_has_come_stacks_go_in_their_order_and_it_itself_last(
             seen.append(left)
         return not left
 
-    until(gone, "the end of all three", seconds=90, meanwhile=lambda: shell.control.clock_advance(60))
+    until(gone, "the end of all three", seconds=90, meanwhile=lambda: a_minute_passes(shell))
     orders = [{user, needed, destructor}, {needed, destructor}, {destructor}, set()]
     assert [left for left in orders if left in seen] == seen
     # And nothing of it is left: its log group went with it

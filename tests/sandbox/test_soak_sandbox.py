@@ -23,6 +23,7 @@ from sandbox import scenario
 from sandbox.account import connect
 from scenarios.clouds import AWS
 from stacks.catalogue import get, with_needs
+from tests.sandbox.conftest import a_minute_passes
 from tests.waiting import until
 
 pytestmark = pytest.mark.soak
@@ -92,7 +93,7 @@ def test_deployed_run_removed_by_hand_and_by_itself(own_cloud: LocalCloud) -> No
         lambda: there(own_cloud) == {"CDKToolkit"},
         "the end of the forgotten stacks",
         seconds=180,
-        meanwhile=lambda: own_cloud.control.clock_advance(60),
+        meanwhile=lambda: a_minute_passes(own_cloud),
     )
     assert "Nothing of image-labeling is left." in type_("leftovers", "image-labeling")
 

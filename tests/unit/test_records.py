@@ -46,6 +46,11 @@ def test_a_run_replaces_the_last_one_of_its_architecture_on_its_cloud(place: Any
     assert "| 7 passed, 2 not run | 61.3 s |" in page
 
 
+def test_without_a_run_the_page_says_so(place: Any) -> None:
+    assert records.read(place["data"]) == []
+    assert "No run" in records.filled(PAGE, records.table([]))
+
+
 def test_what_was_not_run_says_why_in_a_line(place: Any) -> None:
     made = records.record("model-monitor", "aws", "not run", not_run=1, reason="the clock\ncannot be moved", **place)
     assert made.reason == "the clock cannot be moved"
