@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from stacks import catalogue
 from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
-from stacks.operate.self_destruct import SelfDestruct, acknowledged
+from stacks.operate.self_destruct import SelfDestruct, acknowledgements
 from stacks.policy import nag
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, Acknowledgement
 
@@ -65,8 +65,9 @@ def synthesize() -> None:
     """
     app = cdk.App(context=FEATURES, analytics_reporting=False)
     built = build(app)
-    findings = [found for item in built if isinstance(item.stack, SelfDestruct) for found in acknowledged(item.stack)]
-    validated(app, built, (*ACKNOWLEDGEMENTS, *findings))
+    destructors = [one.stack for one in built if isinstance(one.stack, SelfDestruct)]
+    own = [found for stack in destructors for found in acknowledgements(stack.settings, stack.stack_name)]
+    validated(app, built, (*ACKNOWLEDGEMENTS, *own))
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def _utc(moment: datetime.datetime) -> str:
     return moment.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def acknowledged(stack: SelfDestruct) -> tuple[Acknowledgement, ...]:
+def acknowledgements(settings: SelfDestructSettings, stack_name: str) -> tuple[Acknowledgement, ...]:
     """What best-practice checks find in this stack, and why it is right. Its rules depend on which stacks go."""
     role, named = (
         "TearDown/Role/DefaultPolicy/Resource",
@@ -134,7 +134,7 @@ def acknowledged(stack: SelfDestruct) -> tuple[Acknowledgement, ...]:
                 "A stack's ARN ends with an id that it gets when it is made; the name before it is whole.",
                 (role,),
             )
-            for name in (*stack.settings.stacks, stack.stack_name)
+            for name in (*settings.stacks, stack_name)
         ),
         Acknowledgement(
             ARCHITECTURE.id,
