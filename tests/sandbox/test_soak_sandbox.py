@@ -11,13 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from local.assembly import synthesize
 from local.cloud import LocalCloud
-from local.demos import of
+from local.demos import of, realtime_endpoint
 from local.demos.moving_clock import MovingClock
 from local.deploy import deploy, destroy
 from sandbox import scenario
@@ -113,6 +114,8 @@ def test_every_scenario_runs_as_it_does_in_an_account(
     for variable, value in own_cloud.environment().items():
         if variable.startswith("AWS_"):
             monkeypatch.setenv(variable, value)
+    # The moved clock is ahead of this machine's, by which captures are looked for in an account: in vain, here.
+    monkeypatch.setattr(realtime_endpoint, "_REAL", replace(realtime_endpoint._REAL, capture=1.0))
     # When its scenario runs with what boto3 finds in the shell, and with AWS's APIs alone
     account = connect()
     with MovingClock(own_cloud.control).hurrying() if name == "realtime-endpoint" else nullcontext():
