@@ -4,7 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-ID ?= image-labeling
+# The architecture that a command is about: ARCH, or ID, as you like. And where: local, or aws for a sandbox account.
+ARCH ?= image-labeling
+ID ?= $(ARCH)
+CLOUD ?= local
+# Further options of the command, such as --plan.
+OPTIONS ?=
 # Each has a local cloud and its models: up to 2 GB of memory. Four keep two cores busy, as each waits now and then.
 TEST_PROCESSES ?= 4
 
@@ -26,7 +31,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker setup-cdk demo test test-browser soak bench lint format synth compliance deploy destroy docs definitions lock clean
+.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker setup-cdk demo test test-browser soak bench lint format synth compliance deploy scenario destroy leftovers records docs definitions lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,12 +127,22 @@ synth: setup-dev ## Write the templates that AWS would get to cdk.out, and check
 compliance: synth ## The compliance report over all stacks, printed and written into docs/compliance.md
 	@$(BIN)/python -m stacks.policy.compliance cdk.out && $(BIN)/python -m docs.generate
 
-# Both work on the account of your shell's AWS credentials, and ask before they change a permission or remove a stack.
-deploy: synth ## Deploy ID=image-labeling to your AWS account (see docs/how-to/deploy-to-aws.md)
-	@$(BIN)/python -m stacks.cdk_cli bootstrap --app cdk.out && $(BIN)/python -m stacks.cdk_cli deploy --app cdk.out $(ID)
+# With CLOUD=aws these work on the account of your shell's AWS credentials: they show what they are about to do, and ask.
+ON_AWS = [ "$(CLOUD)" = aws ]
+deploy: setup-dev ## Deploy ARCH=image-labeling, CLOUD=local or CLOUD=aws (docs/how-to/deploy-to-aws.md); OPTIONS=--plan only shows
+	@if $(ON_AWS); then $(BIN)/python -m sandbox deploy $(ID) $(OPTIONS); else $(BIN)/python -m local deploy $(ID) --cloud $(CLOUD) $(OPTIONS); fi
 
-destroy: setup-dev ## Remove ID=image-labeling from your AWS account
-	@$(BIN)/python -m stacks.cdk_cli destroy $(ID)
+scenario: setup-dev ## Run the scenario of ARCH=image-labeling: on a stack in your account with CLOUD=aws, else as the demo
+	@if $(ON_AWS); then $(BIN)/python -m sandbox scenario $(ID) $(OPTIONS); else $(BIN)/python -m local demo $(ID) --cloud $(CLOUD) $(OPTIONS); fi
+
+destroy: setup-dev ## Remove ARCH=image-labeling; with CLOUD=aws look for what is left in the account, too
+	@if $(ON_AWS); then $(BIN)/python -m sandbox destroy $(ID) $(OPTIONS); else $(BIN)/python -m local destroy $(ID) --cloud $(CLOUD) $(OPTIONS); fi
+
+leftovers: setup-dev ## Look for what ARCH=image-labeling left in your AWS account
+	@$(BIN)/python -m sandbox leftovers $(ID)
+
+records: setup-dev ## Run every demo and write into docs/records.md how it came out
+	@$(BIN)/python -m local.records
 
 docs: setup-dev ## Write the generated parts of the pages anew
 	@$(BIN)/python -m docs.generate

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from docs import drawing, graph, pipeline_graph, power, state_graph
+from docs import drawing, graph, pipeline_graph, power, records, state_graph
 from scenarios.access_matrix import CELLS, PERSONS
 from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available, with_needs
@@ -67,6 +67,7 @@ def generated(assembly: Path) -> dict[Path, str]:
         "pages": pages_list(),
         "monitor power": power.table(found),
         "access matrix": access_table(),
+        "records": records.table(records.read()),
         **compliance_parts(assembly),
     }
     files = {ROOT / "docs/images/model-monitor-power.svg": power.svg(found)}

@@ -59,13 +59,16 @@ def synthesize(
     *,
     out: Path | None = None,
     root: Path | None = None,
+    tags: Mapping[str, str] | None = None,
+    self_destruct: Mapping[str, Any] | None = None,
 ) -> Path:
     """The folder of the assembly that holds this architecture and those that it needs, or every available one if None.
 
     `settings` maps an architecture's id to its settings (`{"image-labeling": {"minimum_confidence": 70}}`),
-    `stack_name` overrides the CloudFormation name. Without `out` the assembly is kept in `.build/assemblies` and
-    shared: do not change it. With `out` (a folder that does not exist yet) it is always made anew, and then `root` may
-    be the folder of another version of the project.
+    `stack_name` overrides the CloudFormation name, `tags` are put on every stack, and `self_destruct` (its settings)
+    adds the stack that removes them. Without `out` the assembly is kept in `.build/assemblies` and shared: do not
+    change it. With `out` (a folder that does not exist yet) it is always made anew, and then `root` may be the folder
+    of another version of the project.
     Raises SettingsRefusedError for what the app refuses, SynthesisError for everything else that goes wrong.
     """
     context: dict[str, Any] = {"target": target}
@@ -75,6 +78,10 @@ def synthesize(
         context["settings"] = {key: dict(value) for key, value in settings.items()}
     if stack_name is not None:
         context["stack_name"] = stack_name
+    if tags:
+        context["tags"] = dict(tags)
+    if self_destruct:
+        context["self_destruct"] = dict(self_destruct)
     if out is not None:
         _run_app(context, out, root)
         return out

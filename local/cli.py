@@ -587,8 +587,9 @@ def _only_local(where: Where, architecture: Architecture, verb: str) -> None:
         raise MistakeError("LocalStack is planned as a second cloud and does not work yet. Use --cloud local.")
     if where is Where.AWS:
         mend = {
-            "deploy": f"Deploy to an account with the CDK CLI: make deploy ID={architecture.id}",
-            "destroy": f"Destroy what is in an account with the CDK CLI: make destroy ID={architecture.id}",
+            "deploy": f"To deploy to one: make deploy ARCH={architecture.id} CLOUD=aws",
+            "destroy": f"To remove what is in one: make destroy ARCH={architecture.id} CLOUD=aws",
+            "demo": f"To run the scenario in one: make scenario ARCH={architecture.id} CLOUD=aws",
         }.get(verb, f"`{verb}` works on the local cloud only; {architecture.page} says how to see it in an account.")
         raise MistakeError(f"This command never touches an AWS account. {mend}")
 

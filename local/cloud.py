@@ -19,7 +19,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +29,7 @@ import psutil
 from local.control import Control, ControlError
 from local.emulator import certificate
 from local.environment import NO_USER_SETTINGS, ROOT_KEYS, child_environment
+from scenarios.cloud import behind
 from stacks.assets import TARGET_VARIABLE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -201,13 +201,7 @@ class LocalCloud:
 
     def reachable(self, url: str) -> str:
         """An API's address as AWS makes it, turned into the one at which this cloud answers; others as they are."""
-        parts = urllib.parse.urlsplit(url)
-        api, _, domain = (parts.hostname or "").partition(".")
-        if not domain.startswith("execute-api."):
-            return url
-        stage, _, path = parts.path.lstrip("/").partition("/")
-        query = f"?{parts.query}" if parts.query else ""
-        return f"{self.endpoint_url}/restapis/{api}/{stage}/_user_request_/{path}{query}"
+        return behind(self.endpoint_url, url)
 
     def __enter__(self) -> "LocalCloud":
         return self

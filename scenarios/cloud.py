@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from typing import Any, Protocol
 
 
@@ -30,3 +31,14 @@ class Cloud(Protocol):
     def reachable(self, url: str) -> str:
         """An address of a stack's API as it is reached from here: the same, where AWS's addresses resolve."""
         ...
+
+
+def behind(endpoint_url: str, url: str) -> str:
+    """An API's address as AWS makes it, turned into the one behind an emulator's endpoint; others as they are."""
+    parts = urllib.parse.urlsplit(url)
+    api, _, domain = (parts.hostname or "").partition(".")
+    if not domain.startswith("execute-api."):
+        return url
+    stage, _, path = parts.path.lstrip("/").partition("/")
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{endpoint_url}/restapis/{api}/{stage}/_user_request_/{path}{query}"

@@ -6,7 +6,9 @@ all that are built, each as its page describes it), `target` (`lambda` for AWS, 
 local cloud: whose compiled dependencies the functions bring; the variable `CDK_TARGET` says it, too), `settings` (JSON,
 by architecture: `{"image-labeling": {"minimum_confidence": 80}}`), `stack_name` (the CloudFormation name of that one
 architecture, so that a second copy can live beside the first), `model_monitor` (`own` or `managed`, short for that
-setting of model-monitor).
+setting of model-monitor), `tags` (JSON, name and value: tags of every stack, which CloudFormation hands on to all in it
+that can have any; templates stay as they are), `self_destruct` (JSON, the settings of
+`stacks/operate/self_destruct.py`: adds that stack; needs `architecture`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from pydantic import BaseModel, ValidationError
 
 from stacks import catalogue
 from stacks.assets import TARGET_VARIABLE
+from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
+from stacks.operate.self_destruct import SelfDestruct, acknowledgements
 from stacks.policy import nag
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, Acknowledgement
 
@@ -51,7 +55,9 @@ NAMED_BUCKETS = ("data-protection", "model-vault")
 # exported by another.
 ALL = "all"
 
-CONTEXT = ("architecture", "target", "settings", "stack_name", "model_monitor")
+CONTEXT = ("architecture", "target", "settings", "stack_name", "model_monitor", "tags", "self_destruct")
+# AWS CloudFormation Template Reference, "Resource tag", read 2026-11-28. A value may have 256 characters there.
+TAG = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}")
 
 
 class ContextError(Exception):
@@ -66,7 +72,10 @@ def synthesize(context: Mapping[str, str] | None = None, out: str | None = None)
     acknowledgement is stale.
     """
     app = cdk.App(context={**FEATURES, **(context or {})}, outdir=out, analytics_reporting=False)
-    validated(app, build(app))
+    built = build(app)
+    destructors = [one.stack for one in built if isinstance(one.stack, SelfDestruct)]
+    own = [found for stack in destructors for found in acknowledgements(stack.settings, stack.stack_name)]
+    validated(app, built, (*ACKNOWLEDGEMENTS, *own))
 
 
 @dataclass(frozen=True)
@@ -115,33 +124,51 @@ def build(app: cdk.App) -> list[Built]:
         values.setdefault("model-monitor", {})["monitor"] = context["model_monitor"]
     if unknown := values.keys() - {architecture.id for architecture in architectures}:
         raise ContextError(f"Context settings names {', '.join(sorted(unknown))}, which is not built here.")
-    if context["stack_name"] and "," in str(context["architecture"] or ","):
-        raise ContextError("Context stack_name needs context architecture: one name cannot serve several stacks.")
-    if context["stack_name"] and not STACK_NAME.fullmatch(str(context["stack_name"])):
-        raise ContextError("Context stack_name must be 40 letters, digits and hyphens at most, a letter first.")
-    if (
-        ("sagemaker" in architectures[-1].services or architectures[-1].id in NAMED_BUCKETS)
-        and not str(context["stack_name"] or "").islower()
-        and context["stack_name"]
-    ):
-        # SageMaker calls its resources after the stack, as do buckets, and grants are held to their ARNs, which are in
-        # small letters.
-        raise ContextError("Context stack_name must be in small letters for this architecture.")
-    renamed = {architectures[-1].id: str(context["stack_name"])} if context["stack_name"] else {}
+    renamed = _renamed(context, architectures[-1])
     if context["architecture"]:
         for needed, wanted in getattr(_class(architectures[-1]), "Neighbours", {}).items():
             values.setdefault(needed, dict(wanted))
     if everything:
         values = side_by_side(architectures, values)
+    tags = _tags(context["tags"])
     built: dict[str, Built] = {}
     for architecture in architectures:
         name = renamed.get(architecture.id, architecture.id)
-        made = _stack(app, architecture, target, values.get(architecture.id, {}), name)
+        made = _stack(app, architecture, target, values.get(architecture.id, {}), stack_name=name, tags=tags)
         for needed in architecture.needs:
             made.stack.add_stack_dependency(built[needed].stack)
         built[architecture.id] = made
     _network_first(built)
+    if context["self_destruct"]:
+        wanted = _self_destruct(context)
+        last = architectures[-1].id
+        name = f"{SELF_DESTRUCT.id}-{renamed.get(last, last)}"
+        built[SELF_DESTRUCT.id] = _stack(app, SELF_DESTRUCT, target, wanted, stack_name=name, tags=tags)
     return list(built.values())
+
+
+def _renamed(context: Mapping[str, Any], last: catalogue.Architecture) -> dict[str, str]:
+    """The CloudFormation name of the architecture that was asked for, if it has one of its own."""
+    if not context["stack_name"]:
+        return {}
+    name = str(context["stack_name"])
+    if "," in str(context["architecture"] or ","):
+        raise ContextError("Context stack_name needs context architecture: one name cannot serve several stacks.")
+    if not STACK_NAME.fullmatch(name):
+        raise ContextError("Context stack_name must be 40 letters, digits and hyphens at most, a letter first.")
+    if ("sagemaker" in last.services or last.id in NAMED_BUCKETS) and not name.islower():
+        # SageMaker calls its resources after the stack, as do buckets, and grants are held to their ARNs, which are in
+        # small letters.
+        raise ContextError("Context stack_name must be in small letters for this architecture.")
+    return {last.id: name}
+
+
+def _self_destruct(context: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the stack that removes the others."""
+    if not context["architecture"]:
+        raise ContextError("Context self_destruct needs context architecture, after which its stack is called.")
+    example = '{"stacks": ["image-labeling"], "at": "2027-01-01T10:00Z"}'
+    return _json(context["self_destruct"], "self_destruct", example)
 
 
 def _network_first(built: Mapping[str, Built]) -> None:
@@ -177,7 +204,13 @@ def side_by_side(
 
 
 def _stack(
-    app: cdk.App, architecture: catalogue.Architecture, target: str, values: Mapping[str, Any], stack_name: str
+    app: cdk.App,
+    architecture: catalogue.Architecture,
+    target: str,
+    values: Mapping[str, Any],
+    *,
+    stack_name: str,
+    tags: Mapping[str, str],
 ) -> Built:
     stack_class = _class(architecture)
     settings = _checked(architecture.id, stack_class.Settings, values)
@@ -188,6 +221,7 @@ def _stack(
         target=target,
         stack_name=stack_name,
         description=architecture.title,
+        tags=dict(tags) or None,
     )
     cdk.Tags.of(stack).add("architecture", architecture.id)
     return Built(architecture, settings, stack)
@@ -211,12 +245,30 @@ def _architectures(wanted: Any) -> list[catalogue.Architecture]:
 
 def _settings(value: Any) -> dict[str, dict[str, Any]]:
     """The CDK CLI hands every context value over as text, `CDK_CONTEXT_JSON` as what it is."""
+    like = '{"image-labeling": {"minimum_confidence": 80}}'
+    parsed = _json(value, "settings", like)
+    if not all(isinstance(values, dict) for values in parsed.values()):
+        raise ContextError(f"Context settings must look like {like}.")
+    return parsed
+
+
+def _tags(value: Any) -> dict[str, str]:
+    tags = _json(value, "tags", '{"owner": "ana"}')
+    for name, text in tags.items():
+        if not TAG.fullmatch(name) or not isinstance(text, str) or not TAG.fullmatch(text):
+            raise ContextError(
+                f"Context tags: {name!r} and {text!r} may have letters, digits, spaces and _.:/=+@- only."
+            )
+    return tags
+
+
+def _json(value: Any, name: str, like: str) -> dict[str, Any]:
     try:
         parsed = json.loads(value) if isinstance(value, str) else value or {}
     except ValueError as error:
-        raise ContextError(f"Context settings is not JSON: {error}.") from None
-    if not isinstance(parsed, dict) or not all(isinstance(values, dict) for values in parsed.values()):
-        raise ContextError('Context settings must look like {"image-labeling": {"minimum_confidence": 80}}.')
+        raise ContextError(f"Context {name} is not JSON: {error}.") from None
+    if not isinstance(parsed, dict):
+        raise ContextError(f"Context {name} must look like {like}.")
     return parsed
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from local.files import FileKind
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from local.cloud import LocalCloud
     from local.screen import Screen
+    from scenarios.cloud import Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,6 +61,16 @@ class Demo:
     ) -> Any:
         """Drives the scenario and returns its report (a `Report`)."""
         raise NotImplementedError
+
+    def run_elsewhere(
+        self, cloud: Cloud, outputs: Mapping[str, str], inputs: Sequence[Path], progress: Callable[[str], None]
+    ) -> Any:
+        """As `run`, on a cloud that is not this machine's: by AWS's APIs alone, in real time.
+
+        What most scenarios use of the local cloud is what every cloud has; those that use more say here what they do
+        without.
+        """
+        return self.run(cast("LocalCloud", cloud), outputs, inputs, progress)
 
     def drive(self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], screen: Screen) -> Any:
         """Runs it as one step of what the screen shows; a demo of several steps shows them itself."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from local.cloud import LocalCloud
     from local.screen import Screen
+    from scenarios.cloud import Cloud
     from scenarios.model_vault import Report
 
 
@@ -35,6 +36,12 @@ class ModelVaultDemo(Demo):
         self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], progress: Callable[[str], None]
     ) -> Report:
         return model_vault.run(cloud, outputs, inputs, progress, trying=True, patience_seconds=10)
+
+    def run_elsewhere(
+        self, cloud: Cloud, outputs: Mapping[str, str], inputs: Sequence[Path], progress: Callable[[str], None]
+    ) -> Report:
+        """A copy in another region takes minutes."""
+        return model_vault.run(cloud, outputs, inputs, progress, trying=True)
 
     def summary(self, report: Report) -> str:
         refused = sum(attempt.refused for attempt in report.attempts)

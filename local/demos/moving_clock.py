@@ -17,6 +17,19 @@ _STRIDE_SECONDS = 20.0
 _PAUSE_SECONDS = 1 / 3
 
 
+class RealClock:
+    """The time as it is, on a cloud whose clock nobody moves."""
+
+    def hour(self) -> datetime:
+        """The start of the present hour, in UTC."""
+        return datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+
+    @contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """Within the block a minute passes in a minute."""
+        yield
+
+
 class MovingClock:
     """Reads and moves the clock of one local cloud. It only goes forward."""
 

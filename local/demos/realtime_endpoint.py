@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.demos import Demo, model_samples
 from local.demos.drift_story import quiet
-from local.demos.moving_clock import MovingClock
+from local.demos.moving_clock import MovingClock, RealClock
 from local.files import FileKind, printable
 from scenarios import deliveries, model_monitor, realtime_endpoint, training_pipeline
 from scenarios.deliveries import Calls
@@ -24,13 +24,29 @@ if TYPE_CHECKING:
     from local.cloud import LocalCloud
     from local.demos.drift_story import Chapters
     from local.screen import Screen
+    from scenarios.cloud import Cloud
 
 ROWS = 12_000
 ASKED = 8
 _SHOWN = 12
-_PATIENCE_SECONDS = 120.0
 _FOLDER = model_samples.FOLDER / "asked"
-_CAPTURE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """A clock, and for how many seconds of this machine's an update and what was captured are waited for."""
+
+    clock: MovingClock | RealClock
+    update: float
+    capture: float
+
+
+def _hurried(cloud: LocalCloud) -> _Pace:
+    return _Pace(MovingClock(cloud.control), update=120.0, capture=15.0)
+
+
+# Captures are written minutes after the requests.
+_REAL = _Pace(RealClock(), update=realtime_endpoint.PATIENCE_SECONDS, capture=600.0)
 
 
 @dataclass
@@ -75,12 +91,18 @@ class RealtimeEndpointDemo(Demo):
         return [model_samples.write(_FOLDER, "deliveries.csv", ASKED, seed=31, labelled=False)]
 
     def drive(self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], screen: Screen) -> Report:
-        return _run(cloud, dict(outputs), inputs, screen.step)
+        return _run(cloud, dict(outputs), inputs, screen.step, _hurried(cloud))
 
     def run(
         self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], progress: Callable[[str], None]
     ) -> Report:
-        return _run(cloud, dict(outputs), inputs, quiet(progress))
+        return _run(cloud, dict(outputs), inputs, quiet(progress), _hurried(cloud))
+
+    def run_elsewhere(
+        self, cloud: Cloud, outputs: Mapping[str, str], inputs: Sequence[Path], progress: Callable[[str], None]
+    ) -> Report:
+        """In real time, in which an update takes a quarter of an hour."""
+        return _run(cloud, dict(outputs), inputs, quiet(progress), _REAL)
 
     def summary(self, report: Report) -> str:
         return report.reason or f"{len(report.answers)} answers"
@@ -148,14 +170,20 @@ class RealtimeEndpointDemo(Demo):
         return [*answers, update]
 
 
-def _run(cloud: LocalCloud, serving: dict[str, str], inputs: Sequence[Path], chapters: Chapters) -> Report:
-    report, clock = Report(), MovingClock(cloud.control)
+def _run(
+    cloud: Cloud,
+    serving: dict[str, str],
+    inputs: Sequence[Path],
+    chapters: Chapters,
+    pace: _Pace,
+) -> Report:
+    report = Report()
     package = _package(cloud, serving, report, chapters)
     if not package:
         return report
     with chapters("Approving the model, which deploys it", "Approved the model, which deployed it") as chapter:
-        with clock.hurrying():
-            report.deployment = _approve(cloud, serving, package, chapter.detail)
+        with pace.clock.hurrying():
+            report.deployment = _approve(cloud, serving, package, chapter.detail, pace)
         chapter.result = f"{report.deployment.status.lower()}"
         if not report.deployment.complete:
             report.reason = f"the model was not deployed: {report.deployment.reason}"
@@ -164,22 +192,22 @@ def _run(cloud: LocalCloud, serving: dict[str, str], inputs: Sequence[Path], cha
         report.rows = tuple(
             line for path in inputs for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
         )
-        hour = clock.hour()
+        hour = pace.clock.hour()
         asked = deliveries.send(cloud, serving, report.rows, [0] * len(report.rows))
         report.answers = asked.answers
         wanted = {name for name, _ in asked.requests}
-        report.captured = _captured(cloud, serving, hour, wanted)
+        report.captured = _captured(cloud, serving, hour, wanted, pace)
         chapter.result = f"{sum(answer.decision for answer in asked.answers)} of {len(asked.answers)} to check"
     with chapters("Replacing it while requests go on", "Replaced it while requests went on") as chapter:
-        with clock.hurrying(), deliveries.calling(cloud, serving, report.rows) as calls:
+        with pace.clock.hurrying(), deliveries.calling(cloud, serving, report.rows) as calls:
             report.calls = calls
-            report.update = _approve(cloud, serving, package, chapter.detail)
+            report.update = _approve(cloud, serving, package, chapter.detail, pace)
         report.reason = "" if report.update.complete else f"the update: {report.update.reason}"
         chapter.result = f"{len(calls.seconds):,} requests, {calls.failed} failed"
     return report
 
 
-def _package(cloud: LocalCloud, serving: dict[str, str], report: Report, chapters: Chapters) -> str:
+def _package(cloud: Cloud, serving: dict[str, str], report: Report, chapters: Chapters) -> str:
     """The newest package, trained now if there is none; empty if that came to nothing."""
     for status in ("PendingManualApproval", "Approved"):
         with suppress(NoPackageError):
@@ -195,18 +223,18 @@ def _package(cloud: LocalCloud, serving: dict[str, str], report: Report, chapter
 
 
 def _approve(
-    cloud: LocalCloud, serving: dict[str, str], package: str, progress: Callable[[str], None]
+    cloud: Cloud, serving: dict[str, str], package: str, progress: Callable[[str], None], pace: _Pace
 ) -> realtime_endpoint.Report:
     """Approving what is approved is no event: so it is rejected first."""
     sagemaker = cloud.client("sagemaker")
     if sagemaker.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"] == "Approved":
         sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
-    return realtime_endpoint.deploy(cloud, serving, package, progress, patience_seconds=_PATIENCE_SECONDS)
+    return realtime_endpoint.deploy(cloud, serving, package, progress, patience_seconds=pace.update)
 
 
-def _captured(cloud: LocalCloud, serving: dict[str, str], hour: datetime, wanted: set[str]) -> int:
+def _captured(cloud: Cloud, serving: dict[str, str], hour: datetime, wanted: set[str], pace: _Pace) -> int:
     """How many of these requests lie in S3, after some seconds at most."""
-    end = time.monotonic() + _CAPTURE_SECONDS
+    end = time.monotonic() + pace.capture
     while True:
         found = {one["eventMetadata"].get("inferenceId") for one in deliveries.captures(cloud, serving, hour)}
         if wanted <= found or time.monotonic() > end:

@@ -26,9 +26,9 @@ from stacks.policy import (
 from stacks.policy.template import Problem, Template, read
 
 
-def problems(template: Template) -> list[Problem]:
-    """What all checks find in one template."""
-    entry = next((a for a in catalogue.ARCHITECTURES if a.id == template.architecture), None)
+def problems(template: Template, *, default: bool = True) -> list[Problem]:
+    """What all checks find in one template. Only one with `default` settings costs what the catalogue says."""
+    entry = next((a for a in catalogue.ARCHITECTURES if default and a.id == template.architecture), None)
     declared, ceiling = (entry.cost_idle, entry.idle_ceiling) if entry else (None, None)
     return [
         *wildcards.check(template),

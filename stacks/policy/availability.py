@@ -39,6 +39,16 @@ def check(template: Template, services: Services | None = None) -> list[Problem]
     return problems
 
 
+def services(template: Template) -> dict[str, str]:
+    """The services that a template uses, each by its title with its status; one that nobody knows by what shows it."""
+    known = table()["service"]
+    found: dict[str, str] = {}
+    for _, field, name in uses(template):
+        service = service_of(name, field, known)
+        found[known[service]["title"] if service else name] = known[service]["status"] if service else "unknown"
+    return dict(sorted(found.items()))
+
+
 def uses(template: Template) -> Iterator[tuple[str, str, str]]:
     """What a template uses: (logical id, which list of a service tells it, name of the type or action)."""
     for logical_id, resource in template.resources():

@@ -256,9 +256,14 @@ def test_other_clouds_are_declined_plainly(local: Local, no_clouds: Path, verb: 
 
 
 @pytest.mark.parametrize(
-    ("verb", "mend"), [("deploy", "make deploy ID=image-labeling"), ("destroy", "make destroy ID=image-labeling")]
+    ("verb", "mend"),
+    [
+        ("deploy", "make deploy ARCH=image-labeling CLOUD=aws"),
+        ("demo", "make scenario ARCH=image-labeling CLOUD=aws"),
+        ("destroy", "make destroy ARCH=image-labeling CLOUD=aws"),
+    ],
 )
-def test_for_an_aws_account_the_cdk_cli_is_named(local: Local, no_clouds: Path, verb: str, mend: str) -> None:
+def test_for_an_aws_account_another_way_is_named(local: Local, no_clouds: Path, verb: str, mend: str) -> None:
     # Given the wish to use an account, When it is uttered, Then the way is named
     assert mend in local(verb, "image-labeling", "--cloud", "aws").complaint
 

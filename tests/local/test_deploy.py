@@ -25,6 +25,7 @@ from local.deploy import (
     resources,
     stacks,
 )
+from tests.conftest import FreshStack
 from tests.local.emulated import unique
 
 BUCKET = "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
@@ -432,3 +433,17 @@ def test_logs_of_a_stack_have_those_of_its_jobs_and_of_no_others(cloud: LocalClo
     # When its logs are read, Then its own job's are among them, by the group's name
     read = [(label, message) for _, label, message in log_events(cloud, made.stack, 10)]
     assert read == [("ProcessingJobs", f"{made.stack}-2026112709")]
+
+
+def test_a_stack_of_another_tool_in_yaml_keeps_no_deployment_from_ending(
+    cloud: LocalCloud, fresh_stack: FreshStack, assembly: Path
+) -> None:
+    # Given a stack whose template is YAML, as that of the CDK command line's bootstrap is
+    client = cloud.client("cloudformation")
+    template = "Resources:\n  Kept:\n    Type: AWS::SQS::Queue\n"
+    client.create_stack(StackName="in-yaml", TemplateBody=template)
+    # When a stack is deployed beside it, whose assets are looked for in all stacks, Then it stands
+    try:
+        assert fresh_stack(assembly=assembly).outputs
+    finally:
+        client.delete_stack(StackName="in-yaml")

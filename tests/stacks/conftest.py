@@ -22,6 +22,10 @@ OWN_KEY: Mapping[str, Any] = {
     name: {"kms_key": "own", "alarm_email": "someone@example.com"} for name in ("image-labeling", "text-insights")
 }
 
+# What a deployment to an account adds. Here it stands beside what is synthesized anyway.
+SELF_DESTRUCT: Mapping[str, Any] = {"stacks": ["text-insights", "image-labeling"], "at": "2027-03-01T09:30:00Z"}
+TAGS = {"sandbox:owner": "ana"}
+
 
 @pytest.fixture(scope="session")
 def assemblies() -> dict[str, Path]:
@@ -32,7 +36,9 @@ def assemblies() -> dict[str, Path]:
     with ThreadPoolExecutor(2) as pool:
         made = {
             "aws": pool.submit(synthesize, None, "lambda"),
-            "own key": pool.submit(synthesize, ",".join(OWN_KEY), "lambda", OWN_KEY),
+            "own key": pool.submit(
+                synthesize, ",".join(OWN_KEY), "lambda", OWN_KEY, tags=TAGS, self_destruct=SELF_DESTRUCT
+            ),
             "local": pool.submit(synthesize, None, "local"),
         }
         return {variant: future.result() for variant, future in made.items()}

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from docs import drawing, generate, graph, pipeline_graph, state_graph
 from local import cli, demos
+from sandbox import cli as sandbox
 from scenarios.matrix import MATRIX
 from stacks.catalogue import available
 from stacks.policy import costs, prices, scale
@@ -548,23 +549,31 @@ def test_every_make_target_that_the_pages_name_exists() -> None:
 
 def test_every_command_of_the_local_cloud_that_the_pages_name_exists() -> None:
     # Given the commands of `python -m local`, with their options
-    group = typer.main.get_command(cli.app)
-    assert isinstance(group, TyperGroup)
-    options = {
-        name: {option for parameter in command.params for option in parameter.opts} | {"--help"}
-        for name, command in group.commands.items()
-    }
+    options, on_accounts = options_of(cli.app), options_of(sandbox.app)
     pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
     others = r"^(?:aws|\.venv/bin/python -m stacks\.cdk_cli) .*"
     of_aws = [line for text in pages.values() for line in re.findall(others, text, re.MULTILINE)]
-    known = set(re.findall(r"--[a-z-]+", "\n".join(of_aws))).union(*options.values())
+    known = set(re.findall(r"--[a-z-]+", "\n".join(of_aws))).union(*options.values(), *on_accounts.values())
     for page, text in pages.items():
         # Then each that a page tells to run is one of them, and so are its options
         for command, rest in re.findall(r"python3? -m local ([a-z]+)([^`#\n]*)", text):
             assert command in options, f"{page}: {command}"
             assert set(re.findall(r"--[a-z-]+", rest)) - options[command] == set(), f"{page}: {command}"
+        # And so are those that it hands to a command on an account
+        for command, rest in re.findall(r"make ([a-z]+) [^`\n]*OPTIONS='?([^`'\n#]*)", text):
+            assert set(re.findall(r"--[a-z-]+", rest)) - on_accounts[command] == set(), f"{page}: {command}"
         # And an option that it only names is one of theirs, or one of the commands of AWS and the CDK that are shown
         assert set(re.findall(r"`(--[a-z-]+)", text)) - known == set(), page
+
+
+def options_of(app: typer.Typer) -> dict[str, set[str]]:
+    """The options of each command of a command line."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return {
+        name: {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        for name, command in group.commands.items()
+    }
 
 
 def test_every_demo_tells_an_option_that_it_has() -> None:
