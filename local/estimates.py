@@ -95,7 +95,7 @@ def show_all(architectures: Sequence[Architecture], per_day: int | None, region:
             month = _month(one, per_day)
             row.append(_usd(month) if month is not None else f"at most {given.most:,} a day")
         table.add_row(*row)
-    table.columns[0].no_wrap = True
+    table.columns[0].no_wrap = table.columns[-1].no_wrap = True
     screen.out.print(table)
     for one in architectures:
         if one.cost_standing:

@@ -25,7 +25,7 @@ from local.environment import node_folder
 # The app in a process of its own, as everybody but the tests starts it.
 anew = assembly._run_app
 
-App = Callable[[Mapping[str, Any], Path], None]
+App = Callable[..., None]
 
 
 @contextmanager
@@ -41,10 +41,10 @@ def kept() -> Iterator[None]:
 def _kept_in(pool: ProcessPoolExecutor) -> App:
     home = assembly.ROOT
 
-    def run(context: Mapping[str, Any], out: Path) -> None:
+    def run(context: Mapping[str, Any], out: Path, root: Path | None = None) -> None:
         # Templates for AWS are validated, which that process is not set up for; a test may bring an app of its own.
-        if context["target"] != "local" or home != assembly.ROOT:
-            anew(context, out)
+        if context["target"] != "local" or home != assembly.ROOT or root is not None:
+            anew(context, out, root)
             return
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in context.items()}
         code, text = pool.submit(_synthesize, texts, str(out)).result(assembly.TIMEOUT_SECONDS)

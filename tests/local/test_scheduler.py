@@ -202,3 +202,28 @@ def test_a_stacks_schedule_can_be_changed(cloud: LocalCloud) -> None:
     formation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     with pytest.raises(ClientError, match="ResourceNotFound"):
         cloud.client("scheduler").get_schedule(Name=name)
+
+
+def test_a_schedule_that_is_switched_on_is_not_called_for_what_it_has_missed(cloud: LocalCloud) -> None:
+    # Given a schedule that is off
+    arn, url = forwarding(cloud)
+    name = unique("schedule")
+    asked = {
+        "Name": name,
+        "ScheduleExpression": "rate(1 hour)",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {"Arn": arn, "RoleArn": role_for(cloud, {"Action": "lambda:InvokeFunction", "Resource": arn})},
+    }
+    scheduler = cloud.client("scheduler")
+    scheduler.create_schedule(**asked, State="DISABLED")
+    # When hours pass, and it is switched on while the clock's sweep is still going round
+    for _ in range(10):
+        cloud.control.clock_advance(2 * 3600)
+        scheduler.update_schedule(**asked, State="ENABLED")
+        scheduler.update_schedule(**asked, State="DISABLED")
+    scheduler.update_schedule(**asked, State="ENABLED")
+    # Then it is called an hour later for the first time
+    cloud.control.clock_advance(3601)
+    assert eventually(lambda: messages(cloud, url))
+    assert cloud.client("sqs").receive_message(QueueUrl=url).get("Messages", []) == []
+    scheduler.delete_schedule(Name=name)

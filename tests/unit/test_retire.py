@@ -87,6 +87,35 @@ def nothing_left(stubber: Stubber) -> None:
 # --- the endpoint
 
 
+def test_an_endpoint_that_a_late_request_has_reached_is_waited_for() -> None:
+    # Given an endpoint in service, which a request of a stopped deployment begins to change before it can be deleted
+    sagemaker, answers = stubbed("sagemaker")
+    scaling, scaled = stubbed("application-autoscaling")
+    scaled.add_response("deregister_scalable_target", {}, TARGET)
+    answers.add_response("describe_endpoint", described("InService"))
+    answers.add_client_error("delete_endpoint", "ValidationException", "Cannot update in-progress endpoint", 400)
+    answers.add_response("describe_endpoint", described("Updating"))
+    answers.add_response("describe_endpoint", described("InService"))
+    answers.add_response("delete_endpoint", {}, {"EndpointName": ENDPOINT})
+    absent(answers)
+    nothing_left(answers)
+    # When it is taken away, Then it is tried again when the change is done
+    serving.remove(sagemaker, scaling, ENDPOINT, "AllTraffic", lambda: False)
+    answers.assert_no_pending_responses()
+
+
+def test_an_endpoint_that_cannot_be_deleted_in_time_says_why() -> None:
+    # Given an endpoint that is refused to be deleted, and no time left
+    sagemaker, answers = stubbed("sagemaker")
+    scaling, scaled = stubbed("application-autoscaling")
+    scaled.add_response("deregister_scalable_target", {}, TARGET)
+    answers.add_response("describe_endpoint", described("InService"))
+    answers.add_client_error("delete_endpoint", "ValidationException", "Cannot update in-progress endpoint", 400)
+    # When it is taken away, Then the reason is told
+    with pytest.raises(serving.StillBusyError, match="InService, and then: Cannot update in-progress endpoint"):
+        serving.remove(sagemaker, scaling, ENDPOINT, "AllTraffic", lambda: True)
+
+
 def test_an_endpoint_goes_with_its_scaling_configurations_and_models() -> None:
     # Given an endpoint, what it was made of, and another stack's whose name begins alike
     sagemaker, answers = stubbed("sagemaker")

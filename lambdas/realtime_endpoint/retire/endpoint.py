@@ -64,7 +64,13 @@ def _deregister(scaling: Any, endpoint: str, variant: str) -> None:
 def _delete_endpoint(sagemaker: Any, endpoint: str, time_is_up: Callable[[], bool]) -> None:
     while (status := _status(sagemaker, endpoint)) is not None:
         if status not in BUSY:
-            sagemaker.delete_endpoint(EndpointName=endpoint)
+            try:
+                sagemaker.delete_endpoint(EndpointName=endpoint)
+            except ClientError as error:
+                # A deployment that was stopped may have had a request on its way, which has reached it since.
+                if error.response["Error"]["Code"] != "ValidationException":
+                    raise
+                status = f"{status}, and then: {error.response['Error']['Message']}"
         if time_is_up():
             raise StillBusyError(f"The endpoint {endpoint} is {status}: do it once more to go on")
         time.sleep(SECONDS_BETWEEN_LOOKS)
