@@ -3,11 +3,20 @@
 * JSONata in state machines is evaluated by `jsonata-python`: LocalStack's own way needs a Java machine and fetches
   both. The strings that variables hold are quoted, where LocalStack writes them between quotation marks as they are.
 * It listens on the address that it was told, where LocalStack takes every one of the machine's.
+* It asks its own S3 by the machine's address, where LocalStack has a name looked up on the Internet.
+* A stack whose creation failed keeps its template, where GetTemplate fails.
+* CloudFormation looks every quarter of a second whether a resource is there, where it sleeps for five.
+* S3's events on the bus name an object as its user did and in an order, where LocalStack encodes the key and gives each
+  the same sequencer. Source: "EventBridge event message structure", Amazon S3 User Guide, read 2026-11-28.
+* A function logs into the group that it names, where LocalStack uses `/aws/lambda/...` for all.
 * Two addresses are added to its gateway: where custom resources answer, and what the project asks about.
 """
 
 import functools
+import itertools
 import json
+import time
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +25,14 @@ from twisted.internet import endpoints
 from jsonata.utils import Utils
 from localstack import config
 from localstack.runtime import hooks
+from localstack.services.cloudformation.v2.entities import ChangeSet
+from localstack.services.cloudformation.resource_provider import ResourceProviderExecutor
 from localstack.services.edge import ROUTER
+from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment
+from localstack.services.s3.notifications import EventBridgeNotifier
 from localstack.services.stepfunctions.asl.eval import states, variable_store
 from localstack.services.stepfunctions.asl.jsonata import jsonata as asl
+from localstack.utils.aws import aws_stack
 from werkzeug import Request, Response
 
 from local.localstack.plugins import MOUNTED
@@ -39,8 +53,61 @@ def mend() -> None:
         if not callable(module.encode_jsonata_variable_declarations):
             raise TypeError(module)
         module.encode_jsonata_variable_declarations = declared
+    # What the look-up would have found, which is kept.
+    if aws_stack.CACHE_S3_HOSTNAME_DNS_STATUS is not None:
+        raise TypeError(aws_stack)
+    aws_stack.CACHE_S3_HOSTNAME_DNS_STATUS = False
+    _keep_template_of_failed_stack()
+    _look_often()
+    _tell_events_as_s3_does()
+    _log_where_the_function_says()
     ROUTER.add(ANSWERS, take_answer, methods=["PUT"])
     ROUTER.add(STATE, _state, methods=["GET"])
+
+
+def _keep_template_of_failed_stack() -> None:
+    original = ChangeSet.__init__
+
+    def made(self: ChangeSet, stack: Any, *arguments: Any, **named: Any) -> None:
+        original(self, stack, *arguments, **named)
+        stack.template_body = stack.template_body or self.template_body
+
+    ChangeSet.__init__ = made
+
+
+LOOK_SECONDS = 0.25
+
+
+def _look_often() -> None:
+    original = ResourceProviderExecutor.deploy_loop
+    ResourceProviderExecutor.deploy_loop = functools.partialmethod(original, sleep_time=LOOK_SECONDS)
+
+
+_sequence = itertools.count(time.time_ns())
+
+
+def _tell_events_as_s3_does() -> None:
+    original = EventBridgeNotifier._get_event_payload
+
+    def payload(*arguments: Any, **named: Any) -> Any:
+        entry = original(*arguments, **named)
+        detail = json.loads(entry["Detail"])
+        described = detail["object"]
+        described["key"] = urllib.parse.unquote(described["key"])
+        if "sequencer" in described:
+            described["sequencer"] = f"{next(_sequence):016X}"
+        return {**entry, "Detail": json.dumps(detail)}
+
+    EventBridgeNotifier._get_event_payload = staticmethod(payload)
+
+
+def _log_where_the_function_says() -> None:
+    original = ExecutionEnvironment.get_log_group_name
+
+    def group(self: ExecutionEnvironment) -> str:
+        return (self.function_version.config.logging_config or {}).get("LogGroup") or original(self)
+
+    ExecutionEnvironment.get_log_group_name = group
 
 
 def _state(_request: Request) -> Response:
