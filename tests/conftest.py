@@ -33,10 +33,13 @@ from xdist.scheduler import LoadFileScheduling
 from local.assembly import synthesize
 from local.cloud import LocalCloud
 from local.deploy import deploy, destroy
+from local.localstack import cloud as localstack
+from scenarios import clouds
 from stacks.catalogue import get, with_needs
 from tests.browser import chromium
 
 ARCHITECTURE = "image-labeling"
+NOT_RUN = "not run"
 
 # Two attempts and short timeouts: a failure is seen through in seconds.
 SMALL: Mapping[str, Any] = {"function_timeout_seconds": 10, "maximum_receives": 2}
@@ -80,6 +83,9 @@ class FreshStack(Protocol):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--cloud", choices=("local", "localstack"), default="local", help="where stacks are deployed (default: local)"
+    )
+    parser.addoption(
         "--require-browser", action="store_true", help="fail where there is no browser, instead of telling"
     )
 
@@ -116,7 +122,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a browser the tests of pages are told and counted as not run; with --require-browser that is an error."""
+    """What cannot run here is told and counted as not run, with the reason.
+
+    Without a browser these are the tests of pages; with --require-browser that is an error. On another cloud than the
+    local one they are those that `scenarios/clouds.toml` lists, and all that is no scenario is left aside.
+    """
+    _choose_by_cloud(config, items)
     of_pages = [item for item in items if item.get_closest_marker("browser")]
     if not of_pages or chromium.find() is not None:
         return
@@ -126,10 +137,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.skip(reason="not run: no browser"))
 
 
+def _choose_by_cloud(config: pytest.Config, items: list[pytest.Item]) -> None:
+    cloud = config.getoption("--cloud")
+    if cloud == clouds.LOCAL:
+        return
+    chosen = [item for item in items if item.path.parent.name == "scenarios"]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+    for item in items:
+        reason = clouds.where_a_test_runs(cloud, item.path.name, item.name)
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=f"{NOT_RUN} on {cloud}: {reason}"))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Says how many scenarios the chosen cloud could not run."""
+    cloud = config.getoption("--cloud")
+    if cloud != clouds.LOCAL:
+        left = [one for one in terminalreporter.getreports("skipped") if NOT_RUN in str(one.longrepr)]
+        terminalreporter.write_line(f"{len(left)} not run on {cloud}; the reasons stand in scenarios/clouds.toml.")
+
+
 @pytest.fixture(scope="session")
-def cloud() -> Iterator[LocalCloud]:
-    """The one local cloud of this run, on a free port."""
-    with LocalCloud.start(f"test-{os.getpid()}") as started:
+def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
+    """The one cloud of this run, on a free port: the local one, or what `--cloud` names."""
+    if request.config.getoption("--cloud") == clouds.LOCAL:
+        starting = LocalCloud.start(f"test-{os.getpid()}")
+    else:
+        starting = localstack.own() or localstack.LocalStack.start(f"test-{os.getpid()}")
+    with starting as started:
         yield started
     shutil.rmtree(started.folder, ignore_errors=True)
 
