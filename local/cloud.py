@@ -85,10 +85,11 @@ class LocalCloud:
                         f"The local cloud {name!r} is already running at {found.endpoint_url}; stop it first."
                     )
                 found._end()
-            with _bind(port) as listener:
+            more = cls._more_state(port)
+            with bind(None if more else port) as listener:
                 port = listener.getsockname()[1]
                 state = {"name": name, "port": port, "token": secrets.token_urlsafe(32), "detached": detached}
-                state |= {"kind": cls.kind, **cls._more_state()}
+                state |= {"kind": cls.kind, **more}
                 try:
                     _make_state_folder(folder)
                     process = _spawn(cls.module, folder, state, listener)
@@ -133,8 +134,12 @@ class LocalCloud:
                 found._end()
 
     @classmethod
-    def _more_state(cls) -> dict[str, Any]:
-        """What else the process must know, and whoever attaches to it. Raises CloudError where it cannot be started."""
+    def _more_state(cls, port: int | None) -> dict[str, Any]:
+        """What else the process must know, and whoever attaches to it, of a cloud with a port beside ours.
+
+        Raises CloudError where it cannot be started, or not on this `port`.
+        """
+        del port
         return {}
 
     @classmethod
@@ -328,7 +333,7 @@ def session() -> Any:
     )
 
 
-def _bind(port: int | None) -> socket.socket:
+def bind(port: int | None) -> socket.socket:
     """Take the port here and hand it down: nobody can take it in between. Raises CloudError when it is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -30,6 +30,11 @@ def where_it_runs(cloud: str, architecture: str) -> str | None:
     return table().get(cloud, {}).get("architectures", {}).get(architecture)
 
 
+def where_a_demo_runs(cloud: str, architecture: str) -> str | None:
+    """None where the demo of this architecture has something to show on this cloud; else why it has not."""
+    return where_it_runs(cloud, architecture) or table().get(cloud, {}).get("demos", {}).get(architecture)
+
+
 def where_a_test_runs(cloud: str, file: str, test: str) -> str | None:
     """None where this test runs on this cloud; else why not, by the first pattern that it fits.
 

@@ -28,7 +28,11 @@ ENTRY_POINTS: Mapping[str, Mapping[str, str]] = {
 }
 
 # How LocalStack's process is told where the project's services are: an address, its certificate, a token.
-SERVICES_URL, SERVICES_CERTIFICATE, SERVICES_TOKEN = "MOUNTED_SERVICES_URL", "MOUNTED_SERVICES_CA", "MOUNTED_SERVICES_TOKEN"
+SERVICES_URL, SERVICES_CERTIFICATE, SERVICES_TOKEN = (
+    "MOUNTED_SERVICES_URL",
+    "MOUNTED_SERVICES_CA",
+    "MOUNTED_SERVICES_TOKEN",
+)
 
 
 def write_entry_points(folder: Path) -> None:

@@ -8,6 +8,8 @@
 * CloudFormation looks every quarter of a second whether a resource is there, where it sleeps for five.
 * S3's events on the bus name an object as its user did and in an order, where LocalStack encodes the key and gives each
   the same sequencer. Source: "EventBridge event message structure", Amazon S3 User Guide, read 2026-11-28.
+* A rule's wildcard stands for any characters, none and line ends included, where LocalStack wants one and no line end.
+  Source: "Comparison operators for use in event patterns", Amazon EventBridge User Guide, read 2026-11-28.
 * A function logs into the group that it names, where LocalStack uses `/aws/lambda/...` for all.
 * Two addresses are added to its gateway: where custom resources answer, and what the project asks about.
 """
@@ -15,6 +17,7 @@
 import functools
 import itertools
 import json
+import re
 import time
 import urllib.parse
 from collections.abc import Mapping
@@ -28,6 +31,7 @@ from localstack.runtime import hooks
 from localstack.services.cloudformation.v2.entities import ChangeSet
 from localstack.services.cloudformation.resource_provider import ResourceProviderExecutor
 from localstack.services.edge import ROUTER
+from localstack.services.events.event_rule_engine import EventRuleEngine
 from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment
 from localstack.services.s3.notifications import EventBridgeNotifier
 from localstack.services.stepfunctions.asl.eval import states, variable_store
@@ -60,6 +64,9 @@ def mend() -> None:
     _keep_template_of_failed_stack()
     _look_often()
     _tell_events_as_s3_does()
+    if not callable(EventRuleEngine._evaluate_wildcard):
+        raise TypeError(EventRuleEngine)
+    EventRuleEngine._evaluate_wildcard = staticmethod(fits)
     _log_where_the_function_says()
     ROUTER.add(ANSWERS, take_answer, methods=["PUT"])
     ROUTER.add(STATE, _state, methods=["GET"])
@@ -99,6 +106,13 @@ def _tell_events_as_s3_does() -> None:
         return {**entry, "Detail": json.dumps(detail)}
 
     EventBridgeNotifier._get_event_payload = staticmethod(payload)
+
+
+def fits(wildcard: str, value: str) -> bool:
+    """Whether a value is what a rule's wildcard describes; a backslash takes the meaning of the sign behind it."""
+    parts = re.findall(r"\\.|\*|[^\\*]+", wildcard, re.DOTALL)
+    pattern = "".join(".*" if one == "*" else re.escape(one.removeprefix("\\")) for one in parts)
+    return isinstance(value, str) and re.fullmatch(pattern, value, re.DOTALL) is not None
 
 
 def _log_where_the_function_says() -> None:
