@@ -200,7 +200,7 @@ def listen(host: Host, listener: socket.socket, folder: Path) -> ThreadingHTTPSe
                 ("GET", "health"): host.health,
                 ("GET", "faults"): lambda: {"faults": faults.rules()},
                 ("POST", "faults"): lambda: _add_fault(json.loads(body)),
-                ("DELETE", "faults"): lambda: _clear_faults(query.get("id", [None])[0]),  # type: ignore[list-item]
+                ("DELETE", "faults"): lambda: _clear_faults(query.get("id", [None])[0]),
                 ("GET", "calls"): lambda: {"calls": faults.calls()},
                 ("DELETE", "calls"): _clear_calls,
             }

@@ -26,7 +26,7 @@ from local.localstack.cloud import LocalStack, own, reachable
 from local.services.wire import ObjectUnavailable
 from scenarios import clouds, private_network
 from stacks import catalogue
-from tests.cdk import PHOTOS
+from tests.scenarios.driver import PHOTOS
 
 # What the bars name, and what runs beside.
 ARCHITECTURES = [one.id for one in catalogue.available() if clouds.where_it_runs("localstack", one.id) is None]
@@ -119,7 +119,7 @@ def test_the_users_own_is_found_as_localstacks_client_does(
 
 def test_one_that_is_named_and_silent_is_an_error_with_its_mend() -> None:
     # Given a name of a LocalStack that is not there, When it is looked for, Then that is said, and what to do
-    with pytest.raises(CloudError, match="does not answer. Start it, or unset"):
+    with pytest.raises(CloudError, match=r"does not answer\. Start it, or unset"):
         own({"LOCALSTACK_HOST": "127.0.0.1:9"})
 
 
@@ -140,7 +140,7 @@ def test_what_answers_but_is_no_localstack_is_not_taken_for_one(users: tuple[str
 def test_without_the_core_the_way_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Given a machine without LocalStack's core, When one is to be started, Then the line says how to install it
     monkeypatch.setenv(core.PLACE, str(tmp_path))
-    with pytest.raises(CloudError, match="not installed here. Install it: make setup-localstack"):
+    with pytest.raises(CloudError, match=r"not installed here\. Install it: make setup-localstack"):
         LocalStack.start(f"none-{os.getpid()}")
 
 
@@ -225,7 +225,7 @@ def test_a_fault_of_a_mounted_service_reaches_its_caller_and_others_are_refused(
     assert control.calls()["comprehend.DetectDominantLanguage"] >= 1
     control.faults_clear()
     # And what LocalStack cannot do is refused with the reason
-    with pytest.raises(ControlError, match="No such service|no such service|s3"):
+    with pytest.raises(ControlError, match=r"s3"):
         control.faults_add(service="s3", kind="throttle")
     with pytest.raises(ControlError, match="it has no clock that tests can move"):
         control.clock_advance(1)

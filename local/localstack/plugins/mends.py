@@ -24,12 +24,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonata
-from twisted.internet import endpoints
 from jsonata.utils import Utils
 from localstack import config
 from localstack.runtime import hooks
-from localstack.services.cloudformation.v2.entities import ChangeSet
 from localstack.services.cloudformation.resource_provider import ResourceProviderExecutor
+from localstack.services.cloudformation.v2.entities import ChangeSet
 from localstack.services.edge import ROUTER
 from localstack.services.events.event_rule_engine import EventRuleEngine
 from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment
@@ -37,6 +36,7 @@ from localstack.services.s3.notifications import EventBridgeNotifier
 from localstack.services.stepfunctions.asl.eval import states, variable_store
 from localstack.services.stepfunctions.asl.jsonata import jsonata as asl
 from localstack.utils.aws import aws_stack
+from twisted.internet import endpoints
 from werkzeug import Request, Response
 
 from local.localstack.plugins import MOUNTED
@@ -119,7 +119,8 @@ def _log_where_the_function_says() -> None:
     original = ExecutionEnvironment.get_log_group_name
 
     def group(self: ExecutionEnvironment) -> str:
-        return (self.function_version.config.logging_config or {}).get("LogGroup") or original(self)
+        chosen = (self.function_version.config.logging_config or {}).get("LogGroup")
+        return str(chosen or original(self))
 
     ExecutionEnvironment.get_log_group_name = group
 
