@@ -25,7 +25,7 @@ from local.localstack import core
 # How the user's own is called in messages.
 OWN = "own-localstack"
 # Where one is looked for that nobody has named.
-USUAL = "localhost:4566"
+USUAL_HOST, USUAL_PORT = "localhost", "4566"
 ANSWER_SECONDS = 3.0
 
 
@@ -113,7 +113,7 @@ class _NoControl(Control):
 def own(environment: Mapping[str, str] = os.environ) -> OwnLocalStack | None:
     """The user's own LocalStack that is up; None where there is none, and none was named.
 
-    It is where `localstack-client` looks (its `config` module, version 2.11, read 2026-11-28): AWS_ENDPOINT_URL, else
+    It is where `localstack-client` looks (its `config` module, version 2.12, read 2026-11-28): AWS_ENDPOINT_URL, else
     LOCALSTACK_HOST (host, or host and port), else localhost; EDGE_PORT is the port where none is said, USE_SSL makes it
     HTTPS. Raises CloudError for one that was named and does not answer, or is not on this machine.
     """
@@ -135,10 +135,10 @@ def own(environment: Mapping[str, str] = os.environ) -> OwnLocalStack | None:
 
 
 def _by_host(environment: Mapping[str, str]) -> str:
-    host, _, port = (environment.get("LOCALSTACK_HOST") or USUAL).partition(":")
-    port = port or environment.get("EDGE_PORT") or USUAL.partition(":")[2]
+    host, _, port = environment.get("LOCALSTACK_HOST", "").partition(":")
+    port = port or environment.get("EDGE_PORT") or USUAL_PORT
     scheme = "https" if environment.get("USE_SSL") in ("1", "true") else "http"
-    return f"{scheme}://{host or 'localhost'}:{port}"
+    return f"{scheme}://{host or USUAL_HOST}:{port}"
 
 
 def _health(endpoint: str) -> dict[str, Any] | None:

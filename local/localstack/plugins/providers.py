@@ -71,8 +71,17 @@ transcribe = _mounted("transcribe")
 translate = _mounted("translate")
 
 
+# moto changes an item in several steps, and looks at a condition in another: in DynamoDB nobody sees what is between.
+_one_at_a_time = threading.Lock()
+
+
+def _alone(context: RequestContext, request: ServiceRequest) -> Any:
+    with _one_at_a_time:
+        return _proxy_moto(context, request)
+
+
 @aws_provider(api="dynamodb", name="moto")
 def dynamodb() -> Service:
-    """DynamoDB by moto, in this process: LocalStack's own fetches a Java program."""
+    """DynamoDB by moto, in this process, one request after another: LocalStack's own fetches a Java program."""
     model = load_service("dynamodb")
-    return Service("dynamodb", skeleton=Skeleton(model, dict.fromkeys(model.operation_names, _proxy_moto)))
+    return Service("dynamodb", skeleton=Skeleton(model, dict.fromkeys(model.operation_names, _alone)))
