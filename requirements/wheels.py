@@ -17,7 +17,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 MACOS = "14.0"
 # Font files in a source package: there is nothing in them to compile.
 NOTHING_TO_COMPILE = ("font-caladea", "font-roboto", "font-source-sans-pro", "font-source-serif-pro")
-LOCKS = ("bootstrap", "run", "language", "training", "dev", "sagemaker")
+LOCKS = ("bootstrap", "run", "language", "training", "dev", "sagemaker", "localstack")
 
 
 def missing() -> list[str]:
