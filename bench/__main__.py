@@ -1,8 +1,9 @@
 """`make bench`: what the architecture costs in time, beside what it is built from, all measured in one run.
 
 For each architecture: the bare models in a loop; the same inputs through the deployed stack; deploy and destroy; the
-local cloud's memory. The local cloud beside a LocalStack core. An endpoint beside the process that serves it. The story of a model, from its training to the
-next one's. Then the handlers' import time and size beside `import boto3`. Figures are of this machine.
+local cloud's memory. The local cloud beside a LocalStack core. An endpoint beside the process that serves it. The story
+of a model, from its training to the next one's. Then the handlers' import time and size beside `import boto3`. Figures
+are of this machine.
 """
 
 # ruff: noqa: E402 (the environment is cleaned and guarded before anything else is imported)

@@ -161,11 +161,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.fixture(scope="session")
 def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
     """The one cloud of this run, on a free port: the local one, or what `--cloud` names."""
-    if request.config.getoption("--cloud") == clouds.LOCAL:
-        starting = LocalCloud.start(f"test-{os.getpid()}")
-    else:
-        starting = localstack.own() or localstack.LocalStack.start(f"test-{os.getpid()}")
-    with starting as started:
+    which = LocalCloud
+    if request.config.getoption("--cloud") != clouds.LOCAL:
+        if (users := localstack.own()) is not None:
+            if isinstance(users, localstack.OwnLocalStack) and (reason := users.lacks()) is not None:
+                pytest.skip(f"{NOT_RUN} on localstack: {reason}")
+            yield users
+            return
+        which = localstack.LocalStack
+    with which.start(f"test-{os.getpid()}") as started:
         yield started
     shutil.rmtree(started.folder, ignore_errors=True)
 

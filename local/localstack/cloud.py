@@ -20,7 +20,7 @@ from local.cloud import STATE, CloudError, LocalCloud, bind
 from local.control import Control, ControlError
 from local.environment import REMEMBERED_ENDPOINT, ROOT_KEYS, child_environment
 from local.guard import is_loopback
-from local.localstack import core
+from local.localstack import core, plugins
 
 # How the user's own is called in messages.
 OWN = "own-localstack"
@@ -85,6 +85,16 @@ class OwnLocalStack(LocalStack):
         self.mounted = mounted
         self.control = _NoControl()
 
+    def lacks(self) -> str | None:
+        """Why no scenario of this project can run on it; None where all services that it needs are mounted."""
+        missing = sorted(set(plugins.MOUNTED) - self.mounted)
+        if not missing:
+            return None
+        return (
+            f"your LocalStack at {self.endpoint_url} has not this project's {', '.join(missing)} in it; "
+            "without it a core is started here that has them"
+        )
+
     def alive(self) -> bool:
         """Whether it answers."""
         return _health(self.endpoint_url) is not None
@@ -110,8 +120,10 @@ class _NoControl(Control):
         raise ControlError("Not on LocalStack: the user's own cannot be controlled.")
 
 
-def own(environment: Mapping[str, str] = os.environ) -> OwnLocalStack | None:
+def own(environment: Mapping[str, str] = os.environ) -> LocalStack | None:
     """The user's own LocalStack that is up; None where there is none, and none was named.
+
+    That may be a core that a command of this project has started: then it is that one, with all that it can do.
 
     It is where `localstack-client` looks (its `config` module, version 2.12, read 2026-11-28): AWS_ENDPOINT_URL, else
     LOCALSTACK_HOST (host, or host and port), else localhost; EDGE_PORT is the port where none is said, USE_SSL makes it
@@ -130,8 +142,19 @@ def own(environment: Mapping[str, str] = os.environ) -> OwnLocalStack | None:
                 "Start it, or unset AWS_ENDPOINT_URL, LOCALSTACK_HOST and EDGE_PORT to have one started here."
             )
         return None
+    if (started := _started_here(endpoint)) is not None:
+        return started
     state = _get(endpoint, "/_mounted") or {}
     return OwnLocalStack(endpoint, frozenset(state.get("services", ())))
+
+
+def _started_here(endpoint: str) -> LocalStack | None:
+    port = urllib.parse.urlsplit(endpoint).port
+    for folder in STATE.iterdir() if STATE.is_dir() else ():
+        found = LocalCloud.attach(folder.name)
+        if isinstance(found, LocalStack) and urllib.parse.urlsplit(found.endpoint_url).port == port:
+            return found
+    return None
 
 
 def _by_host(environment: Mapping[str, str]) -> str:

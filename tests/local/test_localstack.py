@@ -106,9 +106,10 @@ def test_the_users_own_is_found_as_localstacks_client_does(
     environment.clean_environment(shell)
     # When it is looked for, Then it is found, with the services that are mounted in it
     found = own(shell)
-    assert found is not None
+    assert isinstance(found, localstack.OwnLocalStack)
     assert found.endpoint_url.replace("localhost", "127.0.0.1") == url
     assert found.mounted == {"rekognition"}
+    assert "has not this project's comprehend, polly, textract, transcribe, translate in it" in str(found.lacks())
     # And nothing of it is stopped or controlled
     found.stop()
     assert found.alive()
@@ -268,10 +269,11 @@ def _left(cloud: LocalCloud, stack: str) -> list[str]:
 
 @pytest.mark.soak
 def test_a_core_that_is_up_is_found_as_the_users_own(stack_cloud: LocalCloud) -> None:
-    # Given a LocalStack that is up, as the user's own would be, When the environment names it, Then it is used
+    # Given a core that is up, When the environment names it, Then it is used, with its control
     found = own({environment.REMEMBERED_ENDPOINT: stack_cloud.endpoint_url})
     assert found is not None
-    assert found.mounted == set(plugins.MOUNTED)
+    assert found.name == stack_cloud.name
+    assert found.control.health()["pid"] == stack_cloud.pid
     assert found.client("sts").get_caller_identity()["Account"] == LocalCloud.account
 
 
