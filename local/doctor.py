@@ -200,7 +200,7 @@ def _localstack() -> Finding:
         return Finding("LocalStack", "ok", f"yours at {found.endpoint_url}, {mounted} the project's services in it")
     if core.python() is None:
         return Finding(
-            "LocalStack", "note", f"no core is installed here, none of yours is up; {core.INSTALL} installs one"
+            "LocalStack", "ok", f"no core is installed here, none of yours is up; {core.INSTALL} installs one"
         )
     return Finding("LocalStack", "ok", "a core is installed; none of yours is up")
 
