@@ -26,7 +26,7 @@ from local.cloud import STATE, CloudError, LocalCloud
 from local.demos import Demo, Report, of
 from local.deploy import UPDATABLE, DeployError, deploy, destroy, log_events, outputs, resources, stacks
 from local.files import check
-from local.localstack.cloud import OwnLocalStack, find, kind
+from local.localstack.cloud import LocalStack, find, kind
 from local.screen import Screen
 from stacks.catalogue import Architecture, parameter_name, with_needs
 
@@ -103,7 +103,7 @@ def run(architecture: Architecture, files: Sequence[Path], screen: Screen, cloud
 def standing(architecture: Architecture, screen: Screen, cloud_name: str) -> Iterator[Standing]:
     """A deployed stack of this architecture; at the end the machine is as it was."""
     running = find(cloud_name)
-    if isinstance(running, OwnLocalStack) and (reason := running.lacks()) is not None:
+    if isinstance(running, LocalStack) and (reason := running.lacks()) is not None:
         raise CloudError(f"The demo cannot run: {reason}.")
     if running is None:
         yield from _on_own_cloud(architecture, screen, kind(cloud_name))

@@ -196,7 +196,7 @@ def _localstack() -> Finding:
     except CloudError as error:
         return Finding("LocalStack", "note", str(error))
     if found is not None:
-        mounted = "with" if found.mounted else "without"
+        mounted = "without" if found.lacks() else "with"
         return Finding("LocalStack", "ok", f"yours at {found.endpoint_url}, {mounted} the project's services in it")
     if core.python() is None:
         return Finding(

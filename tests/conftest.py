@@ -164,7 +164,7 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
     which = LocalCloud
     if request.config.getoption("--cloud") != clouds.LOCAL:
         if (users := localstack.own()) is not None:
-            if isinstance(users, localstack.OwnLocalStack) and (reason := users.lacks()) is not None:
+            if (reason := users.lacks()) is not None:
                 pytest.skip(f"{NOT_RUN} on localstack: {reason}")
             yield users
             return

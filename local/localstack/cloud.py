@@ -65,6 +65,10 @@ class LocalStack(LocalCloud):
             "AWS_DEFAULT_REGION": self.region,
         }
 
+    def lacks(self) -> str | None:
+        """Why no scenario of this project can run on it; None where all services that it needs are mounted."""
+        return None
+
     def reachable(self, url: str) -> str:
         """An API's address as LocalStack makes it, turned into the one at which it answers here."""
         return reachable(self.endpoint_url, url)
@@ -86,7 +90,6 @@ class OwnLocalStack(LocalStack):
         self.control = _NoControl()
 
     def lacks(self) -> str | None:
-        """Why no scenario of this project can run on it; None where all services that it needs are mounted."""
         missing = sorted(set(plugins.MOUNTED) - self.mounted)
         if not missing:
             return None

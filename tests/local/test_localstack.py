@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
+from http.client import HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
@@ -16,11 +18,13 @@ from botocore.exceptions import ClientError
 
 from local import demos, environment
 from local.assembly import synthesize
-from local.cloud import CloudError, LocalCloud
+from local.cloud import CloudError, LocalCloud, bind
 from local.control import ControlError
 from local.deploy import deploy, destroy
+from local.emulator import certificate, faults
 from local.localstack import cloud as localstack
 from local.localstack import core, plugins
+from local.localstack import host as hosting
 from local.localstack.caller import LocalStackCaller
 from local.localstack.cloud import LocalStack, own, reachable
 from local.services.wire import ObjectUnavailable
@@ -88,7 +92,7 @@ def users() -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
     answers: dict[str, dict[str, Any]] = {"/_localstack/health": {"services": {"s3": "available"}, "version": "4.9.2"}}
     handler = type("Handler", (_Answering,), {"answers": answers})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", answers
         server.shutdown()
 
@@ -188,6 +192,77 @@ def test_an_object_that_cannot_be_read_is_told_as_on_the_embedded_cloud(code: st
     with pytest.raises(ObjectUnavailable) as raised:
         caller.read_object("bucket", "key", None)
     assert raised.value.code == told
+
+
+# --- the process that holds the services
+
+
+TOKEN = "a token"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Callable[..., tuple[int, dict[str, Any]]]]:
+    """Asks a host of the services, with no LocalStack behind it: answers with status and JSON."""
+    certificate.issue(tmp_path)
+    listener = bind(None)
+    server = hosting.listen(hosting.Host("http://127.0.0.1:9", TOKEN, os.getpid()), listener, tmp_path)
+    Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+
+    def ask(method: str, path: str, token: str = TOKEN) -> tuple[int, dict[str, Any]]:
+        connection = HTTPSConnection(*listener.getsockname(), context=context, timeout=30)
+        caller = {"x-local-access-key": "key", "x-local-account": "000000000000", "x-local-region": "us-east-1"}
+        connection.request(method, path, headers={"x-local-token": token, **caller})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    yield ask
+    server.shutdown()
+    server.server_close()
+    faults.clear()
+
+
+VOICES = "/_local/service/polly/DescribeVoices?path=/v1/voices&query=LanguageCode%3Den-US"
+
+
+def test_a_mounted_service_answers_what_it_answers_on_the_embedded_cloud(host: Callable[..., Any]) -> None:
+    # Given a request as LocalStack hands it on, When it is made, Then the project's own service answers
+    status, answer = host("POST", VOICES)
+    assert status == 200
+    assert "Ivy" in {one["Name"] for one in answer["Voices"]}
+    # And one that it does not serve is refused
+    status, answer = host("POST", "/_local/service/polly/StopEverything?path=/v1/none&query=")
+    assert (status, answer["__type"]) == (400, "UnknownOperationException")
+
+
+def test_nobody_without_the_token_is_answered(host: Callable[..., Any]) -> None:
+    # Given a wrong token, When a service or the control is asked, Then neither answers
+    for method, path in (("POST", VOICES), ("GET", "/_local/calls")):
+        assert host(method, path, "another") == (403, {"error": "This wants the local cloud's token."})
+
+
+@pytest.mark.parametrize("part", [*hosting.REASONS, "anything"])
+def test_what_localstack_cannot_do_is_refused_with_its_reason(host: Callable[..., Any], part: str) -> None:
+    # Given the control API, When it is asked for what only the embedded cloud has, Then the reason is told
+    status, answer = host("GET", f"/_local/{part}")
+    assert status == 404
+    assert answer["error"].startswith("Not on LocalStack: ")
+
+
+def test_a_fault_is_met_by_the_next_call_alone(host: Callable[..., Any]) -> None:
+    # Given a service that fails once, When it is called twice, Then the first call meets that, and both are counted
+    before = faults.calls().get("polly.DescribeVoices", 0)
+    faults.add(service="polly", kind="internal", times=1)
+    assert host("POST", VOICES)[0] == 500
+    assert host("POST", VOICES)[0] == 200
+    assert host("GET", "/_local/calls")[1]["calls"]["polly.DescribeVoices"] == before + 2
+
+
+def test_until_localstack_answers_the_cloud_is_not_healthy(host: Callable[..., Any]) -> None:
+    # Given no LocalStack, When the health is asked for, Then it is not there yet
+    status, answer = host("GET", "/_local/health")
+    assert status == 503
+    assert "does not answer" in answer["error"]
 
 
 # --- on a real core
