@@ -59,8 +59,8 @@ def test_a_scenario_that_a_cloud_cannot_run_has_its_reason() -> None:
     reason = clouds.where_a_test_runs
     assert reason("localstack", "test_training_pipeline.py", "test_it") == "LocalStack's core has no SageMaker"
     assert reason("localstack", "test_image_labeling_permissions.py", "test_it") is not None
-    assert reason("localstack", "test_image_labeling.py", "test_sequencers_of[FF-0100]") is not None
-    assert reason("localstack", "test_image_labeling.py", "test_a_photo") is None
+    assert reason("localstack", "test_call_analytics.py", "test_what_is_personal_lies_where[x]") is not None
+    assert reason("localstack", "test_call_analytics.py", "test_silence") is None
 
 
 def test_at_least_the_four_architectures_of_the_bar_run() -> None:

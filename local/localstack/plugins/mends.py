@@ -1,7 +1,8 @@
 """What is mended in LocalStack's process itself, once, before its first request.
 
 * JSONata in state machines is evaluated by `jsonata-python`: LocalStack's own way needs a Java machine and fetches
-  both. The strings that variables hold are quoted, where LocalStack writes them between quotation marks as they are.
+  both. Step Functions' own `$hash` and `$uuid` are there, which LocalStack lacks. The strings that variables hold are
+  quoted, where LocalStack writes them between quotation marks as they are.
 * It listens on the address that it was told, where LocalStack takes every one of the machine's.
 * It asks its own S3 by the machine's address, where LocalStack has a name looked up on the Internet.
 * A stack whose creation failed keeps its template, where GetTemplate fails.
@@ -10,29 +11,35 @@
   the same sequencer. Source: "EventBridge event message structure", Amazon S3 User Guide, read 2026-11-28.
 * A rule's wildcard stands for any characters, none and line ends included, where LocalStack wants one and no line end.
   Source: "Comparison operators for use in event patterns", Amazon EventBridge User Guide, read 2026-11-28.
+* A rule that is switched off delivers nothing, where LocalStack does not look.
 * A function logs into the group that it names, where LocalStack uses `/aws/lambda/...` for all.
 * Two addresses are added to its gateway: where custom resources answer, and what the project asks about.
 """
 
 import functools
+import hashlib
 import itertools
 import json
 import re
 import time
 import urllib.parse
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import jsonata
 from jsonata.utils import Utils
 from localstack import config
+from localstack.aws.api.events import RuleState
 from localstack.runtime import hooks
 from localstack.services.cloudformation.resource_provider import ResourceProviderExecutor
 from localstack.services.cloudformation.v2.entities import ChangeSet
 from localstack.services.edge import ROUTER
 from localstack.services.events.event_rule_engine import EventRuleEngine
+from localstack.services.events.provider import EventsProvider
 from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment
 from localstack.services.s3.notifications import EventBridgeNotifier
+from localstack.services.stepfunctions.asl.component.intrinsic import jsonata as intrinsic
 from localstack.services.stepfunctions.asl.eval import states, variable_store
 from localstack.services.stepfunctions.asl.jsonata import jsonata as asl
 from localstack.utils.aws import aws_stack
@@ -52,6 +59,8 @@ def mend() -> None:
     asl._eval_jsonata = evaluate
     here = config.GATEWAY_LISTEN[0].host
     endpoints.TCP4ServerEndpoint = functools.partial(endpoints.TCP4ServerEndpoint, interface=here)
+    for name in ("hash", "uuid"):
+        del intrinsic._DECLARATION_BY_VARIABLE_REFERENCE[f"${name}"]
     # Both have taken the function under their own name.
     for module in (states, variable_store):
         if not callable(module.encode_jsonata_variable_declarations):
@@ -67,6 +76,7 @@ def mend() -> None:
     if not callable(EventRuleEngine._evaluate_wildcard):
         raise TypeError(EventRuleEngine)
     EventRuleEngine._evaluate_wildcard = staticmethod(fits)
+    _heed_switched_off_rules()
     _log_where_the_function_says()
     ROUTER.add(ANSWERS, take_answer, methods=["PUT"])
     ROUTER.add(STATE, _state, methods=["GET"])
@@ -115,6 +125,15 @@ def fits(wildcard: str, value: str) -> bool:
     return isinstance(value, str) and re.fullmatch(pattern, value, re.DOTALL) is not None
 
 
+def _heed_switched_off_rules() -> None:
+    original = EventsProvider._process_rules
+
+    def process(self: EventsProvider, rule: Any, *arguments: Any, **named: Any) -> Any:
+        return None if rule.state == RuleState.DISABLED else original(self, rule, *arguments, **named)
+
+    EventsProvider._process_rules = process
+
+
 def _log_where_the_function_says() -> None:
     original = ExecutionEnvironment.get_log_group_name
 
@@ -138,10 +157,25 @@ _EXPRESSION_MILLISECONDS = 10_000
 def evaluate(expression: str) -> Any:
     """What a JSONata expression comes to, in JSON's types; None for null, and for nothing. Raises JSONataException."""
     try:
-        found = jsonata.Jsonata.jsonata(expression, timeout=_EXPRESSION_MILLISECONDS).evaluate(None)
+        parsed = jsonata.Jsonata.jsonata(expression, timeout=_EXPRESSION_MILLISECONDS)
+        parsed.register_lambda("hash", hashed)
+        parsed.register_lambda("uuid", lambda: str(uuid.uuid4()))
+        found = parsed.evaluate(None)
         return json.loads(json.dumps(_plain(found), default=str))
     except Exception as error:
         raise asl.JSONataException(str(getattr(error, "error", "") or "UNKNOWN"), str(error)) from error
+
+
+# Step Functions' algorithms, by the names that it gives them (the same page).
+ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
+
+
+def hashed(value: Any, algorithm: str) -> str:
+    """A value's hash in hexadecimal digits; what is no text is written as JSON. Raises ValueError for the algorithm."""
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"$hash knows {', '.join(ALGORITHMS)}, not {algorithm!r}")
+    text = value if isinstance(value, str) else json.dumps(_plain(value), separators=(",", ":"))
+    return hashlib.new(ALGORITHMS[algorithm], text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _plain(value: Any) -> Any:
