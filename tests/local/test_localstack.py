@@ -210,7 +210,7 @@ def host(tmp_path: Path) -> Iterator[Callable[..., tuple[int, dict[str, Any]]]]:
     context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
 
     def ask(method: str, path: str, token: str = TOKEN) -> tuple[int, dict[str, Any]]:
-        connection = HTTPSConnection(*listener.getsockname(), context=context, timeout=30)
+        connection = HTTPSConnection("127.0.0.1", listener.getsockname()[1], context=context, timeout=30)
         caller = {"x-local-access-key": "key", "x-local-account": "000000000000", "x-local-region": "us-east-1"}
         connection.request(method, path, headers={"x-local-token": token, **caller})
         answer = connection.getresponse()
