@@ -276,7 +276,12 @@ def _show_next_steps(outcome: Outcome, screen: Screen, command: str) -> None:
     named = "" if on == DEFAULT_CLOUD else f" --name {on}"
     steps = [
         (f"{command} demo {name}{named} {files.option} YOUR{files.endings[0]}", f"with your {files.many}"),
-        (f"{command} permissions {name}{named}", "what its roles may do"),
+        # LocalStack's core judges no permission, so there is nothing to tell of them.
+        *(
+            []
+            if isinstance(outcome.standing.cloud, LocalStack)
+            else [(f"{command} permissions {name}{named}", "what its roles may do")]
+        ),
         (f"{command} up", "keep a cloud running"),
         (f"{command} list", "the other architectures"),
         (outcome.architecture.page, "how this one works"),
