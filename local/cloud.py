@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 
@@ -49,6 +49,10 @@ class LocalCloud:
 
     region = "us-east-1"
     account = "000000000000"
+    # What is started, how long that may take, and how its state says what it is.
+    module: ClassVar[str] = "local.emulator"
+    start_seconds: ClassVar[float] = START_SECONDS
+    kind: ClassVar[str] = "local"
 
     def __init__(self, name: str, state: dict[str, Any], process: "subprocess.Popen[bytes] | None" = None) -> None:
         self.name = name
@@ -82,12 +86,14 @@ class LocalCloud:
                         f"The local cloud {name!r} is already running at {found.endpoint_url}; stop it first."
                     )
                 found._end()
-            with _bind(port) as listener:
+            more = cls._more_state(port)
+            with bind(None if more else port) as listener:
                 port = listener.getsockname()[1]
                 state = {"name": name, "port": port, "token": secrets.token_urlsafe(32), "detached": detached}
+                state |= {"kind": cls.kind, **more}
                 try:
                     _make_state_folder(folder)
-                    process = _spawn(folder, state, listener)
+                    process = _spawn(cls.module, folder, state, listener)
                 except BaseException:
                     _remove_state(folder, keep_log=False)
                     raise
@@ -129,6 +135,15 @@ class LocalCloud:
                 found._end()
 
     @classmethod
+    def _more_state(cls, port: int | None) -> dict[str, Any]:
+        """What else the process must know, and whoever attaches to it, of a cloud with a port beside ours.
+
+        Raises CloudError where it cannot be started, or not on this `port`.
+        """
+        del port
+        return {}
+
+    @classmethod
     def _read(cls, name: str) -> "LocalCloud | None":
         """The cloud that the state of this name tells of, dead or alive; None where there is none that can be read."""
         if not NAME.fullmatch(name):
@@ -136,7 +151,8 @@ class LocalCloud:
         try:
             state = json.loads((STATE / name / "cloud.json").read_text())
             meant = type(state["pid"]) is type(state["port"]) is int and isinstance(state["token"], str)
-            return cls(name, state) if meant and 0 < state["pid"] < 1 << 31 and 0 < state["port"] < 1 << 16 else None
+            kind = _kind(state.get("kind"))
+            return kind(name, state) if meant and 0 < state["pid"] < 1 << 31 and 0 < state["port"] < 1 << 16 else None
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError):
             return None
 
@@ -180,7 +196,7 @@ class LocalCloud:
         names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_REGION", "AWS_DEFAULT_REGION")
         environment = self.environment()
         return {
-            **{name: environment[name] for name in names},
+            **{name: environment[name] for name in names if name in environment},
             **ROOT_KEYS,
             **NO_USER_SETTINGS,
             TARGET_VARIABLE: "local",
@@ -223,13 +239,13 @@ class LocalCloud:
             "use_dualstack_endpoint": False,
             "max_pool_connections": 32,
         }
-        client = _session().client(
+        client = session().client(
             service,
             endpoint_url=self.endpoint_url,
             region_name=self.region,
             aws_access_key_id=ROOT_KEYS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=ROOT_KEYS["AWS_SECRET_ACCESS_KEY"],
-            verify=str(self.ca_bundle),
+            **({"verify": str(self.ca_bundle)} if self.endpoint_url.startswith("https:") else {}),
             config=Config(**{**settings, **config}),
         )
         client.meta.events.register("after-call-error", self._explain_death)
@@ -245,7 +261,7 @@ class LocalCloud:
         return f"The local cloud {self.name!r} has stopped{why}. Start it again."
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while time.monotonic() < deadline:
             if not self.alive():
                 raise CloudError(f"The local cloud {self.name!r} did not start: {_last_line(self.folder)}")
@@ -254,7 +270,7 @@ class LocalCloud:
                 return
             time.sleep(0.05)
         raise CloudError(
-            f"The local cloud {self.name!r} did not answer within {START_SECONDS:.0f} s: {_last_line(self.folder)}"
+            f"The local cloud {self.name!r} did not answer within {self.start_seconds:.0f} s: {_last_line(self.folder)}"
         )
 
     def _end(self, *, keep_log: bool = False) -> None:
@@ -284,6 +300,15 @@ class LocalCloud:
             _remove_state(self.folder, keep_log=keep_log)
 
 
+def _kind(name: object) -> type[LocalCloud]:
+    """The class of a cloud by what its state says."""
+    if name == "localstack":
+        from local.localstack.cloud import LocalStack
+
+        return LocalStack
+    return LocalCloud
+
+
 @contextlib.contextmanager
 def _exclusive() -> Iterator[None]:
     """One process and thread at a time starts a cloud or removes one: else two could have one folder at once."""
@@ -305,7 +330,7 @@ def trust(ca_bundle: Path) -> dict[str, str]:
 
 
 @functools.cache
-def _session() -> Any:
+def session() -> Any:
     """One boto3 session that reads neither the environment's profile nor any settings file."""
     import boto3
     import botocore.session
@@ -318,7 +343,7 @@ def _session() -> Any:
     )
 
 
-def _bind(port: int | None) -> socket.socket:
+def bind(port: int | None) -> socket.socket:
     """Take the port here and hand it down: nobody can take it in between. Raises CloudError when it is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -347,7 +372,7 @@ def _write_private(path: Path, text: str) -> None:
     half.replace(path)
 
 
-def _spawn(folder: Path, state: dict[str, Any], listener: socket.socket) -> "subprocess.Popen[bytes]":
+def _spawn(module: str, folder: Path, state: dict[str, Any], listener: socket.socket) -> "subprocess.Popen[bytes]":
     settings = {**state, "folder": str(folder), "listener": listener.fileno()}
     _write_private(folder / "settings.json", json.dumps(settings))
     environment = {
@@ -373,7 +398,7 @@ def _spawn(folder: Path, state: dict[str, Any], listener: socket.socket) -> "sub
     }
     with (folder / "emulator.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            [sys.executable, "-m", "local.emulator", str(folder)],
+            [sys.executable, "-m", module, str(folder)],
             cwd=ROOT,
             env=environment,
             # An open pipe to this process is the child's lifeline: it ends when this process does.

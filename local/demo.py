@@ -26,6 +26,7 @@ from local.cloud import STATE, CloudError, LocalCloud
 from local.demos import Demo, Report, of
 from local.deploy import UPDATABLE, DeployError, deploy, destroy, log_events, outputs, resources, stacks
 from local.files import check
+from local.localstack.cloud import LocalStack, find, kind
 from local.screen import Screen
 from stacks.catalogue import Architecture, parameter_name, with_needs
 
@@ -101,9 +102,11 @@ def run(architecture: Architecture, files: Sequence[Path], screen: Screen, cloud
 @contextmanager
 def standing(architecture: Architecture, screen: Screen, cloud_name: str) -> Iterator[Standing]:
     """A deployed stack of this architecture; at the end the machine is as it was."""
-    running = LocalCloud.attach(cloud_name)
+    running = find(cloud_name)
+    if isinstance(running, LocalStack) and (reason := running.lacks()) is not None:
+        raise CloudError(f"The demo cannot run: {reason}.")
     if running is None:
-        yield from _on_own_cloud(architecture, screen)
+        yield from _on_own_cloud(architecture, screen, kind(cloud_name))
     elif stacks(running).get(architecture.id) in UPDATABLE:
         screen.note(f"Using the stack {architecture.id} that is deployed on the local cloud {cloud_name!r}.")
         yield _standing(running, architecture.id, cloud_was_up=True, stack_was_there=True)
@@ -111,11 +114,11 @@ def standing(architecture: Architecture, screen: Screen, cloud_name: str) -> Ite
         yield from _own_copy(architecture, screen, running)
 
 
-def _on_own_cloud(architecture: Architecture, screen: Screen) -> Iterator[Standing]:
+def _on_own_cloud(architecture: Architecture, screen: Screen, which: type[LocalCloud]) -> Iterator[Standing]:
     _require_space()
     with ExitStack() as cleanup:
         pool = cleanup.enter_context(ThreadPoolExecutor(1))
-        starting = pool.submit(_start_and_warm_up, f"demo-{os.getpid()}", of(architecture.id))
+        starting = pool.submit(_start_and_warm_up, which, f"demo-{os.getpid()}", of(architecture.id))
         cleanup.callback(_stop, starting)
         assembly = _synthesize(architecture, screen)
         with screen.step("Starting a local cloud meanwhile", "Started a local cloud meanwhile") as step:
@@ -170,10 +173,10 @@ def _require_space() -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
-def _start_and_warm_up(name: str, demo: Demo) -> tuple[LocalCloud, float]:
+def _start_and_warm_up(which: type[LocalCloud], name: str, demo: Demo) -> tuple[LocalCloud, float]:
     """Starts a cloud and lets it load its models. Returns the cloud and how many seconds it took."""
     begin = time.monotonic()
-    cloud = LocalCloud.start(name)
+    cloud = which.start(name)
     try:
         demo.warm_up(cloud)
     except BaseException:
@@ -273,7 +276,12 @@ def _show_next_steps(outcome: Outcome, screen: Screen, command: str) -> None:
     named = "" if on == DEFAULT_CLOUD else f" --name {on}"
     steps = [
         (f"{command} demo {name}{named} {files.option} YOUR{files.endings[0]}", f"with your {files.many}"),
-        (f"{command} permissions {name}{named}", "what its roles may do"),
+        # LocalStack's core judges no permission, so there is nothing to tell of them.
+        *(
+            []
+            if isinstance(outcome.standing.cloud, LocalStack)
+            else [(f"{command} permissions {name}{named}", "what its roles may do")]
+        ),
         (f"{command} up", "keep a cloud running"),
         (f"{command} list", "the other architectures"),
         (outcome.architecture.page, "how this one works"),

@@ -53,6 +53,7 @@ def examine(ignored_variables: Sequence[str] = (), port: int | None = None) -> I
         _models,
         lambda: _variables(ignored_variables),
         _clouds,
+        _localstack,
     )
     for look in looks:
         yield look()
@@ -184,6 +185,24 @@ def _clouds() -> Finding:
     names = sorted(folder.name for folder in STATE.iterdir()) if STATE.is_dir() else []
     running = [name for name in names if LocalCloud.attach(name)]
     return Finding("Local clouds", "ok", f"running: {', '.join(running)}" if running else "none running")
+
+
+def _localstack() -> Finding:
+    from local.cloud import CloudError
+    from local.localstack import cloud, core
+
+    try:
+        found = cloud.own()
+    except CloudError as error:
+        return Finding("LocalStack", "note", str(error))
+    if found is not None:
+        mounted = "without" if found.lacks() else "with"
+        return Finding("LocalStack", "ok", f"yours at {found.endpoint_url}, {mounted} the project's services in it")
+    if core.python() is None:
+        return Finding(
+            "LocalStack", "ok", f"no core is installed here, none of yours is up; {core.INSTALL} installs one"
+        )
+    return Finding("LocalStack", "ok", "a core is installed; none of yours is up")
 
 
 def _temporary() -> Path:

@@ -21,6 +21,10 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 # The keys of the emulator's root user. They open nothing but a local cloud.
 ROOT_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
+# Where the user's own LocalStack may be said to be. It is remembered under a name of this project alone, which no AWS
+# tool reads: nothing but what looks for a LocalStack follows it.
+ENDPOINT, REMEMBERED_ENDPOINT = "AWS_ENDPOINT_URL", "LOCAL_USERS_ENDPOINT"
+
 NO_USER_SETTINGS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -34,6 +38,8 @@ def clean_environment(environment: MutableMapping[str, str] | None = None) -> No
     The settings files point at nothing afterwards, and the instance metadata service is off.
     """
     target = os.environ if environment is None else environment
+    if endpoint := target.get(ENDPOINT):
+        target[REMEMBERED_ENDPOINT] = endpoint
     for name in list(target):
         if name.startswith(SCRUBBED_PREFIXES) or name.upper() in PROXIES:
             del target[name]

@@ -15,9 +15,18 @@ PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-d
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 # The oldest macOS that is promised; the installer would take an older one.
 MACOS = "14.0"
-# Font files in a source package: there is nothing in them to compile.
-NOTHING_TO_COMPILE = ("font-caladea", "font-roboto", "font-source-sans-pro", "font-source-serif-pro")
-LOCKS = ("bootstrap", "run", "language", "training", "dev", "sagemaker")
+# Source packages with nothing in them to compile: fonts, and Python alone.
+NOTHING_TO_COMPILE = (
+    "font-caladea",
+    "font-roboto",
+    "font-source-sans-pro",
+    "font-source-serif-pro",
+    "airspeed-ext",
+    "crontab",
+    "jsonpath-rw",
+    "tailer",
+)
+LOCKS = ("bootstrap", "run", "language", "training", "dev", "sagemaker", "localstack")
 
 
 def missing() -> list[str]:

@@ -19,7 +19,7 @@ from local.files import FilesRefusedError
 from local.screen import Screen
 from sandbox import deployment, leftovers, plan, sanction, scenario, show, stacks
 from sandbox.account import Account, AccountError, connect
-from scenarios.clouds import not_run
+from scenarios.clouds import where_it_runs
 from stacks import catalogue
 from stacks.catalogue import Architecture
 from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
@@ -140,7 +140,7 @@ def scenario_(
 ) -> None:
     """Run the scenario of an architecture against its stack in the account, and show what came of it."""
     chosen = _available(architecture)
-    if why := not_run("aws", chosen.id):
+    if why := where_it_runs("aws", chosen.id):
         screen.say(f"not run: {chosen.id}: {why}")
         if record:
             _record(None, chosen, why=why)

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from sandbox import cost, sanction, stacks
 from sandbox.account import Account, AccountError, plain_errors
-from scenarios.clouds import not_run
+from scenarios.clouds import where_it_runs
 from stacks.catalogue import Architecture, get, with_needs
 from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
 from stacks.policy import availability, idle_cost
@@ -158,7 +158,7 @@ def draw(
         tags=tags(account, wishes, now),
         destroyed_at=at,
         scenario_usd=cost.scenario_cost(architecture.id),
-        scenario_not_run=not_run("aws", architecture.id),
+        scenario_not_run=where_it_runs("aws", architecture.id),
         standing_usd=sum(get(name).cost_standing or 0.0 for name in states),
     )
 

@@ -36,11 +36,14 @@ from xdist.scheduler import LoadFileScheduling
 from local.assembly import synthesize
 from local.cloud import LocalCloud
 from local.deploy import deploy, destroy
+from local.localstack import cloud as localstack
+from scenarios import clouds
 from stacks.catalogue import get, with_needs
 from tests import synthesizer
 from tests.browser import chromium
 
 ARCHITECTURE = "image-labeling"
+NOT_RUN = "not run"
 
 # Two attempts and short timeouts: a failure is seen through in seconds.
 SMALL: Mapping[str, Any] = {"function_timeout_seconds": 10, "maximum_receives": 2}
@@ -84,6 +87,9 @@ class FreshStack(Protocol):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--cloud", choices=("local", "localstack"), default="local", help="where stacks are deployed (default: local)"
+    )
+    parser.addoption(
         "--require-browser", action="store_true", help="fail where there is no browser, instead of telling"
     )
 
@@ -120,7 +126,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a browser the tests of pages are told and counted as not run; with --require-browser that is an error."""
+    """What cannot run here is told and counted as not run, with the reason.
+
+    Without a browser these are the tests of pages; with --require-browser that is an error. On another cloud than the
+    local one they are those that `scenarios/clouds.toml` lists, and all that is no scenario is left aside.
+    """
+    _choose_by_cloud(config, items)
     of_pages = [item for item in items if item.get_closest_marker("browser")]
     if not of_pages or chromium.find() is not None:
         return
@@ -128,6 +139,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"There is no browser. {chromium.INSTALL}")
     for item in of_pages:
         item.add_marker(pytest.mark.skip(reason="not run: no browser"))
+
+
+def _choose_by_cloud(config: pytest.Config, items: list[pytest.Item]) -> None:
+    cloud = config.getoption("--cloud")
+    if cloud == clouds.LOCAL:
+        return
+    chosen = [item for item in items if item.path.parent.name == "scenarios"]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+    for item in items:
+        reason = clouds.where_a_test_runs(cloud, item.path.name, item.name)
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=f"{NOT_RUN} on {cloud}: {reason}"))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Says how many scenarios the chosen cloud could not run."""
+    cloud = config.getoption("--cloud")
+    if cloud != clouds.LOCAL:
+        left = [one for one in terminalreporter.getreports("skipped") if NOT_RUN in str(one.longrepr)]
+        terminalreporter.write_line(f"{len(left)} not run on {cloud}; the reasons stand in scenarios/clouds.toml.")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -138,9 +170,17 @@ def kept_synthesizer() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def cloud() -> Iterator[LocalCloud]:
-    """The one local cloud of this run, on a free port."""
-    with LocalCloud.start(f"test-{os.getpid()}") as started:
+def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
+    """The one cloud of this run, on a free port: the local one, or what `--cloud` names."""
+    which = LocalCloud
+    if request.config.getoption("--cloud") != clouds.LOCAL:
+        if (users := localstack.own()) is not None:
+            if (reason := users.lacks()) is not None:
+                pytest.skip(f"{NOT_RUN} on localstack: {reason}")
+            yield users
+            return
+        which = localstack.LocalStack
+    with which.start(f"test-{os.getpid()}") as started:
         yield started
     shutil.rmtree(started.folder, ignore_errors=True)
 

@@ -245,12 +245,26 @@ def test_a_mistake_is_one_line_and_status_2(
 
 
 @pytest.mark.parametrize("verb", TAKES_AN_ID)
+def test_an_aws_account_is_declined_plainly(local: Local, no_clouds: Path, verb: str) -> None:
+    # Given an AWS account, When a command is called with it, Then it says plainly that it does not do that
+    answer = local(verb, "image-labeling", "--cloud", "aws")
+    assert answer.status == 2
+    assert "never touches an AWS account" in answer.complaint
+
+
 @pytest.mark.parametrize(
-    ("where", "said"), [("aws", "never touches an AWS account"), ("localstack", "does not work yet")]
+    ("arguments", "said"),
+    [
+        (("deploy", "training-pipeline"), "does not run on LocalStack: LocalStack's core has no SageMaker"),
+        (("demo", "private-network"), "does not run on LocalStack: nothing runs inside of a VPC"),
+        (("permissions", "image-labeling"), "judges no permission: prove them on the local cloud"),
+    ],
 )
-def test_other_clouds_are_declined_plainly(local: Local, no_clouds: Path, verb: str, where: str, said: str) -> None:
-    # Given another cloud, When a command is called with it, Then it says plainly that it does not do that
-    answer = local(verb, "image-labeling", "--cloud", where)
+def test_what_localstack_cannot_do_is_declined_with_the_reason(
+    local: Local, no_clouds: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    # Given LocalStack, When a command is called that makes no sense there, Then it says why
+    answer = local(*arguments, "--cloud", "localstack")
     assert answer.status == 2
     assert said in answer.complaint
 

@@ -128,3 +128,11 @@ def test_looking_changes_nothing() -> None:
     before = dict(os.environ)
     findings()
     assert dict(os.environ) == before
+
+
+def test_a_localstack_that_is_named_and_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a shell that names a LocalStack which is not up, When the doctor looks, Then it says so: that is no problem
+    monkeypatch.setenv("LOCALSTACK_HOST", "127.0.0.1:9")
+    found = findings()["LocalStack"]
+    assert found.state == "note"
+    assert "does not answer" in found.text

@@ -23,15 +23,15 @@ from local.demos.moving_clock import MovingClock
 from local.deploy import deploy, destroy
 from sandbox import scenario
 from sandbox.account import connect
-from scenarios.clouds import AWS
-from stacks.catalogue import get, with_needs
+from scenarios.clouds import where_it_runs
+from stacks.catalogue import available, get, with_needs
 from tests.sandbox.conftest import a_minute_passes
 from tests.waiting import until
 
 pytestmark = pytest.mark.soak
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN_THERE = [name for name, why in AWS.items() if why is None]
+RUN_THERE = [one.id for one in available() if where_it_runs("aws", one.id) is None]
 
 
 class Typed:

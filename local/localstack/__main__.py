@@ -1,0 +1,77 @@
+"""The process between a LocalStack core and the project: `python -m local.localstack FOLDER`.
+
+`local.localstack.cloud` starts it; nobody else needs to. It starts the core, serves what the core's plug-ins ask for,
+and ends with the core, or the core with it.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+from local import guard
+from local.localstack import core, plugins
+
+
+def main() -> None:
+    """Serve until the lifeline breaks, a signal comes or the core ends. The whole process group ends then."""
+    folder = Path(sys.argv[1])
+    handed_down = folder / "settings.json"
+    settings: dict[str, Any] = json.loads(handed_down.read_text())
+    # It holds the token, and nobody else needs it.
+    handed_down.unlink()
+    guard.install()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: _end_group())
+    if not settings["detached"]:
+        threading.Thread(target=_watch_lifeline, name="lifeline", daemon=True).start()
+    listener = socket.socket(fileno=settings["listener"])
+    started = _start(folder, settings)
+    threading.Thread(target=_end_with, args=[started], name="core", daemon=True).start()
+
+    from local.localstack import host
+
+    endpoint = f"http://{core.HOST}:{settings['edge']}"
+    host.listen(host.Host(endpoint, settings["token"], started.pid), listener, folder).serve_forever()
+
+
+def _start(folder: Path, settings: dict[str, Any]) -> "subprocess.Popen[bytes]":
+    services = {
+        plugins.SERVICES_URL: f"https://{core.HOST}:{settings['port']}",
+        plugins.SERVICES_CERTIFICATE: str(folder / "ca.pem"),
+        plugins.SERVICES_TOKEN: settings["token"],
+    }
+    return subprocess.Popen(  # noqa: S603 (the interpreter that LocalStack is installed for)
+        [settings["python"], "-m", "localstack.runtime.main"],
+        cwd=folder,
+        env=core.environment(folder, settings["edge"], services),
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _end_with(started: "subprocess.Popen[bytes]") -> None:
+    status = started.wait()
+    print(f"LocalStack's core ended by itself, with status {status}.", flush=True)
+    _end_group()
+
+
+def _watch_lifeline() -> None:
+    """Nobody ever writes to standard input: it only ends, and does so when the parent is gone."""
+    while os.read(0, 1024):
+        pass
+    _end_group()
+
+
+def _end_group() -> NoReturn:
+    """Nothing needs to be saved, and a hanging handler must not be waited for."""
+    os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""The table of the two clouds: both stand in it, and a lost image is told."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rich.console import Console
+
+from bench.two_clouds import CLOUDS, DIFFERENCES, Figures, Run
+
+RUN = Run("one cloud", 1, 2, 3, 4, 5, 6, 100, 200, 300, rows=10)
+
+
+def test_both_clouds_stand_side_by_side_with_what_each_does_not_do() -> None:
+    # Given a run of each, When the table is printed
+    console = Console(width=160)
+    with console.capture() as printed:
+        console.print(Figures((RUN, dataclasses.replace(RUN, name="another cloud")), 10).table())
+    # Then both are in it, with figures and differences
+    for part in ("one cloud", "another cloud", "deploy", "300 MB", *(what for what, _, _ in DIFFERENCES)):
+        assert part in printed.get()
+    assert {which.kind for which in CLOUDS} == {"local", "localstack"}
+
+
+def test_a_lost_image_is_told_and_nothing_else_is_a_bar() -> None:
+    # Given ten images, When one cloud has nine rows, Then that is told of this one
+    assert Figures((RUN,), 10).missed() == []
+    assert Figures((RUN, dataclasses.replace(RUN, name="another", rows=9)), 10).missed() == ["another: 1 images lost"]
