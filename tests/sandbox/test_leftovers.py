@@ -109,7 +109,7 @@ def test_a_place_that_may_not_be_looked_at_is_told(
     found = leftovers.search(account, name)
     assert own(found) == []
     assert [what for what, _ in found.not_searched] == ["keys"]
-    lines = show.leftover_lines(name, replace(found, found=()))
+    lines = list(show.leftover_lines(name, replace(found, found=())))
     assert "where it could be looked for" in lines[0]
     assert "ListKeys" in lines[1]
 
