@@ -156,8 +156,8 @@ destroy: setup-dev $(ON_LOCALSTACK) ## Remove ARCH=image-labeling; with CLOUD=aw
 leftovers: setup-dev ## Look for what ARCH=image-labeling left in your AWS account
 	@$(BIN)/python -m sandbox leftovers $(ID)
 
-records: setup-dev ## Run every demo and write into docs/records.md how it came out
-	@$(BIN)/python -m local.records
+records: setup-dev $(ON_LOCALSTACK) ## Run every scenario on CLOUD=local or localstack, and write into docs/records.md how it came out
+	@$(BIN)/python -m local.records --cloud $(CLOUD)
 
 docs: setup-dev ## Write the generated parts of the pages anew
 	@$(BIN)/python -m docs.generate

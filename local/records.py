@@ -1,13 +1,16 @@
-"""Runs the demos of architectures on the local cloud, one after the other, and writes down how they came out.
+"""Runs the scenarios of architectures on a cloud, one after the other, and writes down how they came out.
 
-    python -m local.records [ID ...]     those named, or all that are built (`make records`)
+    python -m local.records [--cloud localstack] [ID ...]     those named, or all that are built (`make records`)
 
-Each is a process of its own with a cloud of its own, as `make demo` has it. One that fails is written down as failed,
-and the others are run all the same. Exit status: 0, 1 when one failed, 2 for an unknown name.
+Each is a process of its own with a cloud of its own: on the local cloud the demo, as `make demo` has it, on LocalStack
+the test that deploys, drives and destroys an architecture. One that fails is written down as failed, and the others are
+run all the same; one that the cloud cannot run is written down as not run, with the reason. Exit status: 0, 1 when one
+failed, 2 for an unknown name.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -17,15 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docs import records
-from docs.records import Record
+from docs.records import Cloud, Record, Result
+from scenarios.clouds import where_it_runs
 from stacks import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
+# Deploys an architecture to a core, runs its scenario, and destroys it.
+ON_LOCALSTACK = "tests/local/test_localstack.py::test_an_architecture_is_deployed_driven_and_gone[{}]"
 
 
 @dataclass(frozen=True)
 class Ran:
-    """How a demo ended: whether everything came to a result, in how many seconds, and else why not, in a line."""
+    """How a scenario ended: whether everything came to a result, in how many seconds, and else why not, in a line."""
 
     complete: bool
     seconds: float
@@ -34,14 +40,30 @@ class Ran:
 
 def run_demo(architecture: str) -> Ran:
     """Runs the demo of an architecture, on a cloud of its own."""
-    begin = time.monotonic()
-    command = [sys.executable, "-m", "local", "demo", architecture, "--json"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
+    ran, seconds = _run("-m", "local", "demo", architecture, "--json")
     if ran.returncode == 0:
         return Ran(complete=True, seconds=float(json.loads(ran.stdout)["seconds"]))
     told = [line for line in ran.stderr.splitlines() if line.startswith("Error: ")]
     why = told[-1].removeprefix("Error: ") if told else "an input came to no result"
-    return Ran(complete=False, seconds=time.monotonic() - begin, reason=why)
+    return Ran(complete=False, seconds=seconds, reason=why)
+
+
+def run_on_localstack(architecture: str) -> Ran:
+    """Runs the test of an architecture on a LocalStack core of its own."""
+    ran, seconds = _run("-m", "pytest", "-q", "-m", "soak", ON_LOCALSTACK.format(architecture))
+    if ran.returncode == 0:
+        return Ran(complete=True, seconds=seconds)
+    told = [line for line in ran.stdout.splitlines() if line.startswith("E  ")]
+    return Ran(
+        complete=False, seconds=seconds, reason=told[0][1:].strip() if told else "the test did not come to an end"
+    )
+
+
+def _run(*arguments: str) -> tuple[subprocess.CompletedProcess[str], float]:
+    begin = time.monotonic()
+    command = [sys.executable, *arguments]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
+    return ran, time.monotonic() - begin
 
 
 def run_all(
@@ -49,19 +71,24 @@ def run_all(
     run: Callable[[str], Ran] = run_demo,
     record: Callable[..., Record] = records.record,
     say: Callable[[str], object] = print,
+    *,
+    cloud: Cloud = "local",
 ) -> bool:
-    """Runs and records each; whether all came to their results."""
+    """Runs and records each on a cloud; whether all that it can run came to their results."""
     complete = True
     for number, architecture in enumerate(architectures, 1):
-        ran = run(architecture)
+        reason = where_it_runs(cloud, architecture)
+        ran = run(architecture) if reason is None else Ran(complete=True, seconds=0.0, reason=reason)
         complete = complete and ran.complete
+        result: Result = "not run" if reason is not None else "passed" if ran.complete else "failed"
         made = record(
             architecture,
-            "local",
-            "passed" if ran.complete else "failed",
+            cloud,
+            result,
             seconds=ran.seconds,
-            passed=int(ran.complete),
-            failed=int(not ran.complete),
+            passed=int(result == "passed"),
+            failed=int(result == "failed"),
+            not_run=int(result == "not run"),
             reason=ran.reason,
         )
         told = f": {made.reason}" if made.reason else ""
@@ -71,12 +98,18 @@ def run_all(
 
 def main(arguments: Sequence[str]) -> int:
     """See above."""
+    names = list(arguments)
+    run = run_all
+    if names[:1] == ["--cloud"] and names[1:2] in (["local"], ["localstack"]):
+        if names[1] == "localstack":
+            run = functools.partial(run_all, run=run_on_localstack, cloud="localstack")
+        names = names[2:]
     try:
-        wanted = [catalogue.get(name).id for name in arguments] or [one.id for one in catalogue.available()]
+        wanted = [catalogue.get(name).id for name in names] or [one.id for one in catalogue.available()]
     except catalogue.UnknownArchitectureError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    return 0 if run_all(wanted) else 1
+    return 0 if run(wanted) else 1
 
 
 if __name__ == "__main__":

@@ -114,6 +114,28 @@ def test_all_are_run_and_recorded_though_one_fails() -> None:
     assert said[1] == "2 of 3  b  failed in 2 s: no row came"
 
 
+def test_what_a_cloud_cannot_run_is_written_down_as_not_run() -> None:
+    # Given a cloud that cannot run one of two architectures
+    written: list[tuple[str, str, str, int]] = []
+
+    def record(name: str, cloud: str, result: str, **more: Any) -> records.Record:
+        written.append((name, cloud, result, more["not_run"]))
+        return records.Record(name, "localstack", "not run", "", "", **more)
+
+    ran: list[str] = []
+
+    def run(name: str) -> runner.Ran:
+        ran.append(name)
+        return runner.Ran(complete=True, seconds=1.0)
+
+    # When both are asked for, Then one is run, the other is told with its reason, and that is no failure
+    said: list[str] = []
+    assert runner.run_all(["audit", "image-labeling"], run, record, said.append, cloud="localstack")
+    assert ran == ["image-labeling"]
+    assert written == [("audit", "localstack", "not run", 1), ("image-labeling", "localstack", "passed", 0)]
+    assert "CloudTrail" in said[0]
+
+
 def test_an_unknown_architecture_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert runner.main(["image-labelling"]) == 2
     assert "image-labeling" in capsys.readouterr().err
