@@ -1,6 +1,7 @@
 """Who delivers to functions and state machines must be let in; what cannot be delivered goes to a dead-letter queue."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -231,6 +232,26 @@ def test_a_failed_invocation_goes_into_an_encrypted_queue_by_the_key_too(cloud: 
     lambdas.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"n": 2}')
     (message,) = eventually(lambda: messages(cloud, url))
     assert json.loads(message["Body"])["requestPayload"] == {"n": 2}
+
+
+def test_a_failed_invocation_waits_in_its_queue_though_the_clock_was_moved_by_days(cloud: LocalCloud) -> None:
+    # Given a cloud whose clock is further ahead than a queue keeps messages, and a function that always fails
+    cloud.control.clock_advance(5 * 86_400)
+    url, queue = make_queue(cloud)
+    function = make_function(
+        cloud,
+        "def handler(event, context):\n    raise ValueError\n",
+        make_role(cloud, {"Action": "sqs:SendMessage", "Resource": queue}),
+    )
+    lambdas = cloud.client("lambda")
+    lambdas.put_function_event_invoke_config(
+        FunctionName=function, MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": queue}}
+    )
+    # When an event fails, Then it is in the queue, sent now
+    lambdas.invoke(FunctionName=function, InvocationType="Event", Payload=b"{}")
+    (message,) = eventually(lambda: messages(cloud, url))
+    sent = int(message["Attributes"]["SentTimestamp"]) / 1000
+    assert abs(sent - time.time() - cloud.control.clock()) < 60
 
 
 # --- Rule to state machine

@@ -866,8 +866,27 @@ def _move_queue_clocks() -> None:
     """
     for module in (_sqs, _events, _sns):
         module.time = _MovableTime()
+    _lambda._route_async_failure = _dated_by_the_clock(_lambda._route_async_failure)
     clock.on_advance(_lambda._esm_backoff_until._data.clear)
     clock.on_advance(_concurrency.esm_wake.set)
+
+
+def _dated_by_the_clock(route: Callable[..., None]) -> Callable[..., None]:
+    """What Lambda puts into a queue bears the machine's time: days behind, it would be gone as soon as it is there."""
+
+    @functools.wraps(route)
+    def routing(target_arn: str, *arguments: Any) -> None:
+        queue = _sqs._queue_by_arn(target_arn) if ":sqs:" in target_arn else None
+        before = {message["id"] for message in queue["messages"]} if queue else set()
+        route(target_arn, *arguments)
+        ahead = clock.now() - time.time()
+        for message in queue["messages"] if queue else ():
+            if message["id"] not in before:
+                message["sent_at"] += ahead
+                message["visible_at"] += ahead
+                message["sys"]["SentTimestamp"] = str(int(message["sent_at"] * 1000))
+
+    return routing
 
 
 def _serialise_queue_changes() -> None:
