@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import typer
 
 from local import DEFAULT_CLOUD, LOCALSTACK
+from local.options import MistakeError, parse_settings
 from local.screen import Screen, command_line
 from stacks import catalogue
 from stacks.catalogue import Architecture
@@ -59,10 +60,6 @@ class Where(str, enum.Enum):
     LOCAL = "local"
     LOCALSTACK = "localstack"
     AWS = "aws"
-
-
-class MistakeError(Exception):
-    """What the user asked for cannot be meant. `str()` is one line a mistake."""
 
 
 class FailedError(Exception):
@@ -296,7 +293,7 @@ def deploy(
     """Deploy an architecture to the local cloud that is up, after those that it needs and that are missing there."""
     chosen = _available(architecture)
     name = _chosen_cloud(cloud, name, chosen, "deploy")
-    values = _parse_settings(settings or [])
+    values = parse_settings(settings or [])
     running = _running(name)
     from local.assembly import synthesize
     from local.deploy import UPDATABLE, resources, stacks
@@ -399,13 +396,9 @@ def logs(
     chosen = _available(architecture)
     name = _chosen_cloud(cloud, name, chosen, "logs")
     running = _running(name)
-    from local.deploy import log_events, stacks
+    from local.deploy import log_events
 
-    if chosen.id not in stacks(running):
-        raise FailedError(
-            f"{chosen.id} is not deployed on the local cloud {name!r}. Deploy it: "
-            f"{command_line()} deploy {chosen.id}{_on(name)}"
-        )
+    _require_deployed(running, chosen, name)
     events = log_events(running, chosen.id, lines)
     for moment, group, message in events:
         screen.say(f"{moment:%H:%M:%S}  {HASH.sub('', group)}  {_readable(message)}")
@@ -428,13 +421,8 @@ def drift(
     name = _chosen_cloud(cloud, name, chosen, "drift")
     running = _running(name)
     from local import drift as drifting
-    from local.deploy import stacks
 
-    if chosen.id not in stacks(running):
-        raise FailedError(
-            f"{chosen.id} is not deployed on the local cloud {name!r}. Deploy it: "
-            f"{command_line()} deploy {chosen.id}{_on(name)}"
-        )
+    _require_deployed(running, chosen, name)
     report = drifting.look(running, chosen.id)
     if as_json:
         _print_json(report.to_json())
@@ -576,6 +564,16 @@ def _available(architecture_id: str) -> Architecture:
     return architecture
 
 
+def _require_deployed(cloud: LocalCloud, architecture: Architecture, name: str) -> None:
+    from local.deploy import stacks
+
+    if architecture.id not in stacks(cloud):
+        raise FailedError(
+            f"{architecture.id} is not deployed on the local cloud {name!r}. Deploy it: "
+            f"{command_line()} deploy {architecture.id}{_on(name)}"
+        )
+
+
 def _require_models(architecture: Architecture) -> None:
     """Raises FailedError where the models that the architecture needs here are not installed."""
     import importlib.util
@@ -661,19 +659,6 @@ def _readable(message: str) -> str:
         return message
     told = {name: value for name, value in fields.items() if name not in SAME_ON_EVERY_LINE}
     return " ".join([fields["level"], str(fields["message"]), *(f"{name}={value}" for name, value in told.items())])
-
-
-def _parse_settings(texts: Sequence[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise MistakeError(f"--set {text}: write it as KEY=VALUE, for example --set minimum_confidence=80")
-        try:
-            values[key] = json.loads(value)
-        except ValueError:
-            values[key] = value
-    return values
 
 
 def _parse_numbers(option: str, texts: Sequence[str]) -> dict[str, float]:

@@ -179,13 +179,16 @@ class LocalCloud:
         return {
             **child_environment(),
             **ROOT_KEYS,
-            **trust(self.ca_bundle),
+            **self._trust(),
             "AWS_ENDPOINT_URL": self.endpoint_url,
             # The CDK CLI looks for this one by name.
             "AWS_ENDPOINT_URL_S3": self.endpoint_url,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
         }
+
+    def _trust(self) -> dict[str, str]:
+        return trust(self.ca_bundle)
 
     def tools_environment(self) -> dict[str, str]:
         """What a user's shell needs so that any AWS tool works on this cloud, and on nothing else.

@@ -6,16 +6,16 @@ Exit status: 0 done, 1 it cannot be done or came out wrong, 2 the user's mistake
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from local.assembly import SettingsRefusedError, SynthesisError, synthesize
 from local.files import FilesRefusedError
+from local.options import MistakeError, parse_settings
 from local.screen import Screen
 from sandbox import deployment, leftovers, plan, sanction, scenario, show, stacks
 from sandbox.account import Account, AccountError, connect
@@ -37,10 +37,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 screen = Screen()
-
-
-class MistakeError(Exception):
-    """What the user asked for cannot be meant. `str()` is one line."""
 
 
 Id = Annotated[str, typer.Argument(metavar="ARCH", help="The architecture, as `python -m local list` names it.")]
@@ -105,7 +101,7 @@ def deploy(  # noqa: PLR0917 (typer's way of naming options)
         raise MistakeError("--app is for --plan: what is deployed is synthesized anew, with its tags.")
     if assembly and destroy_after:
         raise MistakeError("--app holds no stack for --destroy-after: leave one of them out.")
-    wishes = plan.Wishes(confirmed, owner, destroy_after, _settings(settings or []))
+    wishes = plan.Wishes(confirmed, owner, destroy_after, parse_settings(settings or []))
     account = connect()
     # Before ten seconds of synthesis, as none of it counts in another account.
     sanction.reason(account, stacks.described(account, sanction.TOOLKIT), confirmed)
@@ -267,19 +263,6 @@ def _available(architecture_id: str) -> Architecture:
         built = ", ".join(one.id for one in catalogue.available())
         raise MistakeError(f"{architecture.id} is planned, not built yet. Built: {built}")
     return architecture
-
-
-def _settings(texts: Sequence[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise MistakeError(f"--set {text}: write it as KEY=VALUE, for example --set minimum_confidence=80")
-        try:
-            values[key] = json.loads(value)
-        except ValueError:
-            values[key] = value
-    return values
 
 
 def _record(

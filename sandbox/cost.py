@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stacks import catalogue
+from stacks.policy import prices
 
 # How many of the inputs that the catalogue counts by the thousand a scenario sends: the samples that come with it.
 INPUTS: Mapping[str, int] = {
@@ -29,8 +30,6 @@ INPUTS: Mapping[str, int] = {
 # Machines that a scenario has running beside that, in hours at a price each.
 _HOUR = 730.0
 _NOTEBOOK_HOURS = 4 * 0.25
-# An ml.t3.medium, as `stacks/policy/idle_cost.py` has it.
-_NOTEBOOK = 0.05
 _UPDATE_HOURS = 2.0
 
 
@@ -42,7 +41,7 @@ def scenario_cost(architecture_id: str) -> float:
     architecture = catalogue.get(architecture_id)
     usd = (architecture.cost_per_thousand or 0.0) * INPUTS[architecture_id] / 1000
     if architecture_id == "cost-guard":
-        usd += _NOTEBOOK_HOURS * _NOTEBOOK
+        usd += _NOTEBOOK_HOURS * prices.price("machine-t3-medium").usd
     if architecture_id == "realtime-endpoint":
         # A model is trained first, and for the time of an update its machines stand twice.
         usd += scenario_cost("training-pipeline") + _UPDATE_HOURS * (architecture.cost_standing or 0.0) / _HOUR

@@ -145,9 +145,9 @@ def _choose_by_cloud(config: pytest.Config, items: list[pytest.Item]) -> None:
     cloud = config.getoption("--cloud")
     if cloud == clouds.LOCAL:
         return
-    chosen = [item for item in items if item.path.parent.name == "scenarios"]
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = chosen
+    others = [item for item in items if item.path.parent.name != "scenarios"]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item.path.parent.name == "scenarios"]
     for item in items:
         reason = clouds.where_a_test_runs(cloud, item.path.name, item.name)
         if reason is not None:

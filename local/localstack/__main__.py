@@ -4,32 +4,23 @@
 and ends with the core, or the core with it.
 """
 
-import json
-import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from local import guard
+from local import guard, lifeline
 from local.localstack import core, plugins
 
 
 def main() -> None:
     """Serve until the lifeline breaks, a signal comes or the core ends. The whole process group ends then."""
     folder = Path(sys.argv[1])
-    handed_down = folder / "settings.json"
-    settings: dict[str, Any] = json.loads(handed_down.read_text())
-    # It holds the token, and nobody else needs it.
-    handed_down.unlink()
+    settings = lifeline.settings_of(folder)
     guard.install()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: _end_group())
-    if not settings["detached"]:
-        threading.Thread(target=_watch_lifeline, name="lifeline", daemon=True).start()
+    lifeline.hold(detached=settings["detached"])
     listener = socket.socket(fileno=settings["listener"])
     started = _start(folder, settings)
     threading.Thread(target=_end_with, args=[started], name="core", daemon=True).start()
@@ -57,20 +48,7 @@ def _start(folder: Path, settings: dict[str, Any]) -> "subprocess.Popen[bytes]":
 def _end_with(started: "subprocess.Popen[bytes]") -> None:
     status = started.wait()
     print(f"LocalStack's core ended by itself, with status {status}.", flush=True)
-    _end_group()
-
-
-def _watch_lifeline() -> None:
-    """Nobody ever writes to standard input: it only ends, and does so when the parent is gone."""
-    while os.read(0, 1024):
-        pass
-    _end_group()
-
-
-def _end_group() -> NoReturn:
-    """Nothing needs to be saved, and a hanging handler must not be waited for."""
-    os.killpg(0, signal.SIGKILL)
-    os._exit(1)
+    lifeline.end_group()
 
 
 if __name__ == "__main__":

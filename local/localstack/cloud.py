@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NoReturn
 from local import LOCALSTACK
 from local.cloud import STATE, CloudError, LocalCloud, bind
 from local.control import Control, ControlError
-from local.environment import REMEMBERED_ENDPOINT, ROOT_KEYS, child_environment
+from local.environment import REMEMBERED_ENDPOINT
 from local.guard import is_loopback
 from local.localstack import core, plugins
 
@@ -54,16 +54,9 @@ class LocalStack(LocalCloud):
         with bind(port) as free:
             return {"python": str(python), "edge": free.getsockname()[1]}
 
-    def environment(self) -> dict[str, str]:
-        """A complete environment for a subprocess that works on this cloud: endpoint, keys, region, guard."""
-        return {
-            **child_environment(),
-            **ROOT_KEYS,
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ENDPOINT_URL_S3": self.endpoint_url,
-            "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
-        }
+    def _trust(self) -> dict[str, str]:
+        """Nothing to trust: it speaks plain HTTP."""
+        return {}
 
     def lacks(self) -> str | None:
         """Why no scenario of this project can run on it; None where all services that it needs are mounted."""

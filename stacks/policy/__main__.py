@@ -5,7 +5,6 @@ python -m stacks.policy cdk.out     exit code 0, 1 with a line a problem, 2 when
 
 from __future__ import annotations
 
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -23,7 +22,7 @@ from stacks.policy import (
     stateful,
     wildcards,
 )
-from stacks.policy.template import Problem, Template, read
+from stacks.policy.template import Problem, Template, read_named
 
 
 def problems(template: Template, *, default: bool = True) -> list[Problem]:
@@ -60,11 +59,8 @@ def problems_together(templates: Sequence[Template]) -> list[Problem]:
 
 def main(arguments: Sequence[str]) -> int:
     """Prints every problem, or one line that there is none."""
-    assembly = pathlib.Path(arguments[0] if arguments else "cdk.out")
-    try:
-        templates = read(assembly)
-    except (OSError, ValueError) as error:
-        print(f"{assembly} is no cloud assembly ({error}). Synthesize first: make synth", file=sys.stderr)
+    templates = read_named(arguments)
+    if templates is None:
         return 2
     found = [problem for template in templates for problem in problems(template)] + problems_together(templates)
     for problem in found:

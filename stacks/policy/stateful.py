@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stacks.policy import registry
-from stacks.policy.template import Problem, Template, read
+from stacks.policy.template import Problem, Template, read_named
 
 CHECK = "stateful"
 
@@ -128,11 +128,8 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Takes the state of an assembly down. Exit code 0, or 2 where there is no assembly."""
-    assembly = pathlib.Path(arguments[0] if arguments else "cdk.out")
-    try:
-        templates = read(assembly)
-    except (OSError, ValueError) as error:
-        print(f"{assembly} is no cloud assembly ({error}). Synthesize first: make synth", file=sys.stderr)
+    templates = read_named(arguments)
+    if templates is None:
         return 2
     for problem in take_down(templates):
         print(f"{problem.where}: {problem.message.partition('; ')[0]}", file=sys.stderr)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -152,3 +153,13 @@ def _listed(value: Any) -> list[Any]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
+
+
+def read_named(arguments: Sequence[str]) -> list[Template] | None:
+    """The templates of the assembly that a command names, `cdk.out` by default; None, and a line said, for none."""
+    assembly = pathlib.Path(arguments[0] if arguments else "cdk.out")
+    try:
+        return read(assembly)
+    except (OSError, ValueError) as error:
+        print(f"{assembly} is no cloud assembly ({error}). Synthesize first: make synth", file=sys.stderr)
+        return None
