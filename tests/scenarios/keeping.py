@@ -101,7 +101,7 @@ def stored(cloud: LocalCloud, names: Sequence[str]) -> Iterator[tuple[str, str, 
 
 
 def fill(cloud: LocalCloud, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Puts a row into every table, an object into every bucket, an event into every log group.
+    """Puts a row into every table and an object into every bucket, and reads every secret.
 
     Returns what is in them by resource, and what was refused with the reason.
     """
