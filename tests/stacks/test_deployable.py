@@ -157,6 +157,17 @@ def test_a_name_that_differs_where_it_must_passes(resource_type: str, properties
     assert names.check(small(Resources={"Planted": resource(resource_type, properties)})) == []
 
 
+def test_an_export_that_two_copies_would_share_is_refused() -> None:
+    # Given an output that is exported under the stack's name, and one under a name of its own
+    def exported(name: Any) -> Template:
+        return small(Outputs={"Key": {"Value": "v", "Export": {"Name": name}}, "Other": {"Value": "v"}})
+
+    assert names.check(exported({"Fn::Sub": "${AWS::StackName}-Key"})) == []
+    # When the stack is deployed twice, Then the second is refused
+    (found,) = names.check(exported({"Fn::Sub": "shared-${AWS::Region}"}))
+    assert (found.where, found.message[:46]) == ("small Key", "exports 'shared-us-east-1', and so does a seco")
+
+
 def test_a_name_that_gets_too_long_in_some_stack_is_refused() -> None:
     # Given names that fit a short stack's name, and one that fits the longest too
     def named(ending: str) -> Template:
