@@ -30,6 +30,7 @@ LISTED: Sequence[tuple[str, str, str, str]] = (
     ("dynamodb", "list_tables", "TableNames", ""),
     ("ec2", "describe_flow_logs", "FlowLogs", "FlowLogId"),
     ("ec2", "describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"),
+    ("ec2", "describe_route_tables", "RouteTables", "RouteTableId"),
     ("ec2", "describe_security_groups", "SecurityGroups", "GroupId"),
     ("ec2", "describe_subnets", "Subnets", "SubnetId"),
     ("ec2", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
