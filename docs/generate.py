@@ -11,7 +11,6 @@ import json
 import math
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +22,7 @@ from scenarios.matrix import MATRIX, SITUATIONS, DoesNotApply
 from stacks.catalogue import ARCHITECTURES, PAGES, THEMES, Architecture, available, with_needs
 from stacks.policy import compliance, costs, names, prices, quotas, regions, registry, scale, scale_tables
 from stacks.policy.costs import Line
-from stacks.policy.idle_cost import units
+from stacks.policy.idle_cost import used
 from stacks.policy.services import table
 from stacks.policy.template import Template as PolicyTemplate
 from stacks.policy.template import read
@@ -321,13 +320,14 @@ def thousand_table(architecture_id: str) -> str:
 
 def idle_lines(template: graph.Template) -> list[Line]:
     """What a stack costs a month while nothing happens: its resources of the types that cost something then."""
-    counts: Counter[str] = Counter()
+    quantities = {one: 0.0 for several in prices.standing().values() for one in several}
     for resource in template["Resources"].values():
-        counts[resource["Type"]] += units(resource)
+        for one, quantity in used(resource):
+            quantities[one] += quantity
     return [
-        Line(one.what, counts[type_] * one.quantity, one.price, counts[type_] * one.usd)
-        for type_, one in sorted(prices.standing().items(), key=lambda item: -item[1].usd)
-        if counts[type_]
+        Line(one.what, quantity, one.price, one.price.of(quantity))
+        for one, quantity in sorted(quantities.items(), key=lambda item: -item[0].usd)
+        if quantity
     ]
 
 

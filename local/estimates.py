@@ -170,19 +170,18 @@ def scale_to_json(architecture: Architecture, one: scale.Way, per_day: int | Non
 
 
 def show_scale(architecture: Architecture, one: scale.Way, per_day: int | None, burst: float, screen: Screen) -> None:
-    """What is full first, what becomes of each load, and what to raise for one. Raises ScaleRefusedError."""
+    """What is full first, what becomes of each load, and what to raise for the largest. Raises ScaleRefusedError."""
     volumes = scale.VOLUMES if per_day is None else (per_day,)
     ladder = scale_tables.ladder(one, architecture.cost_idle or 0.0, burst, volumes)
     screen.say(f"{architecture.id}, with the quotas of a fresh account in us-east-1 and the stack's settings")
     _print(screen, scale_tables.limits(one), left_out=scale_tables.FOR_AN_HOUR)
     _print(screen, ladder, left_out=scale_tables.FULL)
-    if per_day is not None:
-        raised = scale_tables.raises(one, per_day)
-        if raised.rows:
-            screen.say(f"For {per_day:,} a day, in the busiest hour:")
-            _print(screen, raised)
-        else:
-            screen.say(f"Nothing has to be raised for {per_day:,} a day.")
+    raised = scale_tables.raises(one, volumes[-1])
+    if raised.rows:
+        screen.say(f"For {volumes[-1]:,} a day, in the busiest hour:")
+        _print(screen, raised)
+    else:
+        screen.say(f"Nothing has to be raised for {volumes[-1]:,} a day.")
     for line in scale_tables.told(one, burst):
         screen.say(line)
     screen.say("stacks/policy/quotas.toml says where each quota was read. Your account's own: Service Quotas.")

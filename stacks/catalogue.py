@@ -1100,7 +1100,7 @@ _SECURE = (
         status="available",
         stack="stacks.secure.secure_studio:SecureStudio",
         scenario="scenarios.secure_studio",
-        cost_idle=37.50,
+        cost_idle=38.20,
         # A notebook instance that nobody ever stops; `cost-guard` does.
         idle_ceiling=40.0,
         cost_per_thousand=0.01,

@@ -6,10 +6,11 @@ until somebody has looked it up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stacks.policy import prices
+from stacks.policy.prices import Standing
 from stacks.policy.template import Problem, Template
 
 CHECK = "idle cost"
@@ -17,15 +18,19 @@ CHECK = "idle cost"
 
 def monthly(template: Template) -> float:
     """US dollars a month for the resources of a template while they are idle; unknown types count nothing."""
-    stands = prices.standing()
     return round(
-        sum(
-            units(resource) * stands[resource["Type"]].usd
-            for _, resource in template.resources()
-            if resource["Type"] in stands
-        ),
-        2,
+        sum(one.price.of(quantity) for _, resource in template.resources() for one, quantity in used(resource)), 2
     )
+
+
+def used(resource: Mapping[str, Any]) -> Iterator[tuple[Standing, float]]:
+    """What a resource uses in a month while it is idle, with how much of its price.
+
+    Raises KeyError for one without a property that its price is multiplied with.
+    """
+    for one in prices.standing().get(resource["Type"], ()):
+        each = float(resource["Properties"][one.times]) if one.times else 1.0
+        yield one, units(resource) * one.quantity * each
 
 
 def units(resource: Mapping[str, Any]) -> int:

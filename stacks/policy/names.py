@@ -163,6 +163,7 @@ COPIES: Mapping[Scope, tuple[tuple[str, Place], ...]] = {
 def check(template: Template, once: Mapping[tuple[str, str], str] = ONCE) -> list[Problem]:
     """Every name that is too long at worst, every one that two copies would share, and every second of its kind.
 
+    Exports are names, too: an account has each once a region (AWS CloudFormation User Guide, "Outputs", from memory).
     A resource type in `once` may collide; a name in the template that nobody looked up is refused.
     """
     found = [*_unknown(template), *_long(template)]
@@ -182,6 +183,13 @@ def check(template: Template, once: Mapping[tuple[str, str], str] = ONCE) -> lis
                     f"{name.path[-1]} {string(evaluate(value, template, FIRST))!r} is that of {' and of '.join(same)}"
                 )
                 found.append((logical_id, f"{message}, too: one of them fails"))
+    found += [
+        (output, f"exports {string(export)!r}, and so does a second copy: it fails, an account has each once a region")
+        for output, body in template.body.get("Outputs", {}).items()
+        if "Export" in body
+        for export in [evaluate(body["Export"]["Name"], template, FIRST)]
+        if export == evaluate(body["Export"]["Name"], template, BESIDE)
+    ]
     return [Problem(CHECK, f"{template.architecture} {where}", message) for where, message in found]
 
 

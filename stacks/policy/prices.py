@@ -36,11 +36,15 @@ class Price:
 
 @dataclass(frozen=True)
 class Standing:
-    """What one resource of a type uses of a price in a month while nothing happens."""
+    """What one resource of a type uses of a price in a month while nothing happens.
+
+    `times` is the property, a number, with which `quantity` is multiplied; empty where it is that of each.
+    """
 
     what: str
     price: Price
     quantity: float
+    times: str = ""
 
     @property
     def usd(self) -> float:
@@ -63,11 +67,14 @@ def price(name: str) -> Price:
 
 
 @cache
-def standing() -> dict[str, Standing]:
+def standing() -> dict[str, tuple[Standing, ...]]:
     """What costs something by existing, by CloudFormation type."""
     return {
-        type_: Standing(entry["what"], price(entry["price"]), float(entry["quantity"]))
-        for type_, entry in table()["idle"].items()
+        type_: tuple(
+            Standing(entry["what"], price(entry["price"]), float(entry["quantity"]), entry.get("times", ""))
+            for entry in entries
+        )
+        for type_, entries in table()["idle"].items()
     }
 
 

@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+from stacks.policy.machines import Use, machines
 from stacks.policy.names import LONGEST
 from stacks.policy.template import Problem, Template
 from stacks.policy.values import evaluate, string
@@ -58,7 +59,7 @@ def check_together(
     """Every quota of an account or of a region that the stacks break when all are deployed side by side."""
     problems = []
     for name, quota in (quotas or table()).items():
-        if quota["per"] in ("account", "region"):
+        if quota["per"] in ("account", "region") and not quota.get("told_only"):
             amount = together(templates, name, quota)
             if amount > quota["value"]:
                 where = ", ".join(template.architecture for template in templates if together([template], name, quota))
@@ -279,6 +280,16 @@ def _description(template: Template) -> Measured:
     yield "", len(str(template.body.get("Description", "")).encode())
 
 
+def _machines(use: Use, instance: str) -> Callable[[Template], Measured]:
+    """Counts the machines of a type that a stack has at work, by what they are for."""
+
+    def measure(template: Template) -> Measured:
+        if number := machines(template).get((use, instance)):
+            yield "", number
+
+    return measure
+
+
 def _one_stack(template: Template) -> Measured:
     yield "", 1
 
@@ -323,4 +334,8 @@ MEASURES: Mapping[str, Callable[[Template], Measured]] = {
     "widgets": _widgets,
     "selector-conditions": _selector_conditions,
     "api-resources": _of_each("AWS::ApiGateway::Resource", "RestApiId", lambda _: True),
+    "training-machines": _machines("training job", "ml.m5.large"),
+    "processing-machines": _machines("processing job", "ml.m5.large"),
+    "small-processing-machines": _machines("processing job", "ml.t3.medium"),
+    "endpoint-machines": _machines("endpoint", "ml.m5.large"),
 }

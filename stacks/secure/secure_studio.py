@@ -128,7 +128,8 @@ class SecureStudio(cdk.Stack):
 
     **Cost** (us-east-1, without free tier; KMS pricing, read 2026-11-27, the rest from memory, not confirmed). A key,
     1.00 dollar a month and 1.00 for each yearly rotation. The notebook instance 0.05 dollars an hour, 36.50 a month if
-    it is never stopped; Studio costs what its apps run; the network's doors are the network's.
+    it is never stopped, and its disk 0.70 even if it is; Studio costs what its apps run; the network's doors are the
+    network's.
     """
 
     Settings: ClassVar[type[SecureStudioSettings]] = SecureStudioSettings

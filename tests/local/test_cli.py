@@ -194,6 +194,10 @@ def test_without_a_load_scale_goes_from_a_thousand_to_a_hundred_million(local: L
     assert [load["per_day"] for load in loads] == [*sorted(load["per_day"] for load in loads)]
     assert (loads[0]["per_day"], loads[-1]["per_day"]) == (1000, 100_000_000)
     assert [load["keeps_up"] for load in loads] == sorted((load["keeps_up"] for load in loads), reverse=True)
+    # And it tells what the largest would need
+    shown = local("scale", "image-labeling").out
+    assert "For 100,000,000 a day, in the busiest hour:" in shown
+    assert "L-E29B542B" in shown
 
 
 @pytest.mark.parametrize(

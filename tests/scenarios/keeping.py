@@ -30,6 +30,7 @@ LISTED: Sequence[tuple[str, str, str, str]] = (
     ("dynamodb", "list_tables", "TableNames", ""),
     ("ec2", "describe_flow_logs", "FlowLogs", "FlowLogId"),
     ("ec2", "describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"),
+    ("ec2", "describe_route_tables", "RouteTables", "RouteTableId"),
     ("ec2", "describe_security_groups", "SecurityGroups", "GroupId"),
     ("ec2", "describe_subnets", "Subnets", "SubnetId"),
     ("ec2", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
@@ -101,7 +102,7 @@ def stored(cloud: LocalCloud, names: Sequence[str]) -> Iterator[tuple[str, str, 
 
 
 def fill(cloud: LocalCloud, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Puts a row into every table, an object into every bucket, an event into every log group.
+    """Puts a row into every table and an object into every bucket, and reads every secret.
 
     Returns what is in them by resource, and what was refused with the reason.
     """

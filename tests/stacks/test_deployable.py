@@ -20,6 +20,7 @@ from lambdas.model_vault.replica_bucket.handler import bucket_name
 from stacks import catalogue
 from stacks.policy import names, quotas, references, regions, registry, stateful
 from stacks.policy.__main__ import problems_together
+from stacks.policy.machines import machines
 from stacks.policy.template import Problem, Template, read
 from stacks.policy.values import Place, evaluate
 
@@ -155,6 +156,17 @@ def test_a_name_that_two_copies_would_share_is_refused(
 )
 def test_a_name_that_differs_where_it_must_passes(resource_type: str, properties: dict[str, Any]) -> None:
     assert names.check(small(Resources={"Planted": resource(resource_type, properties)})) == []
+
+
+def test_an_export_that_two_copies_would_share_is_refused() -> None:
+    # Given an output that is exported under the stack's name, and one under a name of its own
+    def exported(name: Any) -> Template:
+        return small(Outputs={"Key": {"Value": "v", "Export": {"Name": name}}, "Other": {"Value": "v"}})
+
+    assert names.check(exported({"Fn::Sub": "${AWS::StackName}-Key"})) == []
+    # When the stack is deployed twice, Then the second is refused
+    (found,) = names.check(exported({"Fn::Sub": "shared-${AWS::Region}"}))
+    assert (found.where, found.message[:46]) == ("small Key", "exports 'shared-us-east-1', and so does a seco")
 
 
 def test_a_name_that_gets_too_long_in_some_stack_is_refused() -> None:
@@ -340,9 +352,29 @@ def test_a_quota_of_an_account_counts_all_stacks(templates: list[Template], quot
     entry = quotas.table()[quota]
     taken = quotas.together(templates, quota, entry)
     # When a new account has one less, Then it is broken; with as many it is not
-    assert quotas.check_together(templates, {quota: {**entry, "value": taken}}) == []
-    (found,) = quotas.check_together(templates, {quota: {**entry, "value": taken - 1}})
+    held = {**entry, "told_only": False}
+    assert quotas.check_together(templates, {quota: {**held, "value": taken}}) == []
+    (found,) = quotas.check_together(templates, {quota: {**held, "value": taken - 1}})
     assert found.message.startswith(entry["title"])
+    # and one that is only told is no problem
+    assert quotas.check_together(templates, {quota: {**entry, "told_only": True, "value": taken - 1}}) == []
+
+
+def test_the_machines_that_stacks_ask_for_are_counted_against_the_quotas_of_a_new_account(
+    templates: list[Template],
+) -> None:
+    # Given what is in no template as a resource: the jobs of a pipeline, an endpoint that a state machine makes, a job
+    # that a function starts
+    asked = {template.architecture: machines(template) for template in templates if machines(template)}
+    assert asked == {
+        "training-pipeline": {("processing job", "ml.m5.large"): 1, ("training job", "ml.m5.large"): 1},
+        "realtime-endpoint": {("endpoint", "ml.m5.large"): 2},
+        "model-monitor": {("processing job", "ml.t3.medium"): 1},
+    }
+    # Then there is a quota for each, and a new account has none of those of which only something is told
+    counted = {quota["title"]: quota for quota in quotas.table().values() if quota["title"].startswith("ml.")}
+    assert counted.keys() == {f"{kind} for {use} usage" for one in asked.values() for use, kind in one}
+    assert all((quota["value"] == 0) == bool(quota.get("told_only")) for quota in counted.values())
 
 
 def test_every_quota_has_a_source_and_is_counted() -> None:

@@ -276,7 +276,7 @@ def test_the_costs_in_prose_are_those_of_the_catalogue(page: str, templates: dic
 def test_every_price_is_used_and_has_its_source() -> None:
     table = prices.table()
     used = {line["price"] for lines in table["thousand"].values() for line in lines}
-    used |= {one["price"] for one in table["idle"].values()}
+    used |= {one["price"] for several in table["idle"].values() for one in several}
     assert used == set(table["price"])
     for price in table["price"].values():
         assert set(price) - {"tiers"} == {"usd", "unit", "source", "confirmed"}

@@ -377,6 +377,17 @@ def test_what_a_stack_costs_while_idle_is_known_and_declared(assemblies: dict[st
     assert "say what it costs" in unknown.message
 
 
+def test_a_notebook_is_paid_for_with_its_disk(assemblies: dict[str, Path]) -> None:
+    # Given a notebook of 0.05 dollars an hour with a disk of 5 GB at 0.14, and a key
+    studio = next(one for one in read(assemblies["aws"]) if one.architecture == "secure-studio")
+    assert idle_cost.monthly(studio) == pytest.approx(730 * 0.05 + 5 * 0.14 + 1.00)
+    # When the disk is ten times as large, Then it costs ten times as much
+    body = json.loads(json.dumps(studio.body))
+    (notebook,) = (one for one in body["Resources"].values() if one["Type"] == "AWS::SageMaker::NotebookInstance")
+    notebook["Properties"]["VolumeSizeInGB"] = 50
+    assert idle_cost.monthly(replace(studio, body=body)) == pytest.approx(730 * 0.05 + 50 * 0.14 + 1.00)
+
+
 def test_every_default_stack_costs_less_than_its_ceiling_while_idle(assemblies: dict[str, Path]) -> None:
     # Given the templates of all stacks, those that are still being built among them, and what each may cost
     ceilings = {architecture.id: architecture.idle_ceiling for architecture in ARCHITECTURES}
