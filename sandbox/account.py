@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -46,6 +47,12 @@ class Account:
             identity = self.client("sts").get_caller_identity()
         self.number = str(identity["Account"])
         self.identity = str(identity["Arn"])
+
+    def elsewhere(self, region: str) -> Account:
+        """The same account in another region; nobody is asked for it."""
+        other = copy.copy(self)
+        other.region = region
+        return other
 
     @property
     def name(self) -> str:
