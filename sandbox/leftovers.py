@@ -92,7 +92,7 @@ def _places(
         "keys": lambda: _keys(account, architecture, keys),
         "secrets": lambda: _secrets(account, architecture),
         "endpoints and notebooks": lambda: _machines(account, architecture),
-        "file systems": lambda: _file_systems(account, architecture),
+        "file systems": lambda: _file_systems(account),
         # Last: what is found by name says more.
         "tags": lambda: _tagged(account, architecture),
     }
@@ -240,7 +240,7 @@ def _machines(account: Account, architecture: str) -> Iterator[Leftover]:
             yield Leftover("notebook", notebook["NotebookInstanceName"], "its machine, by the hour", "not by itself")
 
 
-def _file_systems(account: Account, architecture: str) -> Iterator[Leftover]:
+def _file_systems(account: Account) -> Iterator[Leftover]:
     """Those of Studio domains that are gone. Which architecture's they were nobody tells."""
     domains = account.client("sagemaker").get_paginator("list_domains").paginate()
     standing = {one["DomainArn"] for page in domains for one in page["Domains"]}

@@ -100,6 +100,18 @@ def test_deployed_run_removed_by_hand_and_by_itself(own_cloud: LocalCloud) -> No
     assert "Nothing of image-labeling is left." in type_("leftovers", "image-labeling")
 
 
+@pytest.mark.parametrize("name", [one.id for one in available()])
+def test_every_architecture_is_planned_as_it_is_typed(own_cloud: LocalCloud, name: str) -> None:
+    # Given an account, and a machine that reaches nothing else, When a deployment is to be planned
+    before = there(own_cloud)
+    shown = Typed(own_cloud)("deploy", name, "--plan", "--confirm-sandbox", own_cloud.account)
+    # Then what would be made was synthesized, held against the policies and shown, and nothing was made
+    assert f"Stack      {name}: " in shown
+    assert "dollars a month while idle" in shown
+    assert "Nothing was made" in shown
+    assert there(own_cloud) == before
+
+
 @pytest.mark.parametrize("name", RUN_THERE)
 def test_every_scenario_runs_as_it_does_in_an_account(
     own_cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, name: str
