@@ -107,7 +107,11 @@ def _of_answer(doing: str, error: exceptions.ClientError) -> AccountError:
     if code in EXPIRED:
         return AccountError(f"The AWS credentials have expired: sign in again ({_signing_in()}).")
     if code in INVALID:
-        return AccountError(f"AWS does not know these credentials ({code}): look at AWS_PROFILE, or {_signing_in()}.")
+        # AWS General Reference, "Managing AWS Regions" (regions that have to be enabled), from memory.
+        return AccountError(
+            f"AWS does not know these credentials ({code}): look at AWS_PROFILE, or {_signing_in()}. It says the same"
+            " in a region that the account has not enabled."
+        )
     if code in DENIED:
         return RefusedError(
             f"{doing}: these credentials may not call {error.operation_name}. Use a role of the account that may"

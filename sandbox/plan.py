@@ -114,11 +114,13 @@ def destroyed_at(wishes: Wishes, now: datetime.datetime) -> datetime.datetime | 
 
 
 def removal(account: Account, destructor: str) -> Removal | None:
-    """What the stack of this name removes by itself; None where there is none that works."""
+    """What the stack of this name removes by itself; None where there is none that works, or it is another's."""
     stack = stacks.described(account, destructor)
     if stack is None or stack["StackStatus"] not in stacks.READY:
         return None
     outputs = stacks.outputs_of(stack)
+    if not {"Stacks", "At"} <= outputs.keys():
+        return None
     return Removal(tuple(outputs["Stacks"].split(",")), datetime.datetime.fromisoformat(outputs["At"]))
 
 
