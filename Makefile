@@ -154,7 +154,7 @@ destroy: setup-dev $(ON_LOCALSTACK) ## Remove ARCH=image-labeling; with CLOUD=aw
 	@if $(ON_AWS); then $(BIN)/python -m sandbox destroy $(ID) $(OPTIONS); else $(BIN)/python -m local destroy $(ID) --cloud $(CLOUD) $(OPTIONS); fi
 
 leftovers: setup-dev ## Look for what ARCH=image-labeling left in your AWS account
-	@$(BIN)/python -m sandbox leftovers $(ID)
+	@$(BIN)/python -m sandbox leftovers $(ID) $(OPTIONS)
 
 records: setup-dev $(ON_LOCALSTACK) ## Run every scenario on CLOUD=local or localstack, and write into docs/records.md how it came out
 	@$(BIN)/python -m local.records --cloud $(CLOUD)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -46,6 +47,12 @@ class Account:
             identity = self.client("sts").get_caller_identity()
         self.number = str(identity["Account"])
         self.identity = str(identity["Arn"])
+
+    def elsewhere(self, region: str) -> Account:
+        """The same account in another region; nobody is asked for it."""
+        other = copy.copy(self)
+        other.region = region
+        return other
 
     @property
     def name(self) -> str:
@@ -100,7 +107,11 @@ def _of_answer(doing: str, error: exceptions.ClientError) -> AccountError:
     if code in EXPIRED:
         return AccountError(f"The AWS credentials have expired: sign in again ({_signing_in()}).")
     if code in INVALID:
-        return AccountError(f"AWS does not know these credentials ({code}): look at AWS_PROFILE, or {_signing_in()}.")
+        # AWS General Reference, "Managing AWS Regions" (regions that have to be enabled), from memory.
+        return AccountError(
+            f"AWS does not know these credentials ({code}): look at AWS_PROFILE, or {_signing_in()}. It says the same"
+            " in a region that the account has not enabled."
+        )
     if code in DENIED:
         return RefusedError(
             f"{doing}: these credentials may not call {error.operation_name}. Use a role of the account that may"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +22,11 @@ from sandbox.account import Account, AccountError, connect
 from scenarios.clouds import where_it_runs
 from stacks import catalogue
 from stacks.catalogue import Architecture
-from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-# EventBridge Scheduler takes any time ahead; a sandbox that is to live longer is none.
-LONGEST_HOURS = 24 * 30
+# A chain of stacks takes up to an hour until it stands, and what is to remove it must not come between. EventBridge
+# Scheduler takes any time ahead; a sandbox that is to live longer than a month is none.
+SHORTEST_HOURS, LONGEST_HOURS = 1, 24 * 30
 
 app = typer.Typer(
     help="A sandbox account on AWS: deploy to it, run a scenario there, remove everything again.",
@@ -95,8 +95,10 @@ def deploy(  # noqa: PLR0917 (typer's way of naming options)
 ) -> None:
     """Show what would be made, where, and at which price; ask; then bootstrap and deploy."""
     chosen = _available(architecture)
-    if destroy_after is not None and not 0 < destroy_after <= LONGEST_HOURS:
-        raise MistakeError(f"--destroy-after {destroy_after:g}: it may be up to {LONGEST_HOURS} hours.")
+    if destroy_after is not None and not SHORTEST_HOURS <= destroy_after <= LONGEST_HOURS:
+        raise MistakeError(
+            f"--destroy-after {destroy_after:g}: it may be from {SHORTEST_HOURS} to {LONGEST_HOURS} hours."
+        )
     if assembly and not only_plan:
         raise MistakeError("--app is for --plan: what is deployed is synthesized anew, with its tags.")
     if assembly and destroy_after:
@@ -163,6 +165,12 @@ def destroy(architecture: Id, yes: Yes = False, confirmed: Confirm = None) -> No
     chosen = _available(architecture)
     account = connect()
     doomed = _doomed(account, chosen)
+    for name, others in _still_wanted(account, doomed).items():
+        doomed.remove(name)
+        screen.say(
+            f"The stack {name} stays, as it is to remove {', '.join(others)}. Who wants to keep these deletes it in the"
+            " CloudFormation console."
+        )
     if not doomed:
         screen.say(f"{chosen.id} is not deployed in account {account.number}, {account.region}.")
     else:
@@ -172,23 +180,30 @@ def destroy(architecture: Id, yes: Yes = False, confirmed: Confirm = None) -> No
         screen.say(f"Is removed, with all data in it: {', '.join(doomed)}")
         _ask("Remove this?", yes)
         groups = _log_groups(account, doomed)
+        elsewhere = {name: leftovers.regions_of(account, name) for name in doomed}
         with screen.step("Removing", "Removed") as step:
             for name in doomed:
                 stacks.remove(account, name, step.detail)
             step.result = ", ".join(doomed)
-        _tell_leftovers(account, [name for name in doomed if not _destructs(name)], groups)
+        _tell_leftovers(account, [name for name in doomed if not _destructs(name)], groups, elsewhere)
         return
-    _tell_leftovers(account, [chosen.id], {})
+    _tell_leftovers(account, [chosen.id])
 
 
 @app.command(name="leftovers")
-def leftovers_(architecture: Id) -> None:
+def leftovers_(
+    architecture: Id,
+    region: Annotated[
+        list[str] | None, typer.Option("--region", help="Look there, too; may be given several times.")
+    ] = None,
+) -> None:
     """Look for what the stack of an architecture left in the account."""
     chosen = _available(architecture)
     account = connect()
     for line in show.place_lines(account):
         screen.say(line)
-    _tell_leftovers(account, [chosen.id], {})
+    elsewhere = (*leftovers.regions_of(account, chosen.id), *(region or ()))
+    _tell_leftovers(account, [chosen.id], elsewhere={chosen.id: elsewhere})
 
 
 def _synthesized(
@@ -199,14 +214,14 @@ def _synthesized(
     now: datetime.datetime,
 ) -> Path:
     at = plan.destroyed_at(wishes, now)
-    # Those that were there before stay, and stacks go before what they need.
-    going = list(reversed(plan.missing(states, chosen)))
+    before = plan.removal(account, f"{stacks.DESTRUCTOR}{chosen.id}")
+    going = plan.going(states, chosen, before)
     with screen.step("Synthesizing the stacks for AWS", "Synthesized the stacks for AWS"):
         return synthesize(
             chosen.id,
             "lambda",
             {chosen.id: wishes.settings} if wishes.settings else None,
-            tags=plan.tags(account, wishes, now),
+            tags=plan.tags(account, wishes, now, before),
             self_destruct={"stacks": going, "at": at.isoformat()} if at else None,
         )
 
@@ -216,12 +231,23 @@ def _doomed(account: Account, chosen: Architecture) -> list[str]:
     users = [one for one in reversed(catalogue.available()) if chosen in catalogue.with_needs(one) and one != chosen]
     # What needs another of them goes before that.
     users.sort(key=lambda one: len(catalogue.with_needs(one)), reverse=True)
-    names = [name for one in (*users, chosen) for name in (f"{SELF_DESTRUCT.id}-{one.id}", one.id)]
+    names = [name for one in (*users, chosen) for name in (f"{stacks.DESTRUCTOR}{one.id}", one.id)]
     return [name for name in names if stacks.described(account, name)]
 
 
+def _still_wanted(account: Account, doomed: Sequence[str]) -> dict[str, list[str]]:
+    """Of the stacks that would go those that are to remove others by themselves, which stay: with these."""
+    found = {}
+    for name in filter(_destructs, doomed):
+        before = plan.removal(account, name)
+        stay = [one for one in (before.stacks if before else ()) if one not in doomed]
+        if others := [one for one in stay if stacks.described(account, one)]:
+            found[name] = others
+    return found
+
+
 def _destructs(name: str) -> bool:
-    return name.startswith(f"{SELF_DESTRUCT.id}-")
+    return name.startswith(stacks.DESTRUCTOR)
 
 
 def _require_ours(account: Account, names: Sequence[str], confirmed: str | None) -> None:
@@ -238,10 +264,17 @@ def _log_groups(account: Account, names: Sequence[str]) -> dict[str, list[str]]:
     return {name: stacks.resource_names(account, name, "AWS::Logs::LogGroup") for name in names}
 
 
-def _tell_leftovers(account: Account, names: Sequence[str], groups: dict[str, list[str]]) -> None:
+def _tell_leftovers(
+    account: Account,
+    names: Sequence[str],
+    groups: Mapping[str, Sequence[str]] | None = None,
+    elsewhere: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """`groups` are log groups by stack, `elsewhere` further regions by stack: its own by default, if there are none."""
     for name in names:
+        regions = elsewhere[name] if elsewhere is not None else leftovers.regions_of(account, name)
         with screen.step(f"Looking for what {name} left", f"Looked for what {name} left") as step:
-            found = leftovers.search(account, name, groups.get(name, []))
+            found = leftovers.search(account, name, (groups or {}).get(name, []), regions)
             step.result = f"{len(found.found)} found"
         for line in show.leftover_lines(name, found):
             screen.say(line)

@@ -10,18 +10,26 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox import stacks
-from sandbox.account import Account, AccountError, plain_errors
-from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
+from sandbox.account import Account, AccountError, RefusedError, plain_errors
+from stacks.catalogue import ARCHITECTURES
 
 TAG, TAGGED = "architecture", "tagged"
 # US dollars a gigabyte a month in us-east-1, and a key a month; from memory of the pricing pages, 2026-11-28.
-LOG_GIGABYTE, OBJECT_GIGABYTE, SNAPSHOT_GIGABYTE, TABLE_BACKUP_GIGABYTE = 0.03, 0.023, 0.05, 0.10
+LOG_GIGABYTE, OBJECT_GIGABYTE, SNAPSHOT_GIGABYTE, TABLE_BACKUP_GIGABYTE, FILE_GIGABYTE = 0.03, 0.023, 0.05, 0.10, 0.30
 GIGABYTE = 1e9
 SERVICE_LOGS = ("ProcessingJobs", "TrainingJobs")
+# Studio makes a file system for a domain and keeps it when the domain is deleted (Amazon SageMaker API Reference,
+# "DeleteDomain", RetentionPolicy, read 2026-11-28); deleting a stack does so, too (github.com/aws-cloudformation/
+# cloudformation-coverage-roadmap, issue 1085, read 2026-11-28). It stays in the network of the other.
+STUDIO = ("secure-studio", "private-network")
+# How it is marked (Amazon SageMaker AI Developer Guide, "Amazon SageMaker AI domain", from memory).
+STUDIO_TAG = "ManagedByAmazonSageMakerResource"
+# What a stack makes in a second region by default; how it was deployed its output tells, as long as it stands.
+SECOND_REGION = {"model-vault": "us-west-2"}
 
 
 @dataclass(frozen=True)
@@ -42,51 +50,93 @@ class Search:
     not_searched: tuple[tuple[str, str], ...]
 
 
-def search(account: Account, architecture: str, log_groups: Sequence[str] = ()) -> Search:
-    """Looks everywhere. `log_groups` are further groups by name. A place that may not be looked at is told, too."""
+def regions_of(account: Account, architecture: str) -> tuple[str, ...]:
+    """The regions beside the account's in which the stack of this architecture has something, or had by default."""
+    if architecture not in SECOND_REGION:
+        return ()
+    found = stacks.outputs_of(stacks.described(account, architecture) or {})
+    return (found.get("ReplicaRegion", SECOND_REGION[architecture]),)
+
+
+def search(account: Account, architecture: str, log_groups: Sequence[str] = (), regions: Sequence[str] = ()) -> Search:
+    """Looks everywhere in the account's region, and in these `regions` beside it.
+
+    `log_groups` are further groups by name. A place that may not be looked at is told, too, and what was found there
+    before is kept.
+    """
+    found: list[Leftover] = []
+    failed: list[tuple[str, str]] = []
+    # A key has the same id in all of its regions, and may have its tags in the first alone.
+    keys: set[str] = set()
+    for region in dict.fromkeys((account.region, *regions)):
+        first = region == account.region
+        for what, look in _places(account.elsewhere(region), architecture, log_groups, keys, first=first).items():
+            here, why = _looked(what, look)
+            known = {_own_name(one.name) for one in found}
+            new = [one for one in here if one.kind != TAGGED or _own_name(one.name) not in known]
+            found += new if first else [replace(one, kind=f"{one.kind} in {region}") for one in new]
+            failed += [(what if first else f"{what} in {region}", why)] if why else []
+    return Search(tuple(found), tuple(failed))
+
+
+def _places(
+    account: Account, architecture: str, log_groups: Sequence[str], keys: set[str], *, first: bool
+) -> dict[str, Callable[[], Iterator[Leftover]]]:
+    """Where to look in one region, and how. Buckets are listed for all regions at once."""
     places: dict[str, Callable[[], Iterator[Leftover]]] = {
         "stacks": lambda: _stacks(account, architecture),
         "log groups": lambda: _log_groups(account, architecture, log_groups),
         "buckets": lambda: _buckets(account, architecture),
         "backups of tables": lambda: _table_backups(account, architecture),
         "snapshots": lambda: _snapshots(account, architecture),
-        "keys": lambda: _keys(account, architecture),
+        "keys": lambda: _keys(account, architecture, keys),
         "secrets": lambda: _secrets(account, architecture),
         "endpoints and notebooks": lambda: _machines(account, architecture),
+        "file systems": lambda: _file_systems(account),
         # Last: what is found by name says more.
         "tags": lambda: _tagged(account, architecture),
     }
-    found: list[Leftover] = []
-    failed: list[tuple[str, str]] = []
-    for what, look in places.items():
-        here, why = _looked(what, look)
-        known = " ".join(one.name for one in found)
-        found += [one for one in here if one.kind != TAGGED or _own_name(one.name) not in known]
-        failed += [(what, why)] if why else []
-    return Search(tuple(found), tuple(failed))
+    if not first:
+        del places["buckets"]
+    if architecture not in STUDIO:
+        del places["file systems"]
+    return places
 
 
 def _looked(what: str, look: Callable[[], Iterator[Leftover]]) -> tuple[list[Leftover], str]:
-    """What is in a place; or why nobody may look there."""
+    """What is in a place; and why nobody may look there, or not at all of it."""
+    found: list[Leftover] = []
     try:
         with plain_errors(f"Looking for {what}"):
-            return list(look()), ""
+            for one in look():
+                found.append(one)  # noqa: PERF402 (what was found before a refusal is kept)
     except AccountError as error:
-        return [], str(error)
+        return found, str(error)
+    return found, ""
 
 
 def _stacks(account: Account, architecture: str) -> Iterator[Leftover]:
-    for name in (architecture, f"{SELF_DESTRUCT.id}-{architecture}"):
+    destructor = f"{stacks.DESTRUCTOR}{architecture}"
+    for name, costs, goes in (
+        (architecture, "what is in it", "not by itself"),
+        (destructor, "nothing", "by itself, after the stacks that it removes"),
+    ):
         if stack := stacks.described(account, name):
-            costs = "what is in it" if name == architecture else "nothing"
-            yield Leftover("stack", name, costs, f"not by itself; it is in state {stack['StackStatus']}")
+            yield Leftover("stack", name, costs, f"{goes}; it is in state {stack['StackStatus']}")
 
 
 def _log_groups(account: Account, architecture: str, more: Sequence[str]) -> Iterator[Leftover]:
     pages = account.client("logs").get_paginator("describe_log_groups")
-    named = {f"/aws/sagemaker/{kind}" for kind in SERVICE_LOGS} | set(more)
-    begins = (f"{architecture}-", f"/aws/lambda/{architecture}-", f"/aws/vendedlogs/{architecture}-")
-    prefixes = (*begins, "/aws/sagemaker/", *more)
+    # SageMaker's are those of all jobs of an account.
+    trains = any(one.id == architecture and "sagemaker" in one.services for one in ARCHITECTURES)
+    shared_groups = {f"/aws/sagemaker/{kind}" for kind in SERVICE_LOGS} if trains else set()
+    named = shared_groups | set(more)
+    begins = tuple(
+        f"{prefix}{name}-"
+        for name in (architecture, f"{stacks.DESTRUCTOR}{architecture}")
+        for prefix in ("", "/aws/lambda/", "/aws/vendedlogs/")
+    )
+    prefixes = (*begins, *(["/aws/sagemaker/"] if trains else []), *more)
     groups = {
         group["logGroupName"]: group
         for prefix in dict.fromkeys(prefixes)
@@ -100,7 +150,7 @@ def _log_groups(account: Account, architecture: str, more: Sequence[str]) -> Ite
             continue
         days = group.get("retentionInDays")
         goes = f"its entries after {days} days, the group not by itself" if days else "not by itself"
-        shared = ", which all jobs of the account write into" if name.startswith("/aws/sagemaker/") else ""
+        shared = ", which all jobs of the account write into" if name in shared_groups else ""
         yield Leftover("log group" + shared, name, _a_month(group.get("storedBytes", 0), LOG_GIGABYTE), goes)
 
 
@@ -134,17 +184,35 @@ def _snapshots(account: Account, architecture: str) -> Iterator[Leftover]:
         yield Leftover("snapshot", snapshot["SnapshotId"], costs, "not by itself")
 
 
-def _keys(account: Account, architecture: str) -> Iterator[Leftover]:
+def _keys(account: Account, architecture: str, known: set[str]) -> Iterator[Leftover]:
+    """The keys with the tag, and those with a `known` id; adds theirs to it. Raises RefusedError at the end."""
     kms = account.client("kms")
-    for key in (one for page in kms.get_paginator("list_keys").paginate() for one in page["Keys"]):
-        about = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
-        if about.get("KeyManager") == "AWS" or not _is_of(architecture, kms.list_resource_tags(KeyId=key["KeyId"])):
+    refused: list[str] = []
+    for name in (str(one["KeyId"]) for page in kms.get_paginator("list_keys").paginate() for one in page["Keys"]):
+        try:
+            with plain_errors(f"Looking at the key {name}"):
+                about = kms.describe_key(KeyId=name)["KeyMetadata"]
+                if about.get("KeyManager") == "AWS":
+                    continue
+                ours = name in known or _is_of(architecture, kms.list_resource_tags(KeyId=name))
+        except RefusedError as error:
+            # A key's own policy may shut out everybody but its owner: the others are to be looked at all the same.
+            refused.append(str(error))
             continue
+        if not ours:
+            continue
+        known.add(name)
         if about["KeyState"] == "PendingDeletion":
             # AWS KMS Developer Guide, "Delete an AWS KMS key" (a key that waits for its deletion is not charged).
-            yield Leftover("key", key["KeyId"], "nothing while it waits", f"on {about['DeletionDate']:%Y-%m-%d}")
+            yield Leftover("key", name, "nothing while it waits", f"on {about['DeletionDate']:%Y-%m-%d}")
+        elif about["KeyState"] == "PendingReplicaDeletion":
+            # AWS KMS Developer Guide, "Deleting multi-Region keys": the time begins when the last replica is gone.
+            days = about.get("PendingDeletionWindowInDays", "some")
+            yield Leftover("key", name, "nothing while it waits", f"{days} days after its copy in another region")
         else:
-            yield Leftover("key", key["KeyId"], "1.00 dollar a month", f"not by itself; it is {about['KeyState']}")
+            yield Leftover("key", name, "1.00 dollar a month", f"not by itself; it is {about['KeyState']}")
+    if refused:
+        raise RefusedError(f"{len(refused)} of the keys, the first: {refused[0]}")
 
 
 def _is_of(architecture: str, answer: Any) -> bool:
@@ -172,6 +240,19 @@ def _machines(account: Account, architecture: str) -> Iterator[Leftover]:
             yield Leftover("notebook", notebook["NotebookInstanceName"], "its machine, by the hour", "not by itself")
 
 
+def _file_systems(account: Account) -> Iterator[Leftover]:
+    """Those of Studio domains that are gone. Which architecture's they were nobody tells."""
+    domains = account.client("sagemaker").get_paginator("list_domains").paginate()
+    standing = {one["DomainArn"] for page in domains for one in page["Domains"]}
+    pages = account.client("efs").get_paginator("describe_file_systems").paginate()
+    for system in (one for page in pages for one in page["FileSystems"]):
+        owner = {tag["Key"]: tag["Value"] for tag in system.get("Tags", ())}.get(STUDIO_TAG)
+        if owner and owner not in standing:
+            costs = _a_month(system.get("SizeInBytes", {}).get("Value", 0), FILE_GIGABYTE)
+            holds = "not by itself; while it has mount targets, their network cannot be deleted"
+            yield Leftover("file system of a Studio domain that is gone", system["FileSystemId"], costs, holds)
+
+
 def _tagged(account: Account, architecture: str) -> Iterator[Leftover]:
     pages = account.client("resourcegroupstaggingapi").get_paginator("get_resources")
     wanted = [{"Key": TAG, "Values": [architecture]}]
@@ -181,9 +262,16 @@ def _tagged(account: Account, architecture: str) -> Iterator[Leftover]:
             yield Leftover(TAGGED, resource["ResourceARN"], "see its service", told)
 
 
-def _own_name(arn: str) -> str:
-    """The last part of an ARN: the name by which its service lists it."""
-    return arn.split(":", 5)[-1].rpartition("/")[2].rpartition(":")[2]
+def _own_name(name: str) -> str:
+    """The last part of an ARN or of a name, by which the two can be told to be the same."""
+    own = name.split(":", 5)[-1] if name.startswith("arn:") else name
+    kind, _, rest = own.partition(":")
+    if kind == "secret":
+        # Secrets Manager puts a hyphen and six characters behind the name.
+        return rest[:-7]
+    if own.startswith("stack/"):
+        return own.split("/")[1]
+    return own.rpartition("/")[2].rpartition(":")[2] or own
 
 
 def _a_month(stored: float, price: float) -> str:

@@ -10,9 +10,9 @@ from local import demos
 from sandbox import cost
 from sandbox.account import Account
 from sandbox.leftovers import Search
-from sandbox.plan import Plan, PlannedStack
+from sandbox.plan import Plan, PlannedStack, id_of
 from sandbox.scenario import Outcome
-from stacks.catalogue import Architecture
+from stacks.catalogue import SELF_DESTRUCT, Architecture
 
 if TYPE_CHECKING:
     from local.screen import Screen
@@ -37,7 +37,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield from _stack_lines(stack)
     yield f"Tags       {', '.join(f'{name}={value}' for name, value in plan.tags.items())}"
     if plan.destroyed_at:
-        yield f"Removal    by itself, from {plan.destroyed_at:%Y-%m-%d %H:%M} UTC on"
+        asked = "" if any(id_of(stack.name) == SELF_DESTRUCT.id for stack in plan.made) else ", as was asked before"
+        yield f"Removal    by itself, from {plan.destroyed_at:%Y-%m-%d %H:%M} UTC on{asked}"
     else:
         yield f"Removal    make destroy ARCH={plan.architecture.id} CLOUD=aws, or deploy with --destroy-after HOURS"
     yield "Costs      in us-east-1, without free tier:"
@@ -64,6 +65,10 @@ def _stack_lines(stack: PlannedStack) -> Iterator[str]:
     for status, titles in sorted(by_status.items()):
         told = "open to new accounts" if status == "available" else f"{status} to new accounts"
         yield f"  Services, {told}: {', '.join(titles)}"
+    if stack.lacks is None:
+        yield "  In this region: nobody has looked up whether it has all of them"
+    else:
+        yield f"  In this region: {'all of them' if not stack.lacks else 'no ' + ', no '.join(stack.lacks)}"
     yield ""
 
 

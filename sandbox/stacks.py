@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from sandbox.account import Account, AccountError, plain_errors
+from stacks.catalogue import SELF_DESTRUCT
 
 # AWS CloudFormation User Guide, "Stack status codes", read 2026-11-28.
 READY = {
@@ -20,6 +21,8 @@ READY = {
 }
 # Announced and never made, or made and rolled back: the CDK command line removes such a stack and makes it anew.
 UNMADE = {"REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"}
+# What removes a stack by itself is called after it.
+DESTRUCTOR = f"{SELF_DESTRUCT.id}-"
 POLL_SECONDS = 2.0
 # A network interface of a function in a VPC may take this long to go.
 PATIENCE_SECONDS = 3600.0
@@ -60,7 +63,7 @@ def require_workable(name: str, state: str | None) -> None:
         raise StackError(f"The stack {name} is being changed ({state}): wait until that has ended, then try again.")
     raise StackError(
         f"The stack {name} is in state {state}, in which it cannot be deployed. Remove it first:"
-        f" make destroy ARCH={name} CLOUD=aws"
+        f" make destroy ARCH={name.removeprefix(DESTRUCTOR)} CLOUD=aws"
     )
 
 
@@ -83,7 +86,10 @@ def remove(account: Account, name: str, progress: Callable[[str], None], poll_se
         if stack is None:
             return
         if stack["StackStatus"] == "DELETE_FAILED":
-            raise StackError(f"The stack {name} could not be deleted: {_failure(account, identifier, stack)}")
+            raise StackError(
+                f"The stack {name} could not be deleted: {_failure(account, identifier, stack).rstrip('.')}. Mend that,"
+                " then run the same command again."
+            )
         progress(f"{name}: {stack['StackStatus'].lower().replace('_', ' ')}")
     raise StackError(
         f"The stack {name} is still being deleted after an hour: look at it in the CloudFormation console."
@@ -92,13 +98,13 @@ def remove(account: Account, name: str, progress: Callable[[str], None], poll_se
 
 def _failure(account: Account, identifier: str, stack: Mapping[str, Any]) -> str:
     with plain_errors("Reading why"):
-        events = account.client("cloudformation").describe_stack_events(StackName=identifier)["StackEvents"]
-    failed = [event for event in events if event["ResourceStatus"] == "DELETE_FAILED" and "LogicalResourceId" in event]
-    # The newest stand first, and the stack's own comes after what caused it.
-    for event in failed:
-        if event.get("PhysicalResourceId") != identifier:
-            why = " ".join(str(event.get("ResourceStatusReason", "no reason was told")).split())
-            return f"{event['LogicalResourceId']}: {why}"
+        pages = account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=identifier)
+        # The newest stand first, and the stack's own comes after what caused it.
+        for event in (one for page in pages for one in page["StackEvents"]):
+            own = event.get("PhysicalResourceId") == identifier
+            if event.get("ResourceStatus") == "DELETE_FAILED" and "LogicalResourceId" in event and not own:
+                why = " ".join(str(event.get("ResourceStatusReason", "no reason was told")).split())
+                return f"{event['LogicalResourceId']}: {why}"
     return str(stack.get("StackStatusReason", "no reason was told"))
 
 

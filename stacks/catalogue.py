@@ -1204,6 +1204,20 @@ PAGES: tuple[Page, ...] = tuple(
 )
 
 
+# No architecture of its own: `stacks/operate/self_destruct.py` is put beside one. It is checked and built as the others
+# are, and listed with none of them. It stands here as `sandbox` knows of it and needs no CDK.
+SELF_DESTRUCT = Architecture(
+    id="self-destruct",
+    title="Removes a sandbox's stacks when their time has come",
+    theme="operate",
+    story="A sandbox is forgotten on Friday and found on the invoice.",
+    flow="schedule → Lambda → CloudFormation",
+    services=("eventbridge-scheduler", "lambda", "cloudformation", "cloudwatch", "x-ray", "iam"),
+    stack="stacks.operate.self_destruct:SelfDestruct",
+    cost_idle=0.0,
+)
+
+
 def available() -> tuple[Architecture, ...]:
     """The architectures that are built, in the catalogue's order."""
     return tuple(architecture for architecture in ARCHITECTURES if architecture.status == "available")

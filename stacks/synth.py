@@ -27,7 +27,7 @@ from pydantic import BaseModel, ValidationError
 
 from stacks import catalogue
 from stacks.assets import TARGET_VARIABLE
-from stacks.operate.self_destruct import ARCHITECTURE as SELF_DESTRUCT
+from stacks.catalogue import SELF_DESTRUCT
 from stacks.operate.self_destruct import SelfDestruct, acknowledgements
 from stacks.policy import nag
 from stacks.policy.acknowledgements import ACKNOWLEDGEMENTS, Acknowledgement

@@ -19,20 +19,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from stacks.blocks.arns import own_arn
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.sagemaker_roles import allow, service_role
-from stacks.catalogue import Architecture
+from stacks.catalogue import SELF_DESTRUCT as ARCHITECTURE
 from stacks.policy.acknowledgements import Acknowledgement
 
-# It is checked and built as the others are, and listed with none of them.
-ARCHITECTURE = Architecture(
-    id="self-destruct",
-    title="Removes a sandbox's stacks when their time has come",
-    theme="operate",
-    story="A sandbox is forgotten on Friday and found on the invoice.",
-    flow="schedule → Lambda → CloudFormation",
-    services=("eventbridge-scheduler", "lambda", "cloudformation", "cloudwatch", "x-ray", "iam"),
-    stack="stacks.operate.self_destruct:SelfDestruct",
-    cost_idle=0.0,
-)
 GIVES_UP_AFTER = datetime.timedelta(days=1)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +18,11 @@ from local.cloud import LocalCloud
 from local.deploy import stacks as deployed
 from sandbox import cli, deployment, plan, sanction, scenario, stacks
 from sandbox.account import AccountError, RefusedError, connect, plain_errors
+from sandbox.plan import PlannedStack
 from stacks import cdk_cli
 from stacks.catalogue import available, get
 
+ROOT = Path(__file__).resolve().parents[2]
 NUMBER = "123456789012"
 TOOLKIT = {"StackName": "CDKToolkit"}
 
@@ -166,6 +171,7 @@ def test_a_scenario_that_aws_cannot_run_is_told_as_not_run(capsys: pytest.Captur
         (["deploy", "image-labelling"], "Did you mean image-labeling"),
         (["deploy", "load-test"], "planned"),
         (["deploy", "image-labeling", "--destroy-after", "0"], "--destroy-after 0"),
+        (["deploy", "image-labeling", "--destroy-after", "0.5"], "from 1 to 720 hours"),
         (["deploy", "image-labeling", "--set", "minimum_confidence"], "KEY=VALUE"),
         (["deploy", "image-labeling", "--app", "cdk.out"], "--app is for --plan"),
         (["deploy", "image-labeling", "--nonsense"], "--nonsense"),
@@ -190,13 +196,22 @@ def test_what_is_deployed_is_what_was_planned(
     monkeypatch.setattr(cdk_cli, "main", cdk)
     now = datetime.datetime(2026, 12, 1, tzinfo=datetime.timezone.utc)
     states = {"training-pipeline": "CREATE_COMPLETE", "realtime-endpoint": None}
+    # It is removed by itself, and CDK's stack is old and has a tag of its own
+    removal = PlannedStack(
+        "self-destruct-realtime-endpoint", "", None, kept=False, resources={}, services={}, usd_a_month=0
+    )
+    mark = [{"Key": "cost-center", "Value": "7"}]
+    monkeypatch.setattr(stacks, "described", lambda _, name: {"Tags": mark} if name == sanction.TOOLKIT else None)
     monkeypatch.setattr(plan, "VERSION_PARAMETER", "/none/version")
     wishes = plan.Wishes(confirmed=shell.account)
     drawn = plan.draw(connect(), get("realtime-endpoint"), for_aws, wishes, now, states=states)
     # When it is carried out, unasked
-    deployment.deploy(drawn, for_aws, asked=True)
-    # Then the account is bootstrapped, and told a sandbox; and the one stack is deployed over no other
-    bootstrap, deploy = ran
+    deployment.deploy(replace(drawn, stacks=(*drawn.stacks, removal)), for_aws, asked=True)
+    # Then the account is bootstrapped, and told a sandbox; what removes the stack is there before it; and the one
+    # stack is deployed over no other
+    bootstrap, first, deploy = ran
+    assert first[-1] == "self-destruct"
+    assert "cost-center=7" in bootstrap
     assert bootstrap[:2] == ["bootstrap", f"aws://{shell.account}/us-east-1"]
     assert "sandbox=true" in bootstrap
     assert "--exclusively" in deploy
@@ -208,6 +223,30 @@ def test_a_command_line_that_fails_ends_it(shell: LocalCloud, monkeypatch: pytes
     monkeypatch.setattr(cdk_cli, "main", lambda arguments: 1)
     with pytest.raises(AccountError, match="`cdk deploy` ended with status 1"):
         deployment._cdk(["deploy"])
+
+
+def test_a_removal_of_stacks_that_stay_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a chain, and what removes all of it by itself
+    chain = ["model-monitor", "realtime-endpoint", "training-pipeline"]
+    outputs = {"At": "2026-12-01T10:00:00+00:00", "Stacks": ",".join(chain)}
+    told = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+    stack = {"StackStatus": "CREATE_COMPLETE", "Outputs": told}
+    there = {name: stack for name in ("self-destruct-model-monitor", *chain)}  # noqa: C420 (nobody changes it)
+    monkeypatch.setattr(stacks, "described", lambda _, name: there.get(name))
+    # When the last of the chain is removed by hand, Then the others are still to be removed
+    doomed = cli._doomed(account(), get("model-monitor"))
+    assert cli._still_wanted(account(), doomed) == {"self-destruct-model-monitor": chain[1:]}
+    # When all are, or the others went before, Then what removes them goes with them
+    assert cli._still_wanted(account(), cli._doomed(account(), get("training-pipeline"))) == {}
+    del there["realtime-endpoint"], there["training-pipeline"]
+    assert cli._still_wanted(account(), doomed) == {}
+
+
+def test_the_command_line_starts_without_the_cdk_and_its_node() -> None:
+    # Given a process that cannot find Node, When the command line is loaded, Then the CDK is not, which starts it
+    code = "import sys, sandbox.cli; print([one for one in ('aws_cdk', 'jsii') if one in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 def test_what_needs_it_goes_first_and_what_removes_it_by_itself_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,11 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.cloud import LocalCloud
 from sandbox import leftovers, show, stacks
@@ -74,11 +77,6 @@ def left(shell: LocalCloud, name: str) -> Iterator[dict[str, str]]:
     sqs.delete_queue(QueueUrl=queue)
 
 
-def own(found: leftovers.Search) -> list[leftovers.Leftover]:
-    """Without the log groups that jobs of other tests have written into."""
-    return [one for one in found.found if not one.name.startswith("/aws/sagemaker/")]
-
-
 def test_everything_that_is_left_is_found_once_with_its_cost_and_end(
     account: Account, name: str, left: dict[str, str]
 ) -> None:
@@ -86,9 +84,9 @@ def test_everything_that_is_left_is_found_once_with_its_cost_and_end(
     found = leftovers.search(account, name)
     # Then all of it is found, each once, and nothing of another's
     assert found.not_searched == ()
-    assert {one.kind: one.name for one in own(found)} == left
-    assert len(own(found)) == len(left)
-    by_kind = {one.kind: one for one in own(found)}
+    assert {one.kind: one.name for one in found.found} == left
+    assert len(found.found) == len(left)
+    by_kind = {one.kind: one for one in found.found}
     # And the key costs nothing and goes on its day, the snapshot costs by its size and stays
     assert by_kind["key"].cost == "nothing while it waits"
     assert by_kind["key"].goes.startswith("on 20")
@@ -107,11 +105,106 @@ def test_a_place_that_may_not_be_looked_at_is_told(
     monkeypatch.setattr(leftovers, "_keys", refuse)
     # When it is looked for what is left, Then nothing is found, and it is said where nobody could look
     found = leftovers.search(account, name)
-    assert own(found) == []
+    assert found.found == ()
     assert [what for what, _ in found.not_searched] == ["keys"]
     lines = list(show.leftover_lines(name, replace(found, found=())))
     assert "where it could be looked for" in lines[0]
     assert "ListKeys" in lines[1]
+
+
+def test_what_is_left_in_a_second_region_is_found_there(account: Account, shell: LocalCloud, name: str) -> None:
+    # Given a key with a copy in a second region that bears no tag, and a log group there
+    tags = [{"TagKey": "architecture", "TagValue": name}]
+    here, there = shell.client("kms"), account.elsewhere("us-west-2").client("kms")
+    key = here.create_key(Tags=tags, MultiRegion=True)["KeyMetadata"]["KeyId"]
+    here.replicate_key(KeyId=key, ReplicaRegion="us-west-2")
+    logs = account.elsewhere("us-west-2").client("logs")
+    logs.create_log_group(logGroupName=f"/aws/lambda/{name}-Worker")
+    here.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    # When it is looked for in both, Then each is told with its region
+    found = leftovers.search(account, name, regions=["us-west-2", account.region])
+    assert found.not_searched == ()
+    assert {(one.kind, one.name) for one in found.found} == {
+        ("key", key),
+        ("key in us-west-2", key),
+        ("log group in us-west-2", f"/aws/lambda/{name}-Worker"),
+    }
+    # When it is looked for in the first alone, Then the key is told alone
+    assert [one.kind for one in leftovers.search(account, name).found] == ["key"]
+    logs.delete_log_group(logGroupName=f"/aws/lambda/{name}-Worker")
+    there.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+
+
+def test_a_key_that_waits_for_its_copies_and_one_that_shuts_out_all_are_told(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a key whose policy lets nobody look, and one that is deleted once its copy is gone
+    class Keys:
+        def get_paginator(self, _: str) -> Any:
+            return SimpleNamespace(paginate=lambda: [{"Keys": [{"KeyId": "closed"}, {"KeyId": "waits"}]}])
+
+        def describe_key(self, KeyId: str) -> dict[str, Any]:  # noqa: N803 (as in boto3)
+            if KeyId == "closed":
+                raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "DescribeKey")
+            return {"KeyMetadata": {"KeyState": "PendingReplicaDeletion", "PendingDeletionWindowInDays": 7}}
+
+        def list_resource_tags(self, KeyId: str) -> dict[str, Any]:  # noqa: N803 (as in boto3)
+            return {"Tags": [{"TagKey": "architecture", "TagValue": "vault"}]}
+
+    monkeypatch.setattr(Account, "client", lambda *_: Keys())
+    # When keys are looked for, Then the second is found, and the first is said to be closed
+    found, why = leftovers._looked("keys", lambda: leftovers._keys(account, "vault", set()))
+    assert [(one.name, one.goes) for one in found] == [("waits", "7 days after its copy in another region")]
+    assert "1 of the keys" in why
+    assert "closed" in why
+
+
+def test_the_file_system_of_a_studio_that_is_gone_is_found(account: Account, shell: LocalCloud) -> None:
+    # Given a file system that Studio made for a domain, which was deleted since, and another of somebody's
+    efs, mark = shell.client("efs"), f"arn:aws:sagemaker:us-east-1:{shell.account}:domain/d-gone"
+    tags = [{"Key": leftovers.STUDIO_TAG, "Value": mark}]
+    system = efs.create_file_system(CreationToken=uuid.uuid4().hex, Tags=tags)["FileSystemId"]
+    other = efs.create_file_system(CreationToken=uuid.uuid4().hex)["FileSystemId"]
+    # When it is looked for what Studio left, Then it is named
+    found, why = leftovers._looked("file systems", lambda: leftovers._file_systems(account))
+    assert not why
+    assert [one.name for one in found] == [system]
+    # And it is looked for after those architectures that have to do with one
+    places = [leftovers._places(account, one, [], set(), first=True) for one in ("secure-studio", "image-labeling")]
+    assert ["file systems" in one for one in places] == [True, False]
+    for one in (system, other):
+        efs.delete_file_system(FileSystemId=one)
+
+
+def test_the_log_groups_of_all_jobs_are_told_of_what_runs_jobs_alone(account: Account, shell: LocalCloud) -> None:
+    # Given the log group into which all training jobs of an account write
+    group, logs = "/aws/sagemaker/TrainingJobs", shell.client("logs")
+    if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+        logs.create_log_group(logGroupName=group)
+    # When log groups are looked for, Then it is told of what trains, with a word that it is everybody's
+    trains = {one.name: one.kind for one in leftovers._log_groups(account, "training-pipeline", ())}
+    assert "all jobs of the account" in trains[group]
+    assert group not in {one.name for one in leftovers._log_groups(account, "image-labeling", ())}
+
+
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        ("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/lost-Worker", "/aws/lambda/lost-Worker"),
+        ("arn:aws:s3:::lost-images", "lost-images"),
+        ("arn:aws:secretsmanager:us-east-1:1:secret:lost-secret-AbCdEf", "lost-secret"),
+        ("arn:aws:cloudformation:us-east-1:1:stack/lost/1b2c", "lost"),
+        ("arn:aws:kms:us-east-1:1:key/mrk-1", "mrk-1"),
+    ],
+)
+def test_an_arn_and_the_name_of_a_thing_are_the_same(arn: str, name: str) -> None:
+    assert leftovers._own_name(arn) == leftovers._own_name(name)
+
+
+def test_a_part_of_a_name_is_another_thing() -> None:
+    # Given a stage that is called as a part of a bucket is, Then the two are told apart
+    assert leftovers._own_name("arn:aws:apigateway:us-east-1::/restapis/a/stages/prod") == "prod"
+    assert leftovers._own_name("lost-prod-images") != "prod"
 
 
 def test_a_stack_that_stands_is_left_too_and_is_removed(account: Account, shell: LocalCloud, name: str) -> None:

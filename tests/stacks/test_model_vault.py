@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from sandbox.leftovers import SECOND_REGION
+from sandbox.plan import REGION_OUTPUT, REGION_SETTING
 from stacks.operate.model_vault import LINEAGE, ModelVaultSettings
 from stacks.policy.template import Template, read, statements
 
@@ -42,6 +44,13 @@ def test_only_functions_that_cloudformation_calls_may_unlock(vault: Template) ->
     # and each lineage tag is asked for
     asked = {key for one in statements(vault) if not one.allows for key in one.body["Condition"].get("Null", {})}
     assert asked == {f"s3:RequestObjectTag/{tag}" for tag in LINEAGE}
+
+
+def test_a_sandbox_looks_for_what_is_left_where_the_copies_lie(vault: Template) -> None:
+    # Given the region of the copies by default, Then that is where leftovers are looked for, and what the plan reads
+    assert SECOND_REGION["model-vault"] == ModelVaultSettings().replica_region
+    assert vault.body["Outputs"][REGION_OUTPUT]["Value"] == ModelVaultSettings().replica_region
+    assert REGION_SETTING in ModelVaultSettings.model_fields
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,14 @@ def test_what_goes_wrong_is_told() -> None:
         module.make(s3, MagicMock(), MagicMock(), "b", PROPERTIES)
 
 
+def test_the_stacks_own_region_is_refused_before_anything_is_made() -> None:
+    # Given the region of the stack as the second one, When the bucket is made, Then that is refused and nothing made
+    s3, kms, primary = MagicMock(), MagicMock(), MagicMock()
+    with pytest.raises(module.SameRegionError, match="us-east-1: choose another"):
+        module.make(s3, kms, primary, "b", {**PROPERTIES, "Region": "us-east-1"})
+    assert s3.method_calls == kms.method_calls == primary.method_calls == []
+
+
 @pytest.mark.parametrize(
     ("state", "deletions"), [("Enabled", 1), ("PendingDeletion", 0), (error("NotFoundException"), 0)]
 )

@@ -26,6 +26,10 @@ logger.setLevel(logging.INFO)
 PENDING_DAYS = 7
 
 
+class SameRegionError(Exception):
+    """The copies would lie where the originals are."""
+
+
 class NotEmptyError(Exception):
     """The replica still holds versions."""
 
@@ -69,7 +73,12 @@ def replica_arn(key_arn: str, region: str) -> str:
 
 
 def make(s3: Any, kms: Any, primary: Any, bucket: str, properties: dict[str, Any]) -> dict[str, str]:
-    """The bucket with its lock, key, policies and logs as the properties want them. Raises ClientError."""
+    """The bucket with its lock, key, policies and logs as the properties want them.
+
+    Raises ClientError, and SameRegionError where the region is the stack's own.
+    """
+    if properties["Region"] == properties["KeyArn"].split(":")[3]:
+        raise SameRegionError(f"replica_region is the stack's own, {properties['Region']}: choose another")
     writer, reader = properties["ReplicationRole"], properties["ReaderRole"]
     emptier, account = os.environ["ROLE_ARN"], writer.split(":")[4]
     region = properties["Region"]
