@@ -71,6 +71,7 @@ def test_every_architecture_is_planned_by_who_may_only_read(reader: Account, for
             assert told in text
 
 
+@pytest.mark.soak
 def test_what_is_made_for_another_is_planned_as_it_is_made_then(reader: Account) -> None:
     # Given an architecture that wants more of one that it needs than that has by default
     assembly = synthesize("secure-studio", "lambda")
