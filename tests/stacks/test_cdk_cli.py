@@ -56,6 +56,24 @@ def test_a_failed_installation_is_one_line(
     assert line.startswith("Installing the CDK command line failed: ")
 
 
+def test_why_npm_failed_is_told_and_not_where_its_log_lies(
+    no_node: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an npm that fails as it does without a network: the reason in its JSON, and a log's place for people
+    said = json.dumps(
+        {"error": {"code": "ECONNREFUSED", "summary": "request to somewhere\nfailed", "detail": "a proxy?"}}
+    )
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert "--json" in command
+        return subprocess.CompletedProcess(command, 1, said, "npm error a log lies there\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    # When it is to be installed, Then the reason is told, in one line
+    assert cdk_cli.main(["--version"]) == 1
+    assert capsys.readouterr().err == "Installing the CDK command line failed: request to somewhere failed\n"
+
+
 def refused(environment: Mapping[str, str]) -> str:
     with pytest.raises(cdk_cli.MissingError) as error:
         cdk_cli.check_endpoint(environment)
