@@ -113,12 +113,15 @@ demo: setup $(ON_LOCALSTACK) ## Deploy ID=image-labeling to the local cloud and 
 ifeq ($(CLOUD),localstack)
 test: setup-dev setup-localstack ## Everything but endurance and browsers, style and types included; ends with the tests' summary
 	@$(BIN)/python -m pytest --cloud $(CLOUD) tests/scenarios
-else
+else ifeq ($(CLOUD),local)
 test: setup-dev ## Everything but endurance and browsers, style and types included; ends with the tests' summary
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 	@mkdir -p .build && { $(BIN)/mypy > .build/types.log 2>&1 & types=$$!; \
 		$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile; tests=$$?; \
 		wait $$types || { cat .build/types.log; exit 1; }; exit $$tests; }
+else
+test:
+	@echo "CLOUD=$(CLOUD): tests run on local and localstack. In a sandbox account: make scenario ARCH=$(ID) CLOUD=aws" >&2; exit 2
 endif
 
 test-browser: setup-dev ## The pages, in a real browser; fails where there is none

@@ -7,6 +7,7 @@ on standard output. What only some commands need is imported by them: the list m
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import errno
@@ -167,7 +168,8 @@ def up(
         screen.say(f"The local cloud {name!r} is up: {running.endpoint_url}")
     named = _on(name)
     screen.say(f"  {command_line()} deploy image-labeling{named}    deploy to it")
-    screen.say(f"  {command_line()} down{named}                     stop it; what it holds is gone then")
+    if not isinstance(running, clouds.OwnLocalStack):
+        screen.say(f"  {command_line()} down{named}                     stop it; what it holds is gone then")
     screen.say(
         f'  eval "$({command_line()} env{named})"       let the AWS CLI, boto3 or the CDK CLI of this shell use it'
     )
@@ -177,13 +179,15 @@ def up(
 def env(
     name: Name = DEFAULT_CLOUD,
     undo: Annotated[bool, typer.Option("--undo", help="Print what takes AWS's variables away again.")] = False,
+    cloud: Cloud = Where.LOCAL,
 ) -> None:
     """Print what makes every AWS tool of a shell use the local cloud: eval "$(python3 -m local env)"
 
     It is for sh, bash and zsh. What the shell says of AWS (profile, session, endpoints) is taken away, so that nothing
     goes to an account.
     """
-    from local.cloud import HOST
+    _never_an_account(cloud)
+    name = _named(name, cloud)
     from stacks.assets import TARGET_VARIABLE
 
     found = {one for one in _ignored_variables if one.startswith("AWS_") or one == TARGET_VARIABLE} - KEPT_IN_SHELLS
@@ -195,9 +199,10 @@ def env(
     for variable, value in variables.items():
         print(f"export {variable}={shlex.quote(value)}")
     # A proxy cannot reach this machine. Some tools read the one name, some the other.
+    host = urlsplit(variables["AWS_ENDPOINT_URL"]).hostname
     for variable in ("NO_PROXY", "no_proxy"):
-        longer = f'export {variable}="${{{variable}:+${variable},}}{HOST}"'
-        print(f'case ",${{{variable}-}}," in *,{HOST},*) ;; *) {longer} ;; esac')
+        longer = f'export {variable}="${{{variable}:+${variable},}}{host}"'
+        print(f'case ",${{{variable}-}}," in *,{host},*) ;; *) {longer} ;; esac')
 
 
 @app.command()
@@ -209,6 +214,8 @@ def down(name: Name = DEFAULT_CLOUD, cloud: Cloud = Where.LOCAL) -> None:
 
     running = LocalCloud.attach(name)
     if running is None:
+        if name == LOCALSTACK and (endpoint := _users_localstack()) is not None:
+            raise FailedError(f"Your own LocalStack at {endpoint} was not started here, and is not stopped from here.")
         screen.say(f"No local cloud {name!r} is up.")
         return
     running.stop()
@@ -611,12 +618,18 @@ def _chosen_cloud(where: Where, name: str, architecture: Architecture, verb: str
 
 def _never_an_account(where: Where) -> None:
     if where is Where.AWS:
-        raise MistakeError("This command never touches an AWS account: there is nothing to start or to stop.")
+        raise MistakeError("This command never touches an AWS account: it is about clouds on this machine.")
 
 
 def _named(name: str, where: Where) -> str:
-    """The name of a cloud, where `--cloud` may stand for it."""
-    return LOCALSTACK if where is Where.LOCALSTACK and name == DEFAULT_CLOUD else name
+    """The name of a cloud, where `--cloud` may stand for it. Raises MistakeError where the two contradict."""
+    if where is not Where.LOCALSTACK:
+        return name
+    if name not in (DEFAULT_CLOUD, LOCALSTACK):
+        raise MistakeError(
+            f"--name {name} is an embedded cloud's; there is one LocalStack. Leave --name or --cloud localstack away."
+        )
+    return LOCALSTACK
 
 
 def _on(name: str) -> str:
@@ -633,6 +646,17 @@ def _running(name: str) -> LocalCloud:
     if cloud is None:
         raise FailedError(f"No local cloud {name!r} is up. Start one: {command_line()} up{_on(name)}")
     return cloud
+
+
+def _users_localstack() -> str | None:
+    """Where the user's own LocalStack answers; None where there is none, whatever the environment names."""
+    from local.cloud import CloudError
+    from local.localstack.cloud import OwnLocalStack, own
+
+    with contextlib.suppress(CloudError):
+        if isinstance(found := own(), OwnLocalStack):
+            return found.endpoint_url
+    return None
 
 
 def _running_clouds() -> list[LocalCloud]:

@@ -53,6 +53,8 @@ class LocalCloud:
     module: ClassVar[str] = "local.emulator"
     start_seconds: ClassVar[float] = START_SECONDS
     kind: ClassVar[str] = "local"
+    # What it is, and whether it holds anybody to a policy, in words that a place stands between.
+    is_a: ClassVar[tuple[str, str]] = ("an emulator", "IAM enforced")
 
     def __init__(self, name: str, state: dict[str, Any], process: "subprocess.Popen[bytes] | None" = None) -> None:
         self.name = name

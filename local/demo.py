@@ -255,13 +255,14 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
     else:
         after = "stack and cloud are gone again, nothing is left running"
     place = standing.cloud.endpoint_url.removeprefix("https://")
+    what, permissions = standing.cloud.is_a
     return _grid(
         ("The flow", outcome.architecture.flow.replace("→", screen.symbol("→", "->"))),
         (
             "The stack",
             f"{standing.stack}, {_count(len(standing.resources), 'resource')}, synthesized as for AWS",
         ),
-        ("The cloud", f"an emulator on {place}, IAM enforced"),
+        ("The cloud", f"{what} on {place}, {permissions}"),
         *of(outcome.architecture.id).remarks(own_stack=not standing.stack_was_there),
         ("The network", "no connection left this machine"),
         ("The time", f"{outcome.seconds:.1f} s from the start to this table"),
@@ -272,22 +273,20 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
 def _show_next_steps(outcome: Outcome, screen: Screen, command: str) -> None:
     name = outcome.architecture.id
     files = of(name).files
+    on_localstack = isinstance(outcome.standing.cloud, LocalStack)
     on = outcome.standing.cloud.name if outcome.standing.cloud_was_up else DEFAULT_CLOUD
-    named = "" if on == DEFAULT_CLOUD else f" --name {on}"
+    named = " --cloud localstack" if on_localstack else "" if on == DEFAULT_CLOUD else f" --name {on}"
+    keep = f"{command} up{' --cloud localstack' if on_localstack else ''}"
     steps = [
         (f"{command} demo {name}{named} {files.option} YOUR{files.endings[0]}", f"with your {files.many}"),
         # LocalStack's core judges no permission, so there is nothing to tell of them.
-        *(
-            []
-            if isinstance(outcome.standing.cloud, LocalStack)
-            else [(f"{command} permissions {name}{named}", "what its roles may do")]
-        ),
-        (f"{command} up", "keep a cloud running"),
+        *([] if on_localstack else [(f"{command} permissions {name}{named}", "what its roles may do")]),
+        (keep, "keep a cloud running"),
         (f"{command} list", "the other architectures"),
         (outcome.architecture.page, "how this one works"),
     ]
     if outcome.standing.cloud_was_up:
-        steps = [step for step in steps if not step[0].endswith(" up")]
+        steps = [step for step in steps if step[0] != keep]
     if screen.out.width >= NARROW:
         screen.out.print(_grid(*steps))
         return

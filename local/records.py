@@ -5,17 +5,17 @@
 Each is a process of its own with a cloud of its own: on the local cloud the demo, as `make demo` has it, on LocalStack
 the test that deploys, drives and destroys an architecture. One that fails is written down as failed, and the others are
 run all the same; one that the cloud cannot run is written down as not run, with the reason. Exit status: 0, 1 when one
-failed, 2 for an unknown name.
+failed, 2 for an unknown name or cloud.
 """
 
 from __future__ import annotations
 
-import functools
+import argparse
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,9 @@ def run_on_localstack(architecture: str) -> Ran:
     )
 
 
+RUNS: Mapping[Cloud, Callable[[str], Ran]] = {"local": run_demo, "localstack": run_on_localstack}
+
+
 def _run(*arguments: str) -> tuple[subprocess.CompletedProcess[str], float]:
     begin = time.monotonic()
     command = [sys.executable, *arguments]
@@ -98,18 +101,29 @@ def run_all(
 
 def main(arguments: Sequence[str]) -> int:
     """See above."""
-    names = list(arguments)
-    run = run_all
-    if names[:1] == ["--cloud"] and names[1:2] in (["local"], ["localstack"]):
-        if names[1] == "localstack":
-            run = functools.partial(run_all, run=run_on_localstack, cloud="localstack")
-        names = names[2:]
+    parser = argparse.ArgumentParser(prog="python -m local.records", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--cloud", default="local", help="local (default) or localstack; an account's runs have an option of their own"
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="ID", help="an architecture; all that are built where none is named"
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.cloud not in RUNS:
+        return _refused(
+            f"--cloud {chosen.cloud}: there are {' and '.join(RUNS)}. What ran in an account is written down by "
+            "`make scenario ARCH=... CLOUD=aws OPTIONS=--record`."
+        )
     try:
-        wanted = [catalogue.get(name).id for name in names] or [one.id for one in catalogue.available()]
+        wanted = [catalogue.get(name).id for name in chosen.names] or [one.id for one in catalogue.available()]
     except catalogue.UnknownArchitectureError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0 if run(wanted) else 1
+        return _refused(str(error))
+    return 0 if run_all(wanted, RUNS[chosen.cloud], cloud=chosen.cloud) else 1
+
+
+def _refused(why: str) -> int:
+    print(f"Error: {why}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -47,14 +47,14 @@ def node() -> pathlib.Path:
 
 
 def install() -> None:
-    """Installs the pinned version, if it is not there. Raises MissingError with npm's last line."""
+    """Installs the pinned version, if it is not there. Raises MissingError with npm's reason."""
     wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]["aws-cdk"]
     manifest = CLI / "package.json"
     if manifest.is_file() and json.loads(manifest.read_text())["version"] == wanted:
         return
     npm = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     ran = subprocess.run(  # noqa: S603 (the npm that comes with our Node)
-        [node(), npm, "ci", "--loglevel=error"],
+        [node(), npm, "ci", "--loglevel=error", "--json"],
         cwd=ROOT,
         env=_environment(),
         capture_output=True,
@@ -62,8 +62,15 @@ def install() -> None:
         check=False,
     )
     if ran.returncode:
-        said = ran.stderr.strip().splitlines() or ["no message"]
-        raise MissingError(f"Installing the CDK command line failed: {said[-1]}")
+        raise MissingError(f"Installing the CDK command line failed: {_reason(ran)}")
+
+
+def _reason(ran: subprocess.CompletedProcess[str]) -> str:
+    """Why npm failed, in a line. The last line that people are shown tells of a log alone."""
+    try:
+        return " ".join(str(json.loads(ran.stdout)["error"]["summary"]).split())
+    except (ValueError, KeyError, TypeError):
+        return (ran.stderr.strip().splitlines() or ["no message"])[-1]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -121,4 +128,9 @@ def _environment() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        # `cdk` heard it, too. CloudFormation goes on with what it was asked for.
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)

@@ -34,9 +34,10 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from local.assembly import synthesize
-from local.cloud import LocalCloud
+from local.cloud import CloudError, LocalCloud
 from local.deploy import deploy, destroy
 from local.localstack import cloud as localstack
+from local.localstack import core
 from scenarios import clouds
 from stacks.catalogue import get, with_needs
 from tests import synthesizer
@@ -44,6 +45,7 @@ from tests.browser import chromium
 
 ARCHITECTURE = "image-labeling"
 NOT_RUN = "not run"
+NOTHING_RUNS = pytest.StashKey[bool]()
 
 # Two attempts and short timeouts: a failure is seen through in seconds.
 SMALL: Mapping[str, Any] = {"function_timeout_seconds": 10, "maximum_receives": 2}
@@ -148,18 +150,40 @@ def _choose_by_cloud(config: pytest.Config, items: list[pytest.Item]) -> None:
     others = [item for item in items if item.path.parent.name != "scenarios"]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item.path.parent.name == "scenarios"]
+    lacking = users_localstack_lacks()
+    config.stash[NOTHING_RUNS] = lacking is not None
     for item in items:
-        reason = clouds.where_a_test_runs(cloud, item.path.name, item.name)
+        reason = clouds.where_a_test_runs(cloud, item.path.name, item.name) or lacking
         if reason is not None:
             item.add_marker(pytest.mark.skip(reason=f"{NOT_RUN} on {cloud}: {reason}"))
 
 
+def users_localstack_lacks() -> str | None:
+    """Why no test can run on the user's own LocalStack; None where all can, or a core is started here.
+
+    Raises pytest.UsageError, which is one line, where there is neither.
+    """
+    try:
+        users = localstack.own()
+    except CloudError as error:
+        raise pytest.UsageError(str(error)) from error
+    if users is None and core.python() is None:
+        raise pytest.UsageError(core.MISSING)
+    return None if users is None else users.lacks()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run of which nothing could run is told, and is no success."""
+    if session.config.stash.get(NOTHING_RUNS, False):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Says how many scenarios the chosen cloud could not run."""
+    """Says how many scenarios the chosen cloud could not run. Each reason is told with its test."""
     cloud = config.getoption("--cloud")
     if cloud != clouds.LOCAL:
         left = [one for one in terminalreporter.getreports("skipped") if NOT_RUN in str(one.longrepr)]
-        terminalreporter.write_line(f"{len(left)} not run on {cloud}; the reasons stand in scenarios/clouds.toml.")
+        terminalreporter.write_line(f"{len(left)} not run on {cloud}; each with its reason below.")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -175,8 +199,6 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
     which = LocalCloud
     if request.config.getoption("--cloud") != clouds.LOCAL:
         if (users := localstack.own()) is not None:
-            if (reason := users.lacks()) is not None:
-                pytest.skip(f"{NOT_RUN} on localstack: {reason}")
             yield users
             return
         which = localstack.LocalStack

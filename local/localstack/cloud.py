@@ -26,6 +26,10 @@ from local.localstack import core, plugins
 OWN = "own-localstack"
 # Where one is looked for that nobody has named.
 USUAL_HOST, USUAL_PORT = "localhost", "4566"
+# By public name servers this is 127.0.0.1, and so is all below it; no name server is asked from here. LocalStack's
+# certificate is for this name. Sources: "Accessing LocalStack via the endpoint URL" and "HTTPS/TLS Support",
+# LocalStack's documentation, read 2026-11-28.
+PUBLIC_NAME = "localhost.localstack.cloud"
 ANSWER_SECONDS = 3.0
 
 
@@ -40,6 +44,7 @@ class LocalStack(LocalCloud):
     # Its modules are 2,000, which take their time to read on a busy machine.
     start_seconds: ClassVar[float] = 120.0
     kind: ClassVar[str] = "localstack"
+    is_a: ClassVar[tuple[str, str]] = ("a LocalStack core", "which enforces no permission")
 
     def __init__(self, name: str, state: dict[str, Any], process: subprocess.Popen[bytes] | None = None) -> None:
         super().__init__(name, state, process)
@@ -49,7 +54,7 @@ class LocalStack(LocalCloud):
     def _more_state(cls, port: int | None) -> dict[str, Any]:
         python = core.python()
         if python is None:
-            raise CloudError(f"LocalStack's core is not installed here. Install it: {core.INSTALL}")
+            raise CloudError(core.MISSING)
         # LocalStack binds its port itself. Nobody else gets this one in the moment between, but by bad luck.
         with bind(port) as free:
             return {"python": str(python), "edge": free.getsockname()[1]}
@@ -122,14 +127,12 @@ def own(environment: Mapping[str, str] = os.environ) -> LocalStack | None:
     That may be a core that a command of this project has started: then it is that one, with all that it can do.
 
     It is where `localstack-client` looks (its `config` module, version 2.12, read 2026-11-28): AWS_ENDPOINT_URL, else
-    LOCALSTACK_HOST (host, or host and port), else localhost; EDGE_PORT is the port where none is said, USE_SSL makes it
-    HTTPS. Raises CloudError for one that was named and does not answer, or is not on this machine.
+    LOCALSTACK_HOST (host, or host and port), else localhost; EDGE_PORT is the port where none is said. Raises
+    CloudError for one that was named and does not answer, is not on this machine, or is to be reached by HTTPS.
     """
-    named = environment.get(REMEMBERED_ENDPOINT) or environment.get("LOCALSTACK_HOST") or environment.get("EDGE_PORT")
-    endpoint = environment.get(REMEMBERED_ENDPOINT) or _by_host(environment)
-    host = urllib.parse.urlsplit(endpoint).hostname
-    if not is_loopback(host):
-        raise CloudError(f"Your LocalStack at {endpoint} is not on this machine: only 127.0.0.1 is used from here.")
+    url = environment.get(REMEMBERED_ENDPOINT, "").strip()
+    named = url or environment.get("LOCALSTACK_HOST") or environment.get("EDGE_PORT")
+    endpoint = _at_home(url or _by_host(environment))
     health = _health(endpoint)
     if health is None:
         if named:
@@ -151,6 +154,31 @@ def _started_here(endpoint: str) -> LocalStack | None:
         if isinstance(found, LocalStack) and urllib.parse.urlsplit(found.endpoint_url).port == port:
             return found
     return None
+
+
+def _at_home(endpoint: str) -> str:
+    """An endpoint without the slash at its end, and by number where it is LocalStack's name for this machine.
+
+    Raises CloudError for what is no address, is elsewhere, or HTTPS.
+    """
+    try:
+        parts = urllib.parse.urlsplit(endpoint.rstrip("/"))
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise CloudError(
+            f"{endpoint!r}, where your environment has your LocalStack, is no address: {error}."
+        ) from error
+    if host == PUBLIC_NAME or host.endswith(f".{PUBLIC_NAME}"):
+        host = core.HOST
+        parts = parts._replace(netloc=host if port is None else f"{host}:{port}")
+    if not is_loopback(host or None):
+        raise CloudError(f"Your LocalStack at {endpoint} is not on this machine: only 127.0.0.1 is used from here.")
+    if parts.scheme == "https":
+        raise CloudError(
+            f"Your LocalStack at {endpoint} is named by HTTPS. Its certificate is for a name that only the Internet "
+            "knows, so nothing here could check it. It speaks HTTP at the same port: name it so, and unset USE_SSL."
+        )
+    return parts.geturl()
 
 
 def _by_host(environment: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from local.localstack import plugins
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 INSTALL = "make setup-localstack"
+MISSING = f"LocalStack's core is not installed here. Install it: {INSTALL}"
 # Another place for its environment, for who keeps several.
 PLACE = "LOCALSTACK_ENVIRONMENT"
 

@@ -24,6 +24,7 @@ from local import cloud as clouds
 from local.cloud import LocalCloud
 from local.deploy import stacks
 from local.environment import child_environment
+from local.localstack import cloud as localstack
 from stacks import catalogue
 from tests.local.emulated import unique
 
@@ -271,6 +272,40 @@ def test_what_localstack_cannot_do_is_declined_with_the_reason(
     answer = local(*arguments, "--cloud", "localstack")
     assert answer.status == 2
     assert said in answer.complaint
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "env", "deploy", "demo", "destroy", "logs"])
+def test_a_name_and_localstack_contradict_each_other(local: Local, no_clouds: Path, verb: str) -> None:
+    # Given a cloud's name and LocalStack, When a command is called with both, Then it does not choose between them
+    about = () if verb in ("up", "down", "env") else ("image-labeling",)
+    answer = local(verb, *about, "--name", "elsewhere", "--cloud", "localstack")
+    assert answer.status == 2
+    assert "--name elsewhere is an embedded cloud's" in answer.complaint
+
+
+def test_the_users_own_localstack_is_used_told_and_not_stopped(
+    local: Local, no_clouds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a LocalStack of the user that is up
+    users = localstack.OwnLocalStack("http://localhost:4566", frozenset())
+    monkeypatch.setattr(localstack, "own", lambda: users)
+    # When it is to be started, Then it is up already, and nothing is said of stopping it
+    up = local("up", "--cloud", "localstack")
+    assert up.status == 0
+    assert "is up already: http://localhost:4566" in up.out
+    assert "down" not in up.out
+    # And what is suggested for a shell names it
+    assert 'eval "$(' in up.out
+    (suggested,) = [line for line in up.out.splitlines() if "eval" in line]
+    arguments = suggested.partition(" env ")[2].partition(")")[0].split()
+    printed = local("env", *arguments)
+    assert printed.status == 0
+    assert "export AWS_ENDPOINT_URL=http://localhost:4566\n" in printed.out
+    assert '"${NO_PROXY:+$NO_PROXY,}localhost"' in printed.out
+    # When it is to be stopped, Then that is declined
+    down = local("down", "--cloud", "localstack")
+    assert down.status == 1
+    assert "is not stopped from here" in down.complaint
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from local.cloud import LocalCloud
 from local.demos import image_labeling as image_labeling_demo
 from local.deploy import stacks
 from local.files import FilesRefusedError, check
+from local.localstack.cloud import OwnLocalStack
 from local.screen import Screen
 from scenarios import image_labeling
 from scenarios.image_labeling import SUFFIXES, Label, Photo
@@ -352,6 +353,27 @@ def test_a_photograph_without_a_result_leaves_what_was_logged(
     assert "status" in log.read_text(encoding="utf-8")
     demo.show(dataclasses.replace(outcome, log=log), Screen(), "python3 -m local")
     assert "What was logged: .build/demo.log" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("was_up", [True, False])
+def test_of_a_localstack_no_more_is_said_than_it_does(
+    cloud: LocalCloud, outputs: dict[str, str], capsys: pytest.CaptureFixture[str], was_up: bool
+) -> None:
+    # Given a demo, of which the local cloud's enforced policies are told
+    outcome = demo.run(catalogue.get(ARCHITECTURE), [CAT], Screen(), cloud.name)
+    demo.show(outcome, Screen(), "python3 -m local")
+    assert "an emulator on 127.0.0.1:" in (told := capsys.readouterr().out)
+    assert "IAM enforced" in told
+    # When it ran on a LocalStack, Then none is enforced, none is to be looked at, and what is suggested goes there
+    core = OwnLocalStack("http://127.0.0.1:4566", frozenset())
+    there = dataclasses.replace(outcome.standing, cloud=core, cloud_was_up=was_up, stack_was_there=False)
+    demo.show(dataclasses.replace(outcome, standing=there), Screen(), "python3 -m local")
+    told = capsys.readouterr().out
+    assert "a LocalStack core on http://127.0.0.1:4566, which enforces no permission" in told
+    assert "IAM" not in told
+    assert "local permissions" not in told
+    assert "demo image-labeling --cloud localstack --image" in told
+    assert ("local up --cloud localstack" in told) != was_up
 
 
 @pytest.mark.parametrize(("places", "shown"), [(("a", "b"), ["a/same.jpg", "b/same.jpg"]), (("a",), ["same.jpg"])])

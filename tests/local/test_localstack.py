@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from http.client import HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
@@ -30,6 +34,7 @@ from local.localstack.cloud import LocalStack, own, reachable
 from local.services.wire import ObjectUnavailable
 from scenarios import clouds, private_network
 from stacks import catalogue
+from tests import conftest
 from tests.scenarios.driver import PHOTOS
 
 # What the bars name, and what runs beside.
@@ -42,12 +47,16 @@ ARCHITECTURES = [one.id for one in catalogue.available() if clouds.where_it_runs
 def test_every_reason_is_of_an_architecture_or_a_test_that_is_there() -> None:
     # Given the table, When its keys are looked up, Then each is of something that exists
     known = {one.id for one in catalogue.available()}
-    files = [path.name for path in (Path(__file__).parents[1] / "scenarios").glob("test_*.py")]
+    files = list((Path(__file__).parents[1] / "scenarios").glob("test_*.py"))
     for cloud, reasons in clouds.table().items():
         assert set(reasons.get("architectures", {})) <= known, cloud
         assert set(reasons.get("demos", {})) <= known, cloud
         for pattern in reasons.get("tests", {}):
-            assert any(Path(file).match(pattern.partition("::")[0]) for file in files), pattern
+            fitting, _, test = pattern.partition("::")
+            found = [file for file in files if fnmatchcase(file.name, fitting)]
+            assert found, pattern
+            name = test.rstrip("*")
+            assert not test or any(f"def {name}" in file.read_text() for file in found), pattern
 
 
 def test_a_scenario_that_a_cloud_cannot_run_has_its_reason() -> None:
@@ -132,6 +141,70 @@ def test_one_on_another_machine_is_declined() -> None:
     # Given a LocalStack elsewhere, When it is looked for, Then nothing leaves this machine
     with pytest.raises(CloudError, match="not on this machine"):
         own({"LOCALSTACK_HOST": "localstack.example:4566"})
+
+
+@pytest.mark.parametrize(
+    "form", ["http://localhost.localstack.cloud:{}/", "http://s3.localhost.localstack.cloud:{}", " {} "]
+)
+def test_localstacks_name_for_this_machine_is_this_machine(
+    users: tuple[str, dict[str, dict[str, Any]]], form: str
+) -> None:
+    # Given a LocalStack of the user, named as its documentation does, or with a slash or spaces around
+    url, _ = users
+    port = url.rpartition(":")[2]
+    given = form.format(port if "cloud" in form else f"{url}/")
+    # When it is looked for, Then it is found here, and no name server is asked
+    found = own({environment.REMEMBERED_ENDPOINT: given})
+    assert found is not None
+    assert found.endpoint_url == f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({environment.REMEMBERED_ENDPOINT: "http://[::1"}, "is no address: Invalid IPv6 URL"),
+        ({"LOCALSTACK_HOST": "localhost:port"}, "is no address: Port could not be cast"),
+        ({environment.REMEMBERED_ENDPOINT: "https://localhost:4566"}, "speaks HTTP at the same port"),
+        ({"LOCALSTACK_HOST": "localhost", "USE_SSL": "1"}, "unset USE_SSL"),
+        ({environment.REMEMBERED_ENDPOINT: "http://localhost.localstack.cloud.example:4566"}, "not on this machine"),
+    ],
+)
+def test_a_name_that_cannot_be_used_is_one_line(given: dict[str, str], told: str) -> None:
+    # Given a name of a LocalStack that is none, or that cannot be checked, When it is looked for, Then a line says so
+    with pytest.raises(CloudError) as raised:
+        own(given)
+    assert told in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_suite_on_a_localstack_that_lacks_the_services_is_counted_and_no_success(
+    users: tuple[str, dict[str, dict[str, Any]]],
+) -> None:
+    # Given a LocalStack of the user without the project's services, When tests are to run on it
+    url, _ = users
+    command = [sys.executable, "-m", "pytest", "--cloud", "localstack", "tests/scenarios/test_call_analytics.py"]
+    shell = {**os.environ, "LOCALSTACK_HOST": url.removeprefix("http://")}
+    ran = subprocess.run(
+        command, cwd=core.ROOT, env=shell, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    # Then each is told as not run, with a reason, and the whole as no success
+    assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, ran.stdout
+    (count,) = re.findall(r"^(\d+) not run on localstack; each with its reason below", ran.stdout, re.MULTILINE)
+    assert re.search(rf"^{count} skipped", ran.stdout, re.MULTILINE)
+    assert f"not run on localstack: your LocalStack at {url} has not this project's comprehend" in ran.stdout
+
+
+def test_a_suite_without_a_localstack_is_declined_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Given a LocalStack that is named and silent, When the suite is to run on it, Then it does not begin
+    monkeypatch.setenv("LOCALSTACK_HOST", "127.0.0.1:9")
+    with pytest.raises(pytest.UsageError, match="does not answer"):
+        conftest.users_localstack_lacks()
+    # Given none, and no core, Then neither
+    monkeypatch.delenv("LOCALSTACK_HOST")
+    monkeypatch.setattr(localstack, "USUAL_PORT", "9")
+    monkeypatch.setenv(core.PLACE, str(tmp_path))
+    with pytest.raises(pytest.UsageError, match="make setup-localstack"):
+        conftest.users_localstack_lacks()
 
 
 def test_what_answers_but_is_no_localstack_is_not_taken_for_one(users: tuple[str, dict[str, dict[str, Any]]]) -> None:

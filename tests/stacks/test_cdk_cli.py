@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from local.cloud import LocalCloud
 from local.emulator import certificate
-from stacks import cdk_cli
+from stacks import cdk_cli, synth
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,6 +55,42 @@ def test_a_failed_installation_is_one_line(
     assert code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Installing the CDK command line failed: ")
+
+
+def test_why_npm_failed_is_told_and_not_where_its_log_lies(
+    no_node: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an npm that fails as it does without a network: the reason in its JSON, and a log's place for people
+    said = json.dumps(
+        {"error": {"code": "ECONNREFUSED", "summary": "request to somewhere\nfailed", "detail": "a proxy?"}}
+    )
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert "--json" in command
+        return subprocess.CompletedProcess(command, 1, said, "npm error a log lies there\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    # When it is to be installed, Then the reason is told, in one line
+    assert cdk_cli.main(["--version"]) == 1
+    assert capsys.readouterr().err == "Installing the CDK command line failed: request to somewhere failed\n"
+
+
+@pytest.mark.parametrize(("program", "said"), [("stacks/cdk_cli.py", "Interrupted.\n"), ("app.py", "")])
+def test_an_interruption_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str, said: str
+) -> None:
+    # Given a command line, and the app that it runs, in the midst of their work
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    monkeypatch.setattr(synth, "synthesize", interrupted)
+    monkeypatch.setattr(sys, "argv", [program, "synth"])
+    # When Ctrl-C is pressed, which both hear, Then both end, and one of them says so
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / program), run_name="__main__")
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == said
 
 
 def refused(environment: Mapping[str, str]) -> str:

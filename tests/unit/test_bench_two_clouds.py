@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
+import pytest
 from rich.console import Console
 
+from bench import __main__ as bench
 from bench.two_clouds import CLOUDS, DIFFERENCES, Figures, Run
+from local.cloud import CloudError
 
 RUN = Run("one cloud", 1, 2, 3, 4, 5, 6, 100, 200, 300, rows=10)
 
@@ -26,3 +30,17 @@ def test_a_lost_image_is_told_and_nothing_else_is_a_bar() -> None:
     # Given ten images, When one cloud has nine rows, Then that is told of this one
     assert Figures((RUN,), 10).missed() == []
     assert Figures((RUN, dataclasses.replace(RUN, name="another", rows=9)), 10).missed() == ["another: 1 images lost"]
+
+
+def test_a_cloud_that_cannot_be_had_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a machine without LocalStack's core
+    def run(*_: object) -> Figures:
+        raise CloudError("LocalStack's core is not installed here")
+
+    monkeypatch.setattr(bench, "BENCHES", {"two-clouds": run})
+    monkeypatch.setattr(sys, "argv", ["bench", "--only", "two-clouds"])
+    # When both are to be measured, Then a line says so, and it is no success
+    assert bench.main() == 1
+    assert capsys.readouterr().out == "Missed: two-clouds: LocalStack's core is not installed here.\n"

@@ -141,6 +141,14 @@ def test_an_unknown_architecture_is_a_mistake(capsys: pytest.CaptureFixture[str]
     assert "image-labeling" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("where", ["aws", "localstak"])
+def test_a_cloud_on_which_nothing_is_run_from_here_is_a_mistake(capsys: pytest.CaptureFixture[str], where: str) -> None:
+    # Given another cloud than the two, When runs on it are asked for, Then a line says where that is done
+    assert runner.main(["--cloud", where]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Error: --cloud {where}: there are local and localstack.")
+
+
 def test_the_data_that_is_kept_is_whole() -> None:
     # Given what runs have written down so far, Then it can be read, and each line stands once
     found = records.read()
