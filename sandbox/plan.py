@@ -17,7 +17,7 @@ from sandbox import cost, sanction, stacks
 from sandbox.account import Account, AccountError, plain_errors
 from scenarios.clouds import where_it_runs
 from stacks.catalogue import SELF_DESTRUCT, Architecture, get, with_needs
-from stacks.policy import availability, idle_cost, references, regions, services
+from stacks.policy import availability, idle_cost, quotas, references, regions, services
 from stacks.policy.__main__ import problems as checked
 from stacks.policy.template import Template, read
 
@@ -38,7 +38,8 @@ class PlannedStack:
     """A stack of the plan. `state` is how it stands now, None where it does not; `kept` means that it is left so.
 
     `resources` counts types, `services` maps titles to their availability for new accounts. `lacks` is what the
-    account's region does not have of all that it uses, None where nobody looked the region up.
+    account's region does not have of all that it uses, None where nobody looked the region up. `to_ask_for` are quotas,
+    a line each, that a new account has too little of once the stack is used.
     """
 
     name: str
@@ -49,6 +50,7 @@ class PlannedStack:
     services: Mapping[str, str]
     usd_a_month: float
     lacks: tuple[str, ...] | None = ()
+    to_ask_for: tuple[str, ...] = ()
 
     @property
     def what(self) -> str:
@@ -273,6 +275,7 @@ def _planned(template: Template, name: str, state: str | None, region: str, *, k
         resources=Counter(resource["Type"] for _, resource in template.resources()),
         services=availability.services(template),
         usd_a_month=idle_cost.monthly(template),
+        to_ask_for=tuple(quotas.to_ask_for(template)),
         lacks=None if lacks is None else tuple(known.get(name, {}).get("title", name) for name in lacks),
     )
 

@@ -69,6 +69,8 @@ def _stack_lines(stack: PlannedStack) -> Iterator[str]:
         yield "  In this region: nobody has looked up whether it has all of them"
     else:
         yield f"  In this region: {'all of them' if not stack.lacks else 'no ' + ', no '.join(stack.lacks)}"
+    for told in stack.to_ask_for:
+        yield f"  To ask for in Service Quotas: {told}"
     yield ""
 
 

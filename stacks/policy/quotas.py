@@ -53,6 +53,20 @@ def check(template: Template, quotas: Mapping[str, Mapping[str, Any]] | None = N
     return problems
 
 
+def to_ask_for(template: Template) -> list[str]:
+    """What has to be asked of AWS before the stack is used, a line each: what a new account has too little of, and
+    CloudFormation does not look at."""
+    told = []
+    for name, quota in table().items():
+        if quota.get("told_only") and quota["per"] in ("account", "region"):
+            amount = together([template], name, quota)
+            if amount > quota["value"]:
+                told.append(
+                    f"{quota['title']}: {amount:,.0f} wanted, {quota['value']:,} in a new account ({quota['code']})"
+                )
+    return told
+
+
 def check_together(
     templates: Sequence[Template], quotas: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[Problem]:

@@ -62,6 +62,9 @@ def test_every_architecture_is_planned_by_who_may_only_read(reader: Account, for
             found = Counter(kind["Type"] for _, kind in templates[stack.name].resources())
             assert stack.resources == found
             assert set(stack.services.values()) == {"available"}
+            # And with the machines that a new account does not have
+            wants = {"training-pipeline": 2, "realtime-endpoint": 1}.get(stack.name, 0)
+            assert len(stack.to_ask_for) == wants
         # And it costs what the catalogue says, of what is not there yet
         expected = sum(get(stack.name).cost_idle or 0 for stack in drawn.made)
         assert drawn.usd_a_month == pytest.approx(expected, abs=0.01)
@@ -69,6 +72,8 @@ def test_every_architecture_is_planned_by_who_may_only_read(reader: Account, for
         text = "\n".join(show.plan_lines(drawn))
         for told in (reader.number, reader.region, reader.identity, "dollars a month while idle", "sandbox:owner=ana"):
             assert told in text
+        if architecture.id == "training-pipeline":
+            assert "ml.m5.large for training job usage: 1 wanted, 0 in a new account (L-611FA074)" in text
 
 
 @pytest.mark.soak
