@@ -53,6 +53,8 @@ class LocalCloud:
     module: ClassVar[str] = "local.emulator"
     start_seconds: ClassVar[float] = START_SECONDS
     kind: ClassVar[str] = "local"
+    # Whether `control` can move its clock.
+    clock_moves: ClassVar[bool] = True
 
     def __init__(self, name: str, state: dict[str, Any], process: "subprocess.Popen[bytes] | None" = None) -> None:
         self.name = name

@@ -40,6 +40,7 @@ class LocalStack(LocalCloud):
     # Its modules are 2,000, which take their time to read on a busy machine.
     start_seconds: ClassVar[float] = 120.0
     kind: ClassVar[str] = "localstack"
+    clock_moves: ClassVar[bool] = False
 
     def __init__(self, name: str, state: dict[str, Any], process: subprocess.Popen[bytes] | None = None) -> None:
         super().__init__(name, state, process)

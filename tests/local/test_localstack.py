@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import demos, environment
+from local import demo, demos, environment
 from local.assembly import synthesize
 from local.cloud import CloudError, LocalCloud, bind
 from local.control import ControlError
@@ -30,6 +30,7 @@ from local.localstack.cloud import LocalStack, own, reachable
 from local.services.wire import ObjectUnavailable
 from scenarios import clouds, private_network
 from stacks import catalogue
+from stacks.catalogue import with_needs
 from tests.scenarios.driver import PHOTOS
 
 # What the bars name, and what runs beside.
@@ -312,7 +313,10 @@ def test_a_fault_of_a_mounted_service_reaches_its_caller_and_others_are_refused(
 def test_an_architecture_is_deployed_driven_and_gone(stack_cloud: LocalCloud, architecture: str) -> None:
     # Given an architecture that is deployed to LocalStack from the same template as everywhere
     its = demos.of(architecture)
-    outputs = deploy(stack_cloud, synthesize(architecture), architecture)
+    needed = with_needs(catalogue.get(architecture))
+    assembly = synthesize(architecture, settings=demo.settings(needed[-1], LocalStack))
+    for one in needed:
+        outputs = deploy(stack_cloud, assembly, one.id)
     # When its scenario is run on the project's samples
     if clouds.where_a_demo_runs("localstack", architecture) is None:
         report = its.run(stack_cloud, outputs, its.sample_files(), lambda _: None)
@@ -325,8 +329,9 @@ def test_an_architecture_is_deployed_driven_and_gone(stack_cloud: LocalCloud, ar
         assert allowed
         assert {one.outcome for one in allowed} == {"allowed"}
     # And when it is destroyed, nothing of it is left
-    destroy(stack_cloud, architecture)
-    assert _left(stack_cloud, architecture) == []
+    for one in reversed(needed):
+        destroy(stack_cloud, one.id)
+        assert _left(stack_cloud, one.id) == []
 
 
 def _left(cloud: LocalCloud, stack: str) -> list[str]:
