@@ -29,7 +29,7 @@ def main() -> None:
 
     endpoint = f"http://{core.HOST}:{settings['edge']}"
     services = host.Host(endpoint, settings["token"], started.pid)
-    services.metrics.start()
+    services.start()
     host.listen(services, listener, folder).serve_forever()
 
 

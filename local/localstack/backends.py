@@ -12,21 +12,22 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.emulator import metrics
+from local.emulator import clock, metrics
 from local.localstack.caller import Client
-from local.services.application_autoscaling import SERVICE_PRINCIPAL, SERVICE_ROLE
+from local.services.application_autoscaling import SERVICE_PRINCIPAL, SERVICE_ROLE, ApplicationAutoScaling
 from local.services.resource_types import Made, Properties, ResourceType
 from local.services.wire import Caller, ServiceError
 
 # PutMetricData takes 1,000 metrics at once (API Reference of CloudWatch).
 _MOST_METRICS = 1000
 _SEND_SECONDS = 1.0
+_SEEN_PERIODS = 3
 
 _log = logging.getLogger(__name__)
 
@@ -100,10 +101,27 @@ def _datum(series: metrics.Series, minute: float, values: Counter[float]) -> dic
 
 
 class Scaling:
-    """What stands behind Application Auto Scaling: its service-linked role (`application_autoscaling.Backend`)."""
+    """What stands behind Application Auto Scaling: its service-linked role (`application_autoscaling.Backend`), and the
+    alarms of its policies, which LocalStack evaluates but does not act on.
+    """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, service: ApplicationAutoScaling, client: Client) -> None:
+        self._service = service
         self._client = client
+
+    def start(self) -> None:
+        """Look at the alarms once a minute from now on, when metrics are sampled."""
+        self._service.use(self)
+        metrics.on_minutes.append(self.heed)
+
+    def heed(self, _minutes: Sequence[float]) -> None:
+        """Tell each policy of which LocalStack has an alarm in the state ALARM, with its metric's newest value."""
+        for account, region, policy, name in self._service.alarms():
+            client = self._client("cloudwatch", account, region)
+            for alarm in client.describe_alarms(AlarmNames=[name], StateValue="ALARM")["MetricAlarms"]:
+                values = _newest(client, alarm)
+                if values:
+                    self._service.alarmed(account, region, policy, name, values[-1], clock.now())
 
     def service_role(self, caller: Caller) -> Caller:
         """The role as a caller, made where it is not there; nobody is asked whether he may."""
@@ -120,6 +138,21 @@ class Scaling:
             if error.response["Error"]["Code"] != "EntityAlreadyExists":
                 raise ServiceError("AccessDeniedException", f"The role {SERVICE_ROLE}: {error}") from error
         return caller.assume(f"arn:aws:iam::{caller.account}:role{path}{SERVICE_ROLE}", SERVICE_PRINCIPAL)
+
+
+def _newest(client: Any, alarm: Mapping[str, Any]) -> list[float]:
+    """The values that the alarm's metric had in the last whole minutes, the newest at the end."""
+    end = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
+    found = client.get_metric_statistics(
+        Namespace=alarm["Namespace"],
+        MetricName=alarm["MetricName"],
+        Dimensions=alarm["Dimensions"],
+        Statistics=[alarm["Statistic"]],
+        Period=alarm["Period"],
+        StartTime=end - datetime.timedelta(seconds=_SEEN_PERIODS * alarm["Period"]),
+        EndTime=end,
+    )["Datapoints"]
+    return [float(one[alarm["Statistic"]]) for one in sorted(found, key=lambda one: one["Timestamp"])]
 
 
 class Stacks:

@@ -63,11 +63,16 @@ class Host:
         self._core = core
         self._client = lru_cache(maxsize=128)(self._make_client)
         self._stacks = backends.Stacks(self._client)
-        self.metrics = backends.Metrics(self._client)
+        self._metrics = backends.Metrics(self._client)
         faults.use(lambda: MOUNTED)
         resource_types.use(self._stacks)
-        APPLICATION_AUTOSCALING.use(backends.Scaling(self._client))
+        self._scaling = backends.Scaling(APPLICATION_AUTOSCALING, self._client)
         SAGEMAKER.endpoints.is_scaled = APPLICATION_AUTOSCALING.is_registered
+
+    def start(self) -> None:
+        """Publish the services' metrics, and scale, from now on."""
+        self._metrics.start()
+        self._scaling.start()
 
     def permits(self, token: str) -> bool:
         """Whether a request bears the cloud's token."""
