@@ -90,7 +90,7 @@ class Host:
             return self._answer(found, operation, body, query, headers)
         answer = faults.error(rule, service, protocol)
         if rule.when == "after" or rule.kind == "slow":
-            told = self._answer(found, operation, body, query, headers)
+            told = self._answer(found, operation, body, query, headers, late=rule.seconds)
             answer = answer if rule.kind in ("throttle", "internal") else told
         time.sleep(rule.seconds)
         return answer
@@ -102,6 +102,8 @@ class Host:
         body: bytes,
         query: Mapping[str, Sequence[str]],
         headers: Mapping[str, str],
+        *,
+        late: float = 0.0,
     ) -> Response:
         caller = LocalStackCaller(
             access_key=headers.get("x-local-access-key") or "test",
@@ -115,7 +117,7 @@ class Host:
             return service.handle_rest(operation, query["path"][0], asked, body, caller)
         if isinstance(service, Runtime):
             # `/endpoints/NAME/invocations`
-            return service.handle(operation, unquote(query["path"][0].split("/")[2]), headers, body, caller)
+            return service.handle(operation, unquote(query["path"][0].split("/")[2]), headers, body, caller, late=late)
         return service.handle(operation, body, caller)
 
     def change_resource(self, kind: str, asked: dict[str, Any]) -> dict[str, Any]:

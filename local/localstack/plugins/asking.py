@@ -28,6 +28,8 @@ def ask(
         # The user's proxies and certificates are none of this.
         session.trust_env = False
         session.verify = certificate
+        # What a caller did not say (`Accept`) is not said for it.
+        session.headers.clear()
     return session.post(
         f"{url}/_local/{place}",
         params=params,
