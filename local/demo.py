@@ -255,14 +255,17 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
         after = f"the stack is destroyed again; the local cloud {standing.cloud.name!r} was up, and is left up"
     else:
         after = "stack and cloud are gone again, nothing is left running"
-    place = standing.cloud.endpoint_url.removeprefix("https://")
+    place = standing.cloud.endpoint_url.partition("://")[2]
+    described = f"an emulator on {place}, IAM enforced"
+    if isinstance(standing.cloud, LocalStack):
+        described = f"a LocalStack on {place}, which enforces no IAM"
     return _grid(
         ("The flow", outcome.architecture.flow.replace("→", screen.symbol("→", "->"))),
         (
             "The stack",
             f"{standing.stack}, {_count(len(standing.resources), 'resource')}, synthesized as for AWS",
         ),
-        ("The cloud", f"an emulator on {place}, IAM enforced"),
+        ("The cloud", described),
         *of(outcome.architecture.id).remarks(own_stack=not standing.stack_was_there),
         ("The network", "no connection left this machine"),
         ("The time", f"{outcome.seconds:.1f} s from the start to this table"),

@@ -27,8 +27,9 @@ from local.localstack import core, plugins
 from local.localstack import host as hosting
 from local.localstack.caller import LocalStackCaller
 from local.localstack.cloud import LocalStack, own, reachable
+from local.screen import Screen
 from local.services.wire import ObjectUnavailable
-from scenarios import clouds, private_network
+from scenarios import clouds, image_labeling, private_network
 from stacks import catalogue
 from stacks.catalogue import with_needs
 from tests.scenarios.driver import PHOTOS
@@ -198,6 +199,26 @@ def test_an_object_that_cannot_be_read_is_told_as_on_the_embedded_cloud(code: st
     assert raised.value.code == told
 
 
+def test_a_demo_says_what_it_ran_on(
+    users: tuple[str, dict[str, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a demo that ran on a LocalStack
+    cloud = localstack.OwnLocalStack(users[0], frozenset())
+    standing = demo.Standing(cloud, "one", {}, [], cloud_was_up=True, stack_was_there=True)
+    outcome = demo.Outcome(catalogue.get("image-labeling"), standing, image_labeling.Report((), 1.0), 1.0)
+    # When it is shown, Then nobody takes it for a proof of permissions
+    screen = Screen()
+    screen.out.print(demo._what_ran(outcome, screen))
+    assert "which enforces no IAM" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_demo_waits_little_where_no_clock_can_be_moved() -> None:
+    # Given a demo that moves the clock, When it is for a LocalStack, Then its own stack has shorter waits
+    served = catalogue.get("realtime-endpoint")
+    assert demo.settings(served) == {}
+    assert demo.settings(served, LocalStack)["realtime-endpoint"]["bake_seconds"] < 60
+
+
 # --- the process that holds the services
 
 
@@ -237,6 +258,14 @@ def test_a_mounted_service_answers_what_it_answers_on_the_embedded_cloud(host: C
     # And one that it does not serve is refused
     status, answer = host("POST", "/_local/service/polly/StopEverything?path=/v1/none&query=")
     assert (status, answer["__type"]) == (400, "UnknownOperationException")
+
+
+def test_an_invocation_of_an_endpoint_has_a_service_of_its_own(host: Callable[..., Any]) -> None:
+    # Given no endpoint, When one is asked, Then SageMaker's runtime says so, by the name in the path
+    place = "/_local/service/sagemaker-runtime/InvokeEndpoint?path=/endpoints/an-endpoint/invocations&query="
+    status, answer = host("POST", place)
+    assert (status, answer["__type"]) == (400, "ValidationError")
+    assert "an-endpoint" in answer["Message"]
 
 
 def test_nobody_without_the_token_is_answered(host: Callable[..., Any]) -> None:
