@@ -55,6 +55,8 @@ class LocalCloud:
     kind: ClassVar[str] = "local"
     # What it is, and whether it holds anybody to a policy, in words that a place stands between.
     is_a: ClassVar[tuple[str, str]] = ("an emulator", "IAM enforced")
+    # Whether `control` can move its clock.
+    clock_moves: ClassVar[bool] = True
 
     def __init__(self, name: str, state: dict[str, Any], process: "subprocess.Popen[bytes] | None" = None) -> None:
         self.name = name

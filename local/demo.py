@@ -120,7 +120,7 @@ def _on_own_cloud(architecture: Architecture, screen: Screen, which: type[LocalC
         pool = cleanup.enter_context(ThreadPoolExecutor(1))
         starting = pool.submit(_start_and_warm_up, which, f"demo-{os.getpid()}", of(architecture.id))
         cleanup.callback(_stop, starting)
-        assembly = _synthesize(architecture, screen)
+        assembly = _synthesize(architecture, screen, which)
         with screen.step("Starting a local cloud meanwhile", "Started a local cloud meanwhile") as step:
             cloud, step.seconds = starting.result()
         yield _deploy(architecture, screen, cloud, "", assembly)
@@ -128,7 +128,7 @@ def _on_own_cloud(architecture: Architecture, screen: Screen, which: type[LocalC
 
 def _own_copy(architecture: Architecture, screen: Screen, cloud: LocalCloud) -> Iterator[Standing]:
     ending = f"-demo-{os.getpid()}"
-    assembly = _synthesize(architecture, screen)
+    assembly = _synthesize(architecture, screen, type(cloud))
     try:
         yield _deploy(architecture, screen, cloud, ending, assembly)
     finally:
@@ -137,9 +137,9 @@ def _own_copy(architecture: Architecture, screen: Screen, cloud: LocalCloud) -> 
                 destroy(cloud, f"{one.id}{ending}", step.detail)
 
 
-def _synthesize(architecture: Architecture, screen: Screen) -> Path:
+def _synthesize(architecture: Architecture, screen: Screen, which: type[LocalCloud]) -> Path:
     with screen.step("Synthesizing the stack with the CDK", "Synthesized the stack with the CDK"):
-        return synthesize(architecture.id, settings=settings(architecture))
+        return synthesize(architecture.id, settings=settings(architecture, which))
 
 
 def _deploy(architecture: Architecture, screen: Screen, cloud: LocalCloud, ending: str, assembly: Path) -> Standing:
@@ -159,9 +159,10 @@ def _standing(cloud: LocalCloud, name: str, *, cloud_was_up: bool, stack_was_the
     return Standing(cloud, name, outputs(cloud, name), resources(cloud, name), cloud_was_up, stack_was_there)
 
 
-def settings(architecture: Architecture) -> dict[str, dict[str, Any]]:
-    """The settings of a stack that a demo deploys for itself, as `synthesize` takes them."""
-    chosen = dict(of(architecture.id).settings)
+def settings(architecture: Architecture, which: type[LocalCloud] = LocalCloud) -> dict[str, dict[str, Any]]:
+    """The settings of a stack that a demo deploys for itself on this kind of cloud, as `synthesize` takes them."""
+    demo = of(architecture.id)
+    chosen = {**demo.settings, **({} if which.clock_moves else demo.settings_in_real_time)}
     return {architecture.id: chosen} if chosen else {}
 
 
@@ -254,7 +255,7 @@ def _what_ran(outcome: Outcome, screen: Screen) -> RenderableType:
         after = f"the stack is destroyed again; the local cloud {standing.cloud.name!r} was up, and is left up"
     else:
         after = "stack and cloud are gone again, nothing is left running"
-    place = standing.cloud.endpoint_url.removeprefix("https://")
+    place = standing.cloud.endpoint_url.partition("://")[2]
     what, permissions = standing.cloud.is_a
     return _grid(
         ("The flow", outcome.architecture.flow.replace("→", screen.symbol("→", "->"))),

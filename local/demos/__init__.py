@@ -36,6 +36,8 @@ class Demo:
 
     # Settings of the stack that a demo deploys for itself; the others have their defaults.
     settings: ClassVar[Mapping[str, Any]] = {}
+    # The same on a cloud whose clock nobody moves, where a wait of minutes takes minutes.
+    settings_in_real_time: ClassVar[Mapping[str, Any]] = {}
     # What the user may bring.
     files: ClassVar[FileKind]
     # Where the samples lie that come with the project, by FileKind's endings.

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from local.demos import Demo, model_samples
 from local.demos.drift_story import quiet
@@ -41,12 +41,12 @@ class _Pace:
     capture: float
 
 
-def _hurried(cloud: LocalCloud) -> _Pace:
-    return _Pace(MovingClock(cloud.control), update=120.0, capture=15.0)
-
-
 # Captures are written minutes after the requests.
 _REAL = _Pace(RealClock(), update=realtime_endpoint.PATIENCE_SECONDS, capture=600.0)
+
+
+def _pace(cloud: LocalCloud) -> _Pace:
+    return _Pace(MovingClock(cloud.control), update=120.0, capture=15.0) if cloud.clock_moves else _REAL
 
 
 @dataclass
@@ -85,18 +85,19 @@ class RealtimeEndpointDemo(Demo):
     doing = "Deploying a model and asking about {inputs}"
     done = "Deployed a model and asked about {inputs}"
     results = "answers"
+    settings_in_real_time: ClassVar[Mapping[str, Any]] = {"bake_seconds": 10, "poll_seconds": 2}
 
     def sample_files(self) -> list[Path]:
         """Drawn now, without a header: as the model's columns are."""
         return [model_samples.write(_FOLDER, "deliveries.csv", ASKED, seed=31, labelled=False)]
 
     def drive(self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], screen: Screen) -> Report:
-        return _run(cloud, dict(outputs), inputs, screen.step, _hurried(cloud))
+        return _run(cloud, dict(outputs), inputs, screen.step, _pace(cloud))
 
     def run(
         self, cloud: LocalCloud, outputs: Mapping[str, str], inputs: Sequence[Path], progress: Callable[[str], None]
     ) -> Report:
-        return _run(cloud, dict(outputs), inputs, quiet(progress), _hurried(cloud))
+        return _run(cloud, dict(outputs), inputs, quiet(progress), _pace(cloud))
 
     def run_elsewhere(
         self, cloud: Cloud, outputs: Mapping[str, str], inputs: Sequence[Path], progress: Callable[[str], None]
@@ -149,7 +150,7 @@ class RealtimeEndpointDemo(Demo):
         return [
             ("The endpoint", "real processes that load the real model, and a blue/green update of them"),
             ("The update", "to the same package: it was rejected and approved again, which is an approval like any"),
-            ("The clock", "moved while the update waits; on AWS it takes a quarter of an hour"),
+            ("The update's wait", "the clock is moved, or alarms are watched for seconds; on AWS a quarter of an hour"),
         ]
 
     def to_json(self, report: Report) -> list[dict[str, Any]]:

@@ -28,7 +28,9 @@ def main() -> None:
     from local.localstack import host
 
     endpoint = f"http://{core.HOST}:{settings['edge']}"
-    host.listen(host.Host(endpoint, settings["token"], started.pid), listener, folder).serve_forever()
+    services = host.Host(endpoint, settings["token"], started.pid)
+    services.start()
+    host.listen(services, listener, folder).serve_forever()
 
 
 def _start(folder: Path, settings: dict[str, Any]) -> "subprocess.Popen[bytes]":

@@ -45,6 +45,7 @@ class LocalStack(LocalCloud):
     start_seconds: ClassVar[float] = 120.0
     kind: ClassVar[str] = "localstack"
     is_a: ClassVar[tuple[str, str]] = ("a LocalStack core", "which enforces no permission")
+    clock_moves: ClassVar[bool] = False
 
     def __init__(self, name: str, state: dict[str, Any], process: subprocess.Popen[bytes] | None = None) -> None:
         super().__init__(name, state, process)

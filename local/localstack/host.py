@@ -22,13 +22,17 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import psutil
+from botocore.exceptions import ClientError
 
 from local.emulator import faults
+from local.localstack import backends
 from local.localstack.caller import LocalStackCaller
 from local.localstack.plugins import MOUNTED
-from local.services import SERVICES
+from local.services import APPLICATION_AUTOSCALING, SAGEMAKER, SERVICES, resource_types
 from local.services.polly import Polly
 from local.services.rest import RestService
+from local.services.sagemaker.resource_types import TYPES
+from local.services.sagemaker.runtime import Runtime
 from local.services.wire import JsonService, Response
 
 PREFIX = "/_local/"
@@ -41,7 +45,9 @@ REASONS: Mapping[str, str] = {
     "telemetry": "its core has no X-Ray",
 }
 
-_services: Mapping[str, JsonService] = {one.name: one for one in (*SERVICES, Polly()) if one.name in MOUNTED}
+Service = JsonService | Runtime
+_all: tuple[Service, ...] = (*SERVICES, Polly(), Runtime(SAGEMAKER.endpoints))
+_services: Mapping[str, Service] = {one.name: one for one in _all if one.name in MOUNTED}
 
 
 class NotReadyError(Exception):
@@ -56,7 +62,17 @@ class Host:
         self._token = token
         self._core = core
         self._client = lru_cache(maxsize=128)(self._make_client)
+        self._stacks = backends.Stacks(self._client)
+        self._metrics = backends.Metrics(self._client)
         faults.use(lambda: MOUNTED)
+        resource_types.use(self._stacks)
+        self._scaling = backends.Scaling(APPLICATION_AUTOSCALING, self._client)
+        SAGEMAKER.endpoints.is_scaled = APPLICATION_AUTOSCALING.is_registered
+
+    def start(self) -> None:
+        """Publish the services' metrics, and scale, from now on."""
+        self._metrics.start()
+        self._scaling.start()
 
     def permits(self, token: str) -> bool:
         """Whether a request bears the cloud's token."""
@@ -67,25 +83,27 @@ class Host:
     ) -> Response:
         """Answer one request of a service, or misbehave as the faults say."""
         found = _services[service]
-        protocol: faults.Protocol = "rest-json" if isinstance(found, RestService) else "json"
+        protocol: faults.Protocol = "rest-json" if isinstance(found, (RestService, Runtime)) else "json"
         faults.count(service, operation)
         rule = faults.pick(service, operation, from_worker=lambda: False)
         if rule is None:
             return self._answer(found, operation, body, query, headers)
         answer = faults.error(rule, service, protocol)
         if rule.when == "after" or rule.kind == "slow":
-            told = self._answer(found, operation, body, query, headers)
+            told = self._answer(found, operation, body, query, headers, late=rule.seconds)
             answer = answer if rule.kind in ("throttle", "internal") else told
         time.sleep(rule.seconds)
         return answer
 
     def _answer(
         self,
-        service: JsonService,
+        service: Service,
         operation: str,
         body: bytes,
         query: Mapping[str, Sequence[str]],
         headers: Mapping[str, str],
+        *,
+        late: float = 0.0,
     ) -> Response:
         caller = LocalStackCaller(
             access_key=headers.get("x-local-access-key") or "test",
@@ -97,7 +115,19 @@ class Host:
         if isinstance(service, RestService):
             asked = parse_qs(query.get("query", [""])[0], keep_blank_values=True)
             return service.handle_rest(operation, query["path"][0], asked, body, caller)
+        if isinstance(service, Runtime):
+            # `/endpoints/NAME/invocations`
+            return service.handle(operation, unquote(query["path"][0].split("/")[2]), headers, body, caller, late=late)
         return service.handle(operation, body, caller)
+
+    def change_resource(self, kind: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """Make, change or delete a resource of a stack: its identifier and its attributes, or `error`, why not."""
+        try:
+            with self._stacks.of(asked["account"], asked["region"]):
+                physical, attributes = backends.changed(TYPES[kind], asked)
+        except (ClientError, ValueError) as error:
+            return {"error": str(error)}
+        return {"physical": physical, "attributes": attributes}
 
     def health(self) -> dict[str, Any]:
         """As `Control.health` says. Raises NotReadyError until LocalStack answers."""
@@ -203,6 +233,7 @@ def listen(host: Host, listener: socket.socket, folder: Path) -> ThreadingHTTPSe
                 ("DELETE", "faults"): lambda: _clear_faults(query.get("id", [None])[0]),
                 ("GET", "calls"): lambda: {"calls": faults.calls()},
                 ("DELETE", "calls"): _clear_calls,
+                ("POST", "resource"): lambda: host.change_resource(place[1], json.loads(body)),
             }
             answer = answers.get((self.command, place[0]))
             if answer is not None:

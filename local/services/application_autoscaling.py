@@ -152,6 +152,16 @@ class ApplicationAutoScaling(JsonService):
             return str(target.members["ScalableTargetARN"])
         return f"arn:aws:application-autoscaling:{region}:{account}:scalable-target/*"
 
+    def alarms(self) -> list[tuple[str, str, str, str]]:
+        """Account, region, policy's ARN and name of every alarm that policies keep."""
+        with self._lock:
+            return [
+                (account, region, policy.members["PolicyARN"], alarm["AlarmName"])
+                for (account, region, _), target in self._targets.items()
+                for policy in target.policies.values()
+                for alarm in policy.members["Alarms"]
+            ]
+
     def alarmed(  # noqa: PLR0917 (the parts of an alarm's action)
         self, account: str, region: str, policy_arn: str, alarm: str, value: float, moment: float
     ) -> str | None:

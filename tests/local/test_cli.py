@@ -260,7 +260,7 @@ def test_an_aws_account_is_declined_plainly(local: Local, no_clouds: Path, verb:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("deploy", "training-pipeline"), "does not run on LocalStack: LocalStack's core has no SageMaker"),
+        (("deploy", "cost-guard"), "does not run on LocalStack: LocalStack's core has no Budgets"),
         (("demo", "private-network"), "does not run on LocalStack: nothing runs inside of a VPC"),
         (("permissions", "image-labeling"), "judges no permission: prove them on the local cloud"),
     ],

@@ -369,7 +369,7 @@ def test_of_a_localstack_no_more_is_said_than_it_does(
     there = dataclasses.replace(outcome.standing, cloud=core, cloud_was_up=was_up, stack_was_there=False)
     demo.show(dataclasses.replace(outcome, standing=there), Screen(), "python3 -m local")
     told = capsys.readouterr().out
-    assert "a LocalStack core on http://127.0.0.1:4566, which enforces no permission" in told
+    assert "a LocalStack core on 127.0.0.1:4566, which enforces no permission" in told
     assert "IAM" not in told
     assert "local permissions" not in told
     assert "demo image-labeling --cloud localstack --image" in told

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import demos, environment
+from local import demo, demos, environment
 from local.assembly import synthesize
 from local.cloud import CloudError, LocalCloud, bind
 from local.control import ControlError
@@ -34,6 +34,7 @@ from local.localstack.cloud import LocalStack, own, reachable
 from local.services.wire import ObjectUnavailable
 from scenarios import clouds, private_network
 from stacks import catalogue
+from stacks.catalogue import with_needs
 from tests import conftest
 from tests.scenarios.driver import PHOTOS
 
@@ -61,20 +62,23 @@ def test_every_reason_is_of_an_architecture_or_a_test_that_is_there() -> None:
 
 def test_a_scenario_that_a_cloud_cannot_run_has_its_reason() -> None:
     # Given architectures that need what LocalStack lacks, or not, When they are asked for, Then the one has a reason
-    assert clouds.where_it_runs("localstack", "training-pipeline") == "LocalStack's core has no SageMaker"
+    assert clouds.where_it_runs("localstack", "cost-guard") == "LocalStack's core has no Budgets"
     assert clouds.where_it_runs("localstack", "image-labeling") is None
-    assert clouds.where_it_runs("local", "training-pipeline") is None
+    assert clouds.where_it_runs("local", "cost-guard") is None
     # And so has a test, by its file or its name
     reason = clouds.where_a_test_runs
-    assert reason("localstack", "test_training_pipeline.py", "test_it") == "LocalStack's core has no SageMaker"
+    assert reason("localstack", "test_cost_guard.py", "test_it") == "LocalStack's core has no Budgets"
     assert reason("localstack", "test_image_labeling_permissions.py", "test_it") is not None
     assert reason("localstack", "test_call_analytics.py", "test_what_is_personal_lies_where[x]") is not None
     assert reason("localstack", "test_call_analytics.py", "test_silence") is None
 
 
-def test_at_least_the_four_architectures_of_the_bar_run() -> None:
+def test_at_least_these_architectures_run() -> None:
     # Given the table, When it is asked, Then these run on LocalStack
-    assert {"image-labeling", "document-processing", "call-analytics", "private-network"} <= set(ARCHITECTURES)
+    of_models = {"training-pipeline", "realtime-endpoint"}
+    assert {"image-labeling", "document-processing", "call-analytics", "private-network"} | of_models <= set(
+        ARCHITECTURES
+    )
 
 
 # --- how a LocalStack is found
@@ -122,7 +126,7 @@ def test_the_users_own_is_found_as_localstacks_client_does(
     assert isinstance(found, localstack.OwnLocalStack)
     assert found.endpoint_url.replace("localhost", "127.0.0.1") == url
     assert found.mounted == {"rekognition"}
-    assert "has not this project's comprehend, polly, textract, transcribe, translate in it" in str(found.lacks())
+    assert "has not this project's application-autoscaling, comprehend, polly, sagemaker, " in str(found.lacks())
     # And nothing of it is stopped or controlled
     found.stop()
     assert found.alive()
@@ -267,6 +271,13 @@ def test_an_object_that_cannot_be_read_is_told_as_on_the_embedded_cloud(code: st
     assert raised.value.code == told
 
 
+def test_a_demo_waits_little_where_no_clock_can_be_moved() -> None:
+    # Given a demo that moves the clock, When it is for a LocalStack, Then its own stack has shorter waits
+    served = catalogue.get("realtime-endpoint")
+    assert demo.settings(served) == {}
+    assert demo.settings(served, LocalStack)["realtime-endpoint"]["bake_seconds"] < 60
+
+
 # --- the process that holds the services
 
 
@@ -306,6 +317,14 @@ def test_a_mounted_service_answers_what_it_answers_on_the_embedded_cloud(host: C
     # And one that it does not serve is refused
     status, answer = host("POST", "/_local/service/polly/StopEverything?path=/v1/none&query=")
     assert (status, answer["__type"]) == (400, "UnknownOperationException")
+
+
+def test_an_invocation_of_an_endpoint_has_a_service_of_its_own(host: Callable[..., Any]) -> None:
+    # Given no endpoint, When one is asked, Then SageMaker's runtime says so, by the name in the path
+    place = "/_local/service/sagemaker-runtime/InvokeEndpoint?path=/endpoints/an-endpoint/invocations&query="
+    status, answer = host("POST", place)
+    assert (status, answer["__type"]) == (400, "ValidationError")
+    assert "an-endpoint" in answer["Message"]
 
 
 def test_nobody_without_the_token_is_answered(host: Callable[..., Any]) -> None:
@@ -385,7 +404,10 @@ def test_a_fault_of_a_mounted_service_reaches_its_caller_and_others_are_refused(
 def test_an_architecture_is_deployed_driven_and_gone(stack_cloud: LocalCloud, architecture: str) -> None:
     # Given an architecture that is deployed to LocalStack from the same template as everywhere
     its = demos.of(architecture)
-    outputs = deploy(stack_cloud, synthesize(architecture), architecture)
+    needed = with_needs(catalogue.get(architecture))
+    assembly = synthesize(architecture, settings=demo.settings(needed[-1], LocalStack))
+    for one in needed:
+        outputs = deploy(stack_cloud, assembly, one.id)
     # When its scenario is run on the project's samples
     if clouds.where_a_demo_runs("localstack", architecture) is None:
         report = its.run(stack_cloud, outputs, its.sample_files(), lambda _: None)
@@ -398,12 +420,14 @@ def test_an_architecture_is_deployed_driven_and_gone(stack_cloud: LocalCloud, ar
         assert allowed
         assert {one.outcome for one in allowed} == {"allowed"}
     # And when it is destroyed, nothing of it is left
-    destroy(stack_cloud, architecture)
-    assert _left(stack_cloud, architecture) == []
+    for one in reversed(needed):
+        destroy(stack_cloud, one.id)
+        assert _left(stack_cloud, one.id) == []
 
 
 def _left(cloud: LocalCloud, stack: str) -> list[str]:
     """What bears the stack's name still."""
+    sagemaker = cloud.client("sagemaker")
     names = [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
     names += cloud.client("dynamodb").list_tables()["TableNames"]
     names += cloud.client("sqs").list_queues().get("QueueUrls", [])
@@ -412,6 +436,14 @@ def _left(cloud: LocalCloud, stack: str) -> list[str]:
     names += [one["RoleName"] for one in cloud.client("iam").list_roles()["Roles"]]
     names += [one["Name"] for one in cloud.client("events").list_rules()["Rules"]]
     names += [one["name"] for one in cloud.client("stepfunctions").list_state_machines()["stateMachines"]]
+    names += [one["AlarmName"] for one in cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]]
+    names += [one["PipelineName"] for one in sagemaker.list_pipelines()["PipelineSummaries"]]
+    names += [
+        one["ModelPackageGroupName"] for one in sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
+    ]
+    names += [one["EndpointName"] for one in sagemaker.list_endpoints()["Endpoints"]]
+    names += [one["EndpointConfigName"] for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]]
+    names += [one["ModelName"] for one in sagemaker.list_models()["Models"]]
     return [name for name in names if stack in name]
 
 

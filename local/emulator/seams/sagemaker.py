@@ -4,9 +4,6 @@ What an action is authorised on: Service Authorization Reference, "Actions, reso
 SageMaker" (as of cfn-lint's copy of its data, read 2026-11-27). A version that is not there yet is authorised as
 `model-package/<group>/*`; so is the list of a group's versions. Names are in small letters, as in SageMaker's ARNs.
 
-CloudFormation's types: Ref of a pipeline gives its name, of the others their ARN (documentation of the constructs'
-attributes in AWS CDK, read 2026-11-27). A group with versions cannot be deleted, as on AWS.
-
 A rule starts a pipeline with the role of its target: SageMakerPipelineParameters in the API Reference of EventBridge,
 read 2026-11-27. The values are taken as they are; paths in them are not looked up.
 """
@@ -24,8 +21,8 @@ from ministack.services import eventbridge as _events
 
 from local.emulator.seams import delivery, resource_types
 from local.emulator.seams.named_resources import Asked, authorise_on, request_of
-from local.emulator.seams.resource_types import Made, Properties
 from local.services.sagemaker.records import named
+from local.services.sagemaker.resource_types import TYPES
 
 _JOBS = ("Processing", "Training", "Transform")
 
@@ -99,22 +96,8 @@ def install(undelivered: delivery.Undelivered) -> None:
     """Put the hooks in place. `undelivered` takes the events that could not be delivered."""
     authorise_on(_named)
     _start_pipelines(undelivered)
-    resource_types.provide(
-        "AWS::SageMaker::Pipeline", _create_pipeline, _update_pipeline, _delete_pipeline,
-        replacing=("PipelineName",), own_name="PipelineName",
-    )  # fmt: skip
-    resource_types.provide(
-        "AWS::SageMaker::ModelPackageGroup", _create_group, _update_group, _delete_group,
-        replacing=("ModelPackageGroupName", "ModelPackageGroupDescription"), own_name="ModelPackageGroupName",
-    )  # fmt: skip
-    resource_types.provide(
-        "AWS::SageMaker::DataQualityJobDefinition", _create_definition, None, _delete_definition,
-        own_name="JobDefinitionName",
-    )  # fmt: skip
-    resource_types.provide(
-        "AWS::SageMaker::MonitoringSchedule", _create_schedule, _update_schedule, _delete_schedule,
-        replacing=("MonitoringScheduleName",), own_name="MonitoringScheduleName",
-    )  # fmt: skip
+    for kind, one in TYPES.items():
+        resource_types.serve(kind, one)
 
 
 # --- What actions are authorised on ----------------------------------------------------------------------------------
@@ -183,108 +166,3 @@ def _started(rule_arn: str, target: Mapping[str, Any]) -> tuple[tuple[str, str] 
         rule_arn,
         lambda client: client("sagemaker").start_pipeline_execution(**pipeline_request(target)),
     )
-
-
-# --- CloudFormation --------------------------------------------------------------------------------------------------
-
-
-def _call(operation: str, properties: Properties) -> dict[str, Any]:
-    return resource_types.call("sagemaker", operation, properties)
-
-
-def _pipeline_properties(properties: Properties) -> dict[str, Any]:
-    given = {name: value for name, value in properties.items() if name not in ("PipelineDefinition", "Tags")}
-    definition = properties["PipelineDefinition"]
-    if "PipelineDefinitionBody" in definition:
-        return {**given, "PipelineDefinition": definition["PipelineDefinitionBody"]}
-    place = definition["PipelineDefinitionS3Location"]
-    found = {"Bucket": place["Bucket"], "ObjectKey": place["Key"]}
-    found |= {"VersionId": place["Version"]} if "Version" in place else {}
-    return {**given, "PipelineDefinitionS3Location": found}
-
-
-def _create_pipeline(_logical_id: str, properties: Properties, _stack: str) -> Made:
-    tags = {"Tags": properties["Tags"]} if properties.get("Tags") else {}
-    _call("CreatePipeline", {**_pipeline_properties(properties), **tags})
-    return str(properties["PipelineName"]), {}
-
-
-def _update_pipeline(physical_id: str, old: Properties, new: Properties) -> Made:
-    arn = _call("UpdatePipeline", _pipeline_properties(new))["PipelineArn"]
-    resource_types.retag("sagemaker", arn, old, new)
-    return physical_id, {}
-
-
-def _delete_pipeline(physical_id: str, _properties: Properties) -> None:
-    resource_types.unless_gone(lambda: _call("DeletePipeline", {"PipelineName": physical_id}), "ResourceNotFound")
-
-
-def _group_attributes(arn: str) -> dict[str, Any]:
-    found = _call("DescribeModelPackageGroup", {"ModelPackageGroupName": arn})
-    return {
-        "ModelPackageGroupArn": arn,
-        "ModelPackageGroupStatus": found["ModelPackageGroupStatus"],
-        "CreationTime": found["CreationTime"].isoformat(),
-    }
-
-
-def _create_group(_logical_id: str, properties: Properties, _stack: str) -> Made:
-    if properties.get("ModelPackageGroupPolicy"):
-        raise ValueError("This local cloud does not serve ModelPackageGroupPolicy.")
-    arn = _call("CreateModelPackageGroup", properties)["ModelPackageGroupArn"]
-    return arn, _group_attributes(arn)
-
-
-def _update_group(physical_id: str, old: Properties, new: Properties) -> Made:
-    resource_types.retag("sagemaker", physical_id, old, new)
-    return physical_id, _group_attributes(physical_id)
-
-
-def _delete_group(physical_id: str, _properties: Properties) -> None:
-    resource_types.unless_gone(
-        lambda: _call("DeleteModelPackageGroup", {"ModelPackageGroupName": physical_id}), "ValidationException"
-    )
-
-
-def _create_definition(logical_id: str, properties: Properties, stack: str) -> Made:
-    # The template may name the endpoint twice; the API takes it from the input.
-    given = {name: value for name, value in properties.items() if name != "EndpointName"}
-    named_so = {"JobDefinitionName": resource_types.physical_name(stack, logical_id), **given}
-    arn = _call("CreateDataQualityJobDefinition", named_so)["JobDefinitionArn"]
-    found = _call("DescribeDataQualityJobDefinition", {"JobDefinitionName": named_so["JobDefinitionName"]})
-    return arn, {"JobDefinitionArn": arn, "CreationTime": found["CreationTime"].isoformat()}
-
-
-def _delete_definition(physical_id: str, _properties: Properties) -> None:
-    request = {"JobDefinitionName": named(physical_id)}
-    resource_types.unless_gone(lambda: _call("DeleteDataQualityJobDefinition", request), "ResourceNotFound")
-
-
-def _schedule_properties(properties: Properties) -> dict[str, Any]:
-    unserved = {"FailureReason", "LastMonitoringExecutionSummary", "MonitoringScheduleStatus"} & properties.keys()
-    if unserved:
-        raise ValueError(f"This local cloud does not serve {', '.join(sorted(unserved))} of a schedule.")
-    return {name: value for name, value in properties.items() if name not in ("EndpointName", "Tags")}
-
-
-def _schedule_made(properties: Properties, arn: str) -> Made:
-    found = _call("DescribeMonitoringSchedule", {"MonitoringScheduleName": properties["MonitoringScheduleName"]})
-    times = {name: found[name].isoformat() for name in ("CreationTime", "LastModifiedTime")}
-    return arn, {"MonitoringScheduleArn": arn, **times}
-
-
-def _create_schedule(_logical_id: str, properties: Properties, _stack: str) -> Made:
-    tags = {"Tags": properties["Tags"]} if properties.get("Tags") else {}
-    arn = _call("CreateMonitoringSchedule", {**_schedule_properties(properties), **tags})["MonitoringScheduleArn"]
-    return _schedule_made(properties, arn)
-
-
-def _update_schedule(physical_id: str, old: Properties, new: Properties) -> Made:
-    _call("UpdateMonitoringSchedule", _schedule_properties(new))
-    resource_types.retag("sagemaker", physical_id, old, new)
-    return _schedule_made(new, physical_id)
-
-
-def _delete_schedule(physical_id: str, _properties: Properties) -> None:
-    request = {"MonitoringScheduleName": named(physical_id)}
-    resource_types.unless_gone(lambda: _call("DeleteMonitoringSchedule", request), "ResourceNotFound")

@@ -5,23 +5,53 @@ project's own environment, in the process that started LocalStack (`local.locals
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 # APIs of the project's services, by botocore's name, beside what LocalStack's core serves itself.
-MOUNTED = ("comprehend", "polly", "rekognition", "textract", "transcribe", "translate")
+MOUNTED = (
+    "application-autoscaling",
+    "comprehend",
+    "polly",
+    "rekognition",
+    "sagemaker",
+    "sagemaker-runtime",
+    "textract",
+    "transcribe",
+    "translate",
+)
+# CloudFormation's types of these services (`local.services.sagemaker.resource_types`).
+RESOURCE_TYPES = (
+    "AWS::ApplicationAutoScaling::ScalableTarget",
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::SageMaker::DataQualityJobDefinition",
+    "AWS::SageMaker::Endpoint",
+    "AWS::SageMaker::EndpointConfig",
+    "AWS::SageMaker::Model",
+    "AWS::SageMaker::ModelPackageGroup",
+    "AWS::SageMaker::MonitoringSchedule",
+    "AWS::SageMaker::Pipeline",
+)
+
+
+def name_of(mounted: str) -> str:
+    """What is mounted, an API or a resource type, as a name in a module: `sagemaker_runtime`, `AWS_SageMaker_Model`."""
+    return re.sub(r"\W+", "_", mounted)
+
 
 # LocalStack's own entry point of each kind, and what it finds there.
 _PACKAGE = __name__
 ENTRY_POINTS: Mapping[str, Mapping[str, str]] = {
     "localstack.aws.provider": {
-        **{f"{api}:mounted": f"{_PACKAGE}.providers:{api}" for api in MOUNTED},
+        **{f"{api}:mounted": f"{_PACKAGE}.providers:{name_of(api)}" for api in MOUNTED},
         "dynamodb:moto": f"{_PACKAGE}.providers:dynamodb",
     },
     "localstack.cloudformation.resource_providers": {
         "AWS::CloudFormation::CustomResource": f"{_PACKAGE}.resources:CustomResourcePlugin",
         "AWS::CloudWatch::Dashboard": f"{_PACKAGE}.resources:DashboardPlugin",
         "AWS::EC2::FlowLog": f"{_PACKAGE}.resources:FlowLogPlugin",
+        **{kind: f"{_PACKAGE}.resources:{name_of(kind)}" for kind in RESOURCE_TYPES},
     },
     "localstack.lambda.runtime_executor": {"process": f"{_PACKAGE}.executor:ProcessExecutorPlugin"},
     "localstack.hooks.on_infra_start": {"mend": f"{_PACKAGE}.mends:mend"},
@@ -51,7 +81,7 @@ def settings() -> dict[str, str]:
     return {
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "PROVIDER_OVERRIDE_DYNAMODB": "moto",
-        **{f"PROVIDER_OVERRIDE_{api.upper()}": "mounted" for api in MOUNTED},
+        **{f"PROVIDER_OVERRIDE_{name_of(api).upper()}": "mounted" for api in MOUNTED},
     }
 
 

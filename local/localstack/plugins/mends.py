@@ -11,6 +11,8 @@
   the same sequencer. Source: "EventBridge event message structure", Amazon S3 User Guide, read 2026-11-28.
 * A rule's wildcard stands for any characters, none and line ends included, where LocalStack wants one and no line end.
   Source: "Comparison operators for use in event patterns", Amazon EventBridge User Guide, read 2026-11-28.
+* State machines find Application Auto Scaling, which has a dash in LocalStack's name of it and none in a state's.
+* Templates mean `amazonaws.com` by AWS::URLSuffix, where LocalStack names its own host: images have it in their names.
 * A rule that is switched off delivers nothing, where LocalStack does not look.
 * A function logs into the group that it names, where LocalStack uses `/aws/lambda/...` for all.
 * Two addresses are added to its gateway: where custom resources answer, and what the project asks about.
@@ -32,6 +34,7 @@ from jsonata.utils import Utils
 from localstack import config
 from localstack.aws.api.events import RuleState
 from localstack.runtime import hooks
+from localstack.services.cloudformation.engine.v2 import change_set_model_preproc
 from localstack.services.cloudformation.resource_provider import ResourceProviderExecutor
 from localstack.services.cloudformation.v2.entities import ChangeSet
 from localstack.services.edge import ROUTER
@@ -40,9 +43,14 @@ from localstack.services.events.provider import EventsProvider
 from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment
 from localstack.services.s3.notifications import EventBridgeNotifier
 from localstack.services.stepfunctions.asl.component.intrinsic import jsonata as intrinsic
+from localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service import (
+    state_task_service,
+    state_task_service_aws_sdk,
+)
 from localstack.services.stepfunctions.asl.eval import states, variable_store
 from localstack.services.stepfunctions.asl.jsonata import jsonata as asl
 from localstack.utils.aws import aws_stack
+from localstack.utils.urls import localstack_host
 from twisted.internet import endpoints
 from werkzeug import Request, Response
 
@@ -77,6 +85,10 @@ def mend() -> None:
         raise TypeError(EventRuleEngine)
     EventRuleEngine._evaluate_wildcard = staticmethod(fits)
     _heed_switched_off_rules()
+    _find_application_auto_scaling()
+    if localstack_host().host != change_set_model_preproc._AWS_URL_SUFFIX:
+        raise TypeError(change_set_model_preproc)
+    change_set_model_preproc._AWS_URL_SUFFIX = "amazonaws.com"
     _log_where_the_function_says()
     ROUTER.add(ANSWERS, take_answer, methods=["PUT"])
     ROUTER.add(STATE, _state, methods=["GET"])
@@ -132,6 +144,12 @@ def _heed_switched_off_rules() -> None:
         return None if rule.state == RuleState.DISABLED else original(self, rule, *arguments, **named)
 
     EventsProvider._process_rules = process
+
+
+def _find_application_auto_scaling() -> None:
+    named = "applicationautoscaling"
+    state_task_service.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES[named] = "application-autoscaling"
+    state_task_service_aws_sdk._SERVICE_ERROR_NAMES[named] = "ApplicationAutoScaling"
 
 
 def _log_where_the_function_says() -> None:

@@ -7,9 +7,7 @@ import threading
 from typing import Any
 from urllib.parse import urlencode
 
-import requests
 from localstack.aws.api import RequestContext, ServiceRequest
-from localstack.aws.forwarder import dispatch_to_backend
 from localstack.aws.skeleton import Skeleton
 from localstack.aws.spec import load_service
 from localstack.http import Response
@@ -18,40 +16,29 @@ from localstack.services.plugins import Service, aws_provider
 from localstack.utils.aws.request_context import extract_access_key_id_from_auth_header
 
 from local.localstack import plugins
+from local.localstack.plugins import asking
 
-# Longer than any operation takes; whoever called gave up before.
-_PATIENCE_SECONDS = 310.0
-_kept = threading.local()
+# What a service reads of a request's own headers: an invocation of an endpoint has them.
+_HANDED_ON = ("accept", "content-type", "x-amzn-sagemaker-")
 
 
-def _ask(context: RequestContext) -> Response:
+def _handed_on(context: RequestContext, _request: ServiceRequest) -> Any:
     """The answer of the project's service, from the process that holds it."""
-    url, certificate, token = plugins.services()
-    session = getattr(_kept, "session", None)
-    if session is None:
-        session = _kept.session = requests.Session()
-        # The user's proxies and certificates are none of this.
-        session.trust_env = False
-        session.verify = certificate
     request = context.request
-    answer = session.post(
-        f"{url}/_local/service/{context.service.service_name}/{context.operation.name}",
+    given = {name: value for name, value in request.headers.items() if name.lower().startswith(_HANDED_ON)}
+    answer = asking.ask(
+        f"service/{context.service.service_name}/{context.operation.name}",
         params={"path": request.path, "query": urlencode(list(request.args.items(multi=True)))},
         data=request.data,
         headers={
-            "x-local-token": token,
+            **given,
             "x-local-access-key": extract_access_key_id_from_auth_header(request.headers) or "",
             "x-local-account": context.account_id,
             "x-local-region": context.region,
         },
-        timeout=_PATIENCE_SECONDS,
     )
     kept = {name: value for name, value in answer.headers.items() if name.lower().startswith(("content-type", "x-amz"))}
     return Response(answer.content, status=answer.status_code, headers=kept)
-
-
-def _handed_on(context: RequestContext, _request: ServiceRequest) -> Any:
-    return dispatch_to_backend(context, _ask)
 
 
 def _mounted(api: str) -> Any:
@@ -59,16 +46,11 @@ def _mounted(api: str) -> Any:
         model = load_service(api)
         return Service(api, skeleton=Skeleton(model, dict.fromkeys(model.operation_names, _handed_on)))
 
-    service.__name__ = api
+    service.__name__ = plugins.name_of(api)
     return aws_provider(api=api, name="mounted")(service)
 
 
-comprehend = _mounted("comprehend")
-polly = _mounted("polly")
-rekognition = _mounted("rekognition")
-textract = _mounted("textract")
-transcribe = _mounted("transcribe")
-translate = _mounted("translate")
+globals().update({plugins.name_of(api): _mounted(api) for api in plugins.MOUNTED})
 
 
 # moto changes an item in several steps, and looks at a condition in another: in DynamoDB nobody sees what is between.

@@ -4,6 +4,8 @@
   LocalStack's gateway. Source: "Custom resource request types" and "Custom resource response objects", AWS
   CloudFormation User Guide, read 2026-11-28.
 * Dashboards and flow logs: LocalStack keeps their records, by its own API; no flow is ever logged.
+* Those of the project's own services: the process that holds the services makes, changes and deletes them, as on the
+  embedded cloud.
 """
 
 import json
@@ -21,6 +23,8 @@ from localstack.services.cloudformation.resource_provider import (
     ResourceRequest,
 )
 from werkzeug import Request, Response
+
+from local.localstack.plugins import RESOURCE_TYPES, asking, name_of
 
 ANSWERS = "/_custom_resource/<token>"
 _answers: dict[str, dict[str, Any]] = {}
@@ -200,6 +204,43 @@ def _made_name(request: ResourceRequest) -> str:
     return f"{request.stack_name}-{request.logical_resource_id}-{uuid.uuid4().hex[:12]}"
 
 
+class Mounted(ResourceProvider):
+    """A type of the project's services; `SCHEMA` names it."""
+
+    def create(self, request: ResourceRequest) -> ProgressEvent:
+        """Have it made."""
+        return self._asked(request, "create", request.desired_state)
+
+    def update(self, request: ResourceRequest) -> ProgressEvent:
+        """Have it changed."""
+        return self._asked(request, "update", request.desired_state)
+
+    def delete(self, request: ResourceRequest) -> ProgressEvent:
+        """Have it deleted."""
+        return self._asked(request, "delete", request.desired_state or request.previous_state)
+
+    def _asked(self, request: ResourceRequest, verb: str, state: Mapping[str, Any] | None) -> ProgressEvent:
+        before = request.previous_state or {}
+        asked = {
+            "verb": verb,
+            "account": request.account_id,
+            "region": request.region_name,
+            "stack": request.stack_name,
+            "logical": request.logical_resource_id,
+            "physical": (state or {}).get("PhysicalResourceId") or before.get("PhysicalResourceId"),
+            "properties": _properties(state),
+            "old": _properties(before),
+        }
+        answer = asking.ask(f"resource/{self.SCHEMA['typeName']}", data=json.dumps(asked)).json()
+        if "error" in answer:
+            return ProgressEvent(
+                OperationStatus.FAILED, resource_model={}, error_code="Mounted", message=answer["error"]
+            )
+        data = answer["attributes"]
+        model = {**asked["properties"], **data, "AnsweredData": data, "PhysicalResourceId": answer["physical"]}
+        return ProgressEvent(OperationStatus.SUCCESS, resource_model=model)
+
+
 class _Found(CloudFormationResourceProviderPlugin):
     provider: ClassVar[type[ResourceProvider]]
 
@@ -230,3 +271,17 @@ class FlowLogPlugin(_Found):
 
     name = FlowLog.TYPE
     provider = FlowLog
+
+
+def _mounted(kind: str) -> type[_Found]:
+    schema = {
+        "typeName": kind,
+        "properties": {},
+        "primaryIdentifier": ["/properties/PhysicalResourceId"],
+        "handlers": {},
+    }
+    provider = type(name_of(kind), (Mounted,), {"TYPE": kind, "SCHEMA": schema})
+    return type(name_of(kind), (_Found,), {"name": kind, "provider": provider})
+
+
+globals().update({name_of(kind): _mounted(kind) for kind in RESOURCE_TYPES})
