@@ -8,7 +8,7 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from stacks.blocks.emptied_bucket import EmptiedBucket
 from stacks.blocks.python_function import Target
@@ -37,6 +37,16 @@ def private_bucket(
     )
     EmptiedBucket(scope, f"Emptied{construct_id}", bucket=bucket, target=target, encryption_key=encryption_key)
     return bucket
+
+
+def emptying(bucket: s3.Bucket) -> IConstruct:
+    """What empties a `private_bucket` at the end of its stack.
+
+    Whatever still writes while the stack is deleted, until it is ended, is to depend on this: then it ends first.
+    """
+    scope = bucket.node.scope
+    assert scope is not None
+    return scope.node.find_child(f"Emptied{bucket.node.id}")
 
 
 def upload_bucket(

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from stacks.blocks.alarms import alarm, dashboard, errors, tell_of_alarms, waiting_messages
 from stacks.blocks.arns import own_arn
-from stacks.blocks.buckets import private_bucket
+from stacks.blocks.buckets import emptying, private_bucket
 from stacks.blocks.keys import USE_FOR_LOGS, let_service_use, own_key
 from stacks.blocks.model_places import BASELINES, CAPTURES, MODELS, PRODUCTION_BASELINE
 from stacks.blocks.neighbours import Neighbour, export
@@ -432,8 +432,9 @@ class RealtimeEndpoint(cdk.Stack):
             service_timeout=cdk.Duration.minutes(16),
             properties={"EndpointName": self.endpoint},
         )
-        # What the deletion of the endpoint needs outlives it: its roles, its alarms, its bucket.
-        resource.node.add_dependency(retire, self.model_role, self.machine_role, self.captures)
+        # What the deletion of the endpoint needs outlives it: its roles, its alarms, its bucket, which is emptied once the
+        # last captures lie there.
+        resource.node.add_dependency(retire, self.model_role, self.machine_role, self.captures, emptying(self.captures))
         return retire, resource
 
     def _nights(self) -> list[scheduler.CfnSchedule]:

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stacks.blocks.alarms import alarm, tell_of_alarms, waiting_messages
 from stacks.blocks.arns import own_arn
-from stacks.blocks.buckets import object_created, old_versions_go, upload_bucket
+from stacks.blocks.buckets import emptying, object_created, old_versions_go, upload_bucket
 from stacks.blocks.keys import own_key
 from stacks.blocks.model_places import CHECKPOINTS, CODE, DATA, EVALUATION, MODELS, RUNS
 from stacks.blocks.neighbours import export
@@ -299,7 +299,7 @@ class TrainingPipeline(cdk.Stack):
         )
         # Jobs that are stopped still write what they have.
         resource.node.add_dependency(retire, self.group, self.pipeline_role, self.processing_role, self.training_role)
-        resource.node.add_dependency(self.bucket)
+        resource.node.add_dependency(self.bucket, emptying(self.bucket))
         return resource
 
     # --- what starts it

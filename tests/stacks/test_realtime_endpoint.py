@@ -242,6 +242,9 @@ def test_the_endpoint_is_taken_away_before_what_it_needs_and_after_what_makes_it
     depends = set(resources[retired]["DependsOn"])
     assert {"ModelRole", "DeploymentRole"} <= {name[: -len("12345678")] for name in depends}
     assert any(name.startswith("Captures") for name in depends)
+    # And the bucket is emptied only when the last captures lie there
+    (emptied,) = (name for name, _ in template.resources("Custom::EmptiedBucket"))
+    assert emptied in depends
     # And the rule that would deploy again does not
     assert retired in resources["Approved"]["DependsOn"]
 

@@ -278,3 +278,10 @@ def test_the_code_has_a_new_place_whenever_it_changes(template: Template) -> Non
 def test_settings_out_of_bounds_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         TrainingPipelineSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_the_bucket_is_emptied_after_the_last_job_has_written(template: Template) -> None:
+    # Given what ends the jobs that run, When the stack is deleted, Then that goes before what empties the bucket
+    (retired,) = (name for name, _ in template.resources("Custom::RetiredPipeline"))
+    (emptied,) = (name for name, _ in template.resources("Custom::EmptiedBucket"))
+    assert emptied in template.body["Resources"][retired]["DependsOn"]
