@@ -432,8 +432,8 @@ class RealtimeEndpoint(cdk.Stack):
             service_timeout=cdk.Duration.minutes(16),
             properties={"EndpointName": self.endpoint},
         )
-        # What the deletion of the endpoint needs outlives it: its roles, its alarms, its bucket, which is emptied once the
-        # last captures lie there.
+        # What the deletion of the endpoint needs outlives it: its roles, its alarms, its bucket. What empties
+        # that comes after the last captures.
         resource.node.add_dependency(retire, self.model_role, self.machine_role, self.captures, emptying(self.captures))
         return retire, resource
 
