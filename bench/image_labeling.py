@@ -172,7 +172,8 @@ def upload_to_row(cloud: LocalCloud, outputs: Mapping[str, str], body: bytes) ->
 def through(cloud: LocalCloud, outputs: Mapping[str, str], bodies: list[bytes]) -> Through:
     """Upload `bodies` under keys of this run and wait for a row of each.
 
-    Latency is from the end of an upload (the event's own time has whole seconds only) to the row's `labeled_at`.
+    Latency is from the beginning of an upload (the event's own time has whole seconds only; a busy machine may tell of
+    its end after the labels are there) to the row's `labeled_at`.
     """
     s3 = cloud.client("s3", max_pool_connections=UPLOADS_AT_ONCE)
     run_id = uuid.uuid4().hex[:8]
@@ -181,8 +182,8 @@ def through(cloud: LocalCloud, outputs: Mapping[str, str], bodies: list[bytes]) 
 
     def upload(numbered: tuple[int, bytes]) -> None:
         key = f"{prefix}{numbered[0]:05d}.jpg"
-        s3.put_object(Bucket=outputs["BucketName"], Key=key, Body=numbered[1])
         uploaded[f"{outputs['BucketName']}/{key}"] = time.time()
+        s3.put_object(Bucket=outputs["BucketName"], Key=key, Body=numbered[1])
 
     with stopwatch() as elapsed:
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
