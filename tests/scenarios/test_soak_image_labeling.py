@@ -163,9 +163,11 @@ def test_a_storm_of_faults_and_killed_workers_loses_nothing(
         if done := [version for version in versions if (image, version) in labeled]:
             expected[image] = done[-1]
     assert pointers == expected
-    # and no image was paid for twice but those whose worker was killed before it wrote
+    # and no image was paid for twice but those whose worker was killed before it wrote, and one in a thousand whose
+    # answer a machine that stood still brought later than the function waits for it (4 s)
     paid = attempts - failed
-    assert len(labeled) <= paid <= len(labeled) + sum(service == "rekognition" for _, service, _ in KILLS)
+    killed = sum(service == "rekognition" for _, service, _ in KILLS)
+    assert len(labeled) <= paid <= len(labeled) + killed + UPLOADS // 1000
 
     # When the weather clears and what was given up is redriven
     cloud.control.faults_clear()
