@@ -15,6 +15,7 @@ from typing import Any
 
 from sandbox import stacks
 from sandbox.account import Account, AccountError, RefusedError, plain_errors
+from sandbox.plan import REGION_OUTPUT
 from stacks.catalogue import ARCHITECTURES
 
 TAG, TAGGED = "architecture", "tagged"
@@ -55,7 +56,7 @@ def regions_of(account: Account, architecture: str) -> tuple[str, ...]:
     if architecture not in SECOND_REGION:
         return ()
     found = stacks.outputs_of(stacks.described(account, architecture) or {})
-    return (found.get("ReplicaRegion", SECOND_REGION[architecture]),)
+    return (found.get(REGION_OUTPUT, SECOND_REGION[architecture]),)
 
 
 def search(account: Account, architecture: str, log_groups: Sequence[str] = (), regions: Sequence[str] = ()) -> Search:

@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from stacks.blocks.arns import own_arn
 from stacks.blocks.python_function import PythonFunction, Target
 from stacks.blocks.sagemaker_roles import allow, service_role
-from stacks.catalogue import SELF_DESTRUCT as ARCHITECTURE
+from stacks.catalogue import SELF_DESTRUCT
 from stacks.policy.acknowledgements import Acknowledgement
 
 GIVES_UP_AFTER = datetime.timedelta(days=1)
@@ -68,7 +68,7 @@ class SelfDestruct(cdk.Stack):
         worker = PythonFunction(
             self,
             "TearDown",
-            architecture=ARCHITECTURE.id,
+            architecture=SELF_DESTRUCT.id,
             function="tear_down",
             target=target,
             description="Deletes the stacks whose time has come",
@@ -118,7 +118,7 @@ def acknowledgements(settings: SelfDestructSettings, stack_name: str) -> tuple[A
     return (
         *(
             Acknowledgement(
-                ARCHITECTURE.id,
+                SELF_DESTRUCT.id,
                 f"AwsSolutions-IAM5[Resource::{named}:stack/{name}/*]",
                 "A stack's ARN ends with an id that it gets when it is made; the name before it is whole.",
                 (role,),
@@ -126,14 +126,14 @@ def acknowledgements(settings: SelfDestructSettings, stack_name: str) -> tuple[A
             for name in (*settings.stacks, stack_name)
         ),
         Acknowledgement(
-            ARCHITECTURE.id,
+            SELF_DESTRUCT.id,
             "AwsSolutions-IAM5[Resource::*]",
             "xray:PutTraceSegments and xray:PutTelemetryRecords support no resource. The check for wildcards lets `*`"
             " pass for these actions alone.",
             (role,),
         ),
         Acknowledgement(
-            ARCHITECTURE.id,
+            SELF_DESTRUCT.id,
             "AwsSolutions-L1",
             "python3.13 is the newest Python on which the handlers also run locally. The check for deprecated runtimes"
             " watches the date.",

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -27,10 +27,11 @@ from ministack.core import responses as _responses
 from ministack.services import lambda_svc as _lambda
 
 from local.emulator import authorise
-from local.emulator.seams import polly, resource_types
-from local.emulator.seams.resource_types import Made, Properties
-from local.services import CONFIG
+from local.emulator.seams import polly
+from local.emulator.seams.resource_types import provide
+from local.services import CONFIG, resource_types
 from local.services.guardduty import GuardDuty
+from local.services.resource_types import Made, Properties, ResourceType
 from local.services.sagemaker.records import named
 from local.services.wire import ServiceError, parse_request, service_model
 
@@ -57,8 +58,8 @@ def install() -> None:
     polly.register(GuardDuty())
     CONFIG.use(_invoke)
     _refuse_made_up_rows()
-    for kind, create, update, delete, replacing, own_name in _TYPES:
-        resource_types.provide(kind, create, update, delete, replacing=replacing, own_name=own_name)
+    for kind, one in _TYPES.items():
+        provide(kind, one)
 
 
 # --- Properties ------------------------------------------------------------------------------------------------------
@@ -388,53 +389,48 @@ def _refuse_made_up_rows() -> None:
     _app.SERVICE_HANDLERS["athena"] = refusing
 
 
-Kept = tuple[str, resource_types.Create, "resource_types.Update | None", resource_types.Delete, Sequence[str], str]
-_TYPES: tuple[Kept, ...] = (
-    (
-        "AWS::Config::ConfigurationRecorder",
+_TYPES: Mapping[str, ResourceType] = {
+    "AWS::Config::ConfigurationRecorder": ResourceType(
         _create_recorder,
         lambda physical_id, _old, new: _put_recorder(physical_id, new),
         _delete_recorder,
         ("Name",),
         "Name",
     ),
-    (
-        "AWS::Config::DeliveryChannel",
+    "AWS::Config::DeliveryChannel": ResourceType(
         _create_channel,
         lambda physical_id, _old, new: _put_channel(physical_id, new),
         _delete_channel,
         ("Name",),
         "Name",
     ),
-    (
-        "AWS::Config::ConfigRule",
+    "AWS::Config::ConfigRule": ResourceType(
         _create_rule,
         lambda physical_id, _old, new: _put_rule(physical_id, new),
         _delete_rule,
         ("ConfigRuleName",),
         "ConfigRuleName",
     ),
-    ("AWS::GuardDuty::Detector", _create_detector, _update_detector, _delete_detector, (), ""),
-    ("AWS::SageMaker::NotebookInstance", _create_notebook, None, _delete_notebook, (), "NotebookInstanceName"),
-    (
-        "AWS::SageMaker::NotebookInstanceLifecycleConfig",
+    "AWS::GuardDuty::Detector": ResourceType(_create_detector, _update_detector, _delete_detector),
+    "AWS::SageMaker::NotebookInstance": ResourceType(
+        _create_notebook, None, _delete_notebook, own_name="NotebookInstanceName"
+    ),
+    "AWS::SageMaker::NotebookInstanceLifecycleConfig": ResourceType(
         _create_scripts,
         _update_scripts,
         _delete_scripts,
         ("NotebookInstanceLifecycleConfigName",),
         "NotebookInstanceLifecycleConfigName",
     ),
-    ("AWS::SageMaker::Domain", _create_domain, None, _delete_domain, (), "DomainName"),
-    ("AWS::SageMaker::UserProfile", _create_profile, None, _delete_profile, (), "UserProfileName"),
-    ("AWS::SageMaker::App", _create_app, None, _delete_app, (), "AppName"),
-    (
-        "AWS::SageMaker::StudioLifecycleConfig",
+    "AWS::SageMaker::Domain": ResourceType(_create_domain, None, _delete_domain, own_name="DomainName"),
+    "AWS::SageMaker::UserProfile": ResourceType(_create_profile, None, _delete_profile, own_name="UserProfileName"),
+    "AWS::SageMaker::App": ResourceType(_create_app, None, _delete_app, own_name="AppName"),
+    "AWS::SageMaker::StudioLifecycleConfig": ResourceType(
         _create_studio_script,
         None,
         _delete_studio_script,
-        (),
-        "StudioLifecycleConfigName",
+        own_name="StudioLifecycleConfigName",
     ),
-    ("AWS::Budgets::Budget", _create_budget, None, _delete_budget, (), ""),
-    ("AWS::Athena::NamedQuery", _create_query, None, _delete_query, (), ""),
-)
+    "AWS::Budgets::Budget": ResourceType(_create_budget, None, _delete_budget),
+    "AWS::Athena::NamedQuery": ResourceType(_create_query, None, _delete_query),
+}

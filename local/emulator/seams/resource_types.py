@@ -6,7 +6,6 @@ CloudFormation does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ministack.core import responses as _responses
@@ -15,36 +14,7 @@ from ministack.services.cloudformation import stacks as _stacks
 
 from local.emulator.seams import inside
 from local.services import resource_types
-from local.services.resource_types import (
-    Create,
-    Delete,
-    Made,
-    Properties,
-    ResourceType,
-    Update,
-    call,
-    physical_name,
-    request,
-    retag,
-    typed,
-    unless_gone,
-)
-
-__all__ = [
-    "Create",
-    "Delete",
-    "Made",
-    "Properties",
-    "Update",
-    "call",
-    "physical_name",
-    "provide",
-    "request",
-    "retag",
-    "serve",
-    "typed",
-    "unless_gone",
-]
+from local.services.resource_types import Made, Properties, ResourceType
 
 
 class _Cloud:
@@ -61,20 +31,7 @@ class _Cloud:
 resource_types.use(_Cloud())
 
 
-def provide(
-    kind: str,
-    create: Create,
-    update: Update | None,
-    delete: Delete,
-    *,
-    replacing: Sequence[str] = (),
-    own_name: str = "",
-) -> None:
-    """Serve a type made of these parts: see ResourceType."""
-    serve(kind, ResourceType(create, update, delete, replacing, own_name))
-
-
-def serve(kind: str, one: ResourceType) -> None:
+def provide(kind: str, one: ResourceType) -> None:
     """Serve a type. A resource that keeps its own name cannot be replaced."""
     create, own_name = one.create, one.own_name
 

@@ -19,8 +19,9 @@ from typing import Any
 
 from ministack.services import eventbridge as _events
 
-from local.emulator.seams import delivery, resource_types
+from local.emulator.seams import delivery
 from local.emulator.seams.named_resources import Asked, authorise_on, request_of
+from local.emulator.seams.resource_types import provide
 from local.services.sagemaker.records import named
 from local.services.sagemaker.resource_types import TYPES
 
@@ -97,7 +98,7 @@ def install(undelivered: delivery.Undelivered) -> None:
     authorise_on(_named)
     _start_pipelines(undelivered)
     for kind, one in TYPES.items():
-        resource_types.serve(kind, one)
+        provide(kind, one)
 
 
 # --- What actions are authorised on ----------------------------------------------------------------------------------

@@ -33,8 +33,10 @@ from ministack.services import scheduler as _scheduler
 from ministack.services import sqs as _sqs
 
 from local.emulator import authorise, clock
-from local.emulator.seams import delivery, resource_types, sagemaker
-from local.emulator.seams.resource_types import Made, Properties
+from local.emulator.seams import delivery, sagemaker
+from local.emulator.seams.resource_types import provide
+from local.services import resource_types
+from local.services.resource_types import Made, Properties, ResourceType
 
 PRINCIPAL = "scheduler.amazonaws.com"
 KIND = "AWS::Scheduler::Schedule"
@@ -54,9 +56,7 @@ def install(movable_time: Any) -> None:
     _tick_one_at_a_time()
     _check_schedules()
     _deliver_as_role()
-    resource_types.provide(
-        KIND, _create, _update, _delete, replacing=("Name", "GroupName"), own_name="Name"
-    )  # fmt: skip
+    provide(KIND, ResourceType(_create, _update, _delete, ("Name", "GroupName"), "Name"))
 
 
 def _tick_one_at_a_time() -> None:

@@ -37,9 +37,10 @@ from ministack.services import cloudtrail as _cloudtrail
 from ministack.services import s3 as _s3
 
 from local.emulator import authorise, clock, seams, trails
-from local.emulator.seams import resource_types
 from local.emulator.seams.kept_records import request as checked
-from local.emulator.seams.resource_types import Made, Properties
+from local.emulator.seams.resource_types import provide
+from local.services import resource_types
+from local.services.resource_types import Made, Properties, ResourceType
 
 _log = logging.getLogger(__name__)
 _PRINCIPAL = "cloudtrail.amazonaws.com"
@@ -61,9 +62,7 @@ def install() -> None:
     """Put the hooks in place."""
     _record_requests()
     _tell_of_deliveries()
-    resource_types.provide(
-        "AWS::CloudTrail::Trail", _create, _update, _delete, replacing=("TrailName",), own_name="TrailName"
-    )
+    provide("AWS::CloudTrail::Trail", ResourceType(_create, _update, _delete, ("TrailName",), "TrailName"))
     clock.on_advance(flush)
 
 

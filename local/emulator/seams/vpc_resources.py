@@ -26,9 +26,11 @@ from ministack.services import ec2 as _ec2
 from ministack.services import lambda_svc as _lambda
 from ministack.services.cloudformation import provisioners as _provisioners
 
-from local.emulator.seams import resource_types, vpc
-from local.emulator.seams.resource_types import Made, Properties
+from local.emulator.seams import vpc
+from local.emulator.seams.resource_types import provide
 from local.emulator.vpc import FULL_ACCESS, GATEWAY, INTERFACE, PREFIXED, address_in
+from local.services import resource_types
+from local.services.resource_types import Made, Properties, ResourceType
 
 Parameters = Mapping[str, Any]
 Response = tuple[int, dict[str, str], bytes]
@@ -48,11 +50,9 @@ def install() -> None:
     _serve_flow_logs()
     _keep_prefix_lists_of_rules()
     _place_functions()
-    resource_types.provide(
-        "AWS::EC2::VPCEndpoint", _create_endpoint, _update_endpoint, _delete_endpoint,
-        replacing=("VpcId", "ServiceName", "VpcEndpointType"),
-    )  # fmt: skip
-    resource_types.provide("AWS::EC2::FlowLog", _create_flow_log, _update_flow_log, _delete_flow_log)
+    replacing = ("VpcId", "ServiceName", "VpcEndpointType")
+    provide("AWS::EC2::VPCEndpoint", ResourceType(_create_endpoint, _update_endpoint, _delete_endpoint, replacing))
+    provide("AWS::EC2::FlowLog", ResourceType(_create_flow_log, _update_flow_log, _delete_flow_log))
     for direction in ("Ingress", "Egress"):
         _provisioners._RESOURCE_HANDLERS[f"AWS::EC2::SecurityGroup{direction}"] = _rule_type(direction)
 
